@@ -1,0 +1,97 @@
+"""What a data set is in memory: uint8 images in three splits, and where they came from."""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from paperlib.errors import PaperlibError
+
+Source = Literal["official", "rebuilt", "subset", "stand-in"]
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where images came from; `source` is the word that stands on every record, table and figure."""
+
+    source: Source
+    note: str
+    origin: str
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Images (N, H, W, C) uint8, C being 1 or 3, and labels (N,) int64."""
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, index: NDArray[np.intp]) -> "Split":
+        """The images at `index`, in that order."""
+        return Split(self.images[index], self.labels[index])
+
+
+@dataclass(frozen=True, eq=False)
+class ImageSet:
+    """One data set: train, validation and test split, class names and provenance."""
+
+    name: str
+    train: Split
+    val: Split
+    test: Split
+    classes: tuple[str, ...]
+    provenance: Provenance
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(height, width, channels) of one image."""
+        h, w, c = self.train.images.shape[1:]
+        return h, w, c
+
+    def content_hash(self) -> str:
+        """SHA-256 over pixels, labels and their shapes of all splits, shortened to 16 hex digits."""
+        digest = hashlib.sha256()
+        for split in (self.train, self.val, self.test):
+            digest.update(repr(split.images.shape).encode())
+            digest.update(np.ascontiguousarray(split.images).data)
+            digest.update(np.ascontiguousarray(split.labels).data)
+        return digest.hexdigest()[:16]
+
+    def limited(self, train: int | None, test: int | None) -> "ImageSet":
+        """At most `train` and `test` images, class balance kept, the choice fixed for all seeds.
+
+        Validation shrinks with the train split (same share). Raises PaperlibError when a limit leaves
+        fewer images than classes.
+        """
+        share = 1.0 if train is None else min(1.0, train / len(self.train))
+        return ImageSet(
+            self.name,
+            _stratified(self.train, train, self),
+            _stratified(self.val, max(len(self.classes), round(share * len(self.val))), self),
+            _stratified(self.test, test, self),
+            self.classes,
+            self.provenance,
+        )
+
+
+def _stratified(split: Split, n: int | None, owner: ImageSet) -> Split:
+    if n is None or n >= len(split):
+        return split
+    if n < len(owner.classes):
+        raise PaperlibError(
+            f"too few images: {n} of {owner.name!r} for {len(owner.classes)} classes; ask for at least one a class"
+        )
+    order = np.random.default_rng(0).permutation(len(split))
+    # Rank of each image within its own class; taking the lowest relative ranks keeps the balance.
+    labels = split.labels[order]
+    rank = np.empty(len(split))
+    for c in np.unique(labels):
+        where = np.flatnonzero(labels == c)
+        rank[where] = (np.arange(len(where)) + 0.5) / len(where)
+    first = np.argsort(rank, kind="stable")[:n]
+    return split.take(np.sort(order[first]))

@@ -1,0 +1,9 @@
+"""The one exception that users see: one line that says what is wrong and what is allowed."""
+
+
+class PaperlibError(Exception):
+    """A mistake that a user can mend; the command line prints it without a traceback and exits with 2."""
+
+
+class TrialFailedError(PaperlibError):
+    """A trial that ended as a recorded failure (its reason is in the record); exit code 1."""

@@ -1,0 +1,78 @@
+"""One measurement and how each of its figures was obtained. Nothing measured is None, never 0."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+EnergySource = Literal["nvml", "rapl", "jetson", "modelled", "simulated"]
+MemorySource = Literal["cuda-allocator", "process-peak", "simulated"]
+
+
+class Reading(BaseModel):
+    """What one window cost.
+
+    time_s: wall-clock seconds, device synchronised at both ends.
+    energy_j: joules in the window, or None where nothing could be measured or modelled.
+    peak_memory_bytes: highest use above the state at the window's start, or None.
+    co2_g: grams of CO2 = kWh x `grid_g_per_kwh`, or None where energy is None.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    time_s: float
+    energy_j: float | None = None
+    energy_source: EnergySource | None = None
+    peak_memory_bytes: int | None = None
+    memory_source: MemorySource | None = None
+    co2_g: float | None = None
+    grid: str | None = None
+    grid_g_per_kwh: float | None = None
+
+    def __add__(self, other: "Reading") -> "Reading":
+        """Two windows in sequence: times, energies and CO2 add, the peak is the larger one.
+
+        A figure that one of the two lacks is lacking in the sum; sources must agree (ValueError).
+        """
+        if (self.energy_source, self.memory_source, self.grid) != (
+            other.energy_source,
+            other.memory_source,
+            other.grid,
+        ):
+            raise ValueError("readings from different sources cannot be added")
+
+        def total(a: float | None, b: float | None) -> float | None:
+            return None if a is None or b is None else a + b
+
+        peaks = (self.peak_memory_bytes, other.peak_memory_bytes)
+        return self.model_copy(
+            update={
+                "time_s": self.time_s + other.time_s,
+                "energy_j": total(self.energy_j, other.energy_j),
+                "co2_g": total(self.co2_g, other.co2_g),
+                "peak_memory_bytes": None if None in peaks else max(p for p in peaks if p is not None),
+            }
+        )
+
+
+class Timing(BaseModel):
+    """Inference of one variant beside dense, measured in one process, interleaved in random order.
+
+    ratio: median over rounds of time(variant) / time(dense of the same round), with a paired bootstrap
+    interval. All times are seconds for one batch; energies joules for one image.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    variant: str
+    batch_size: int
+    rounds: int
+    median_s: float
+    p95_s: float
+    p99_s: float
+    ratio: float
+    ratio_low: float
+    ratio_high: float
+    energy_j_per_image: float | None = None
+    energy_source: EnergySource | None = None
+    peak_memory_bytes: int | None = None
+    memory_source: MemorySource | None = None

@@ -1,0 +1,69 @@
+"""Where everything lies. No other file spells a folder of the project."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from paperlib.errors import PaperlibError
+
+
+def root() -> Path:
+    """The project's folder: `PAPERLIB_ROOT`, else the nearest folder upwards that holds `notebooks/`."""
+    if given := os.environ.get("PAPERLIB_ROOT"):
+        return Path(given).resolve()
+    for folder in (Path.cwd(), *Path.cwd().parents, Path(__file__).resolve().parents[1]):
+        if (folder / "notebooks").is_dir() and (folder / "pyproject.toml").is_file():
+            return folder
+    raise PaperlibError("no project folder here: run inside the checkout, or set PAPERLIB_ROOT to it")
+
+
+def cache() -> Path:
+    """Downloaded and decoded data: `PAPERLIB_CACHE`, else the user's cache folder."""
+    if given := os.environ.get("PAPERLIB_CACHE"):
+        return Path(given)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "paperlib"
+
+
+def mirrors() -> list[Path]:
+    """Local folders with real images: `PAPERLIB_DATA`, several separated as in PATH."""
+    return [Path(p) for p in os.environ.get("PAPERLIB_DATA", "").split(os.pathsep) if p]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The folders of one set of results: `Layout.of("quick")` or any other name."""
+
+    results: Path
+    figures: Path
+
+    @classmethod
+    def of(cls, name: str) -> "Layout":
+        """`name` becomes a folder under results/ and figures/; PaperlibError if it could escape them."""
+        if not name or name != Path(name).name or name in {".", ".."}:
+            raise PaperlibError(f"results name {name!r} must be a plain folder name, such as 'quick'")
+        base = Path(os.environ.get("PAPERLIB_OUTPUT") or root())
+        return cls(base / "results" / name, base / "figures" / name)
+
+    @property
+    def name(self) -> str:
+        return self.results.name
+
+    @property
+    def trials(self) -> Path:
+        return self.results / "trials"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.results / "checkpoints"
+
+    @property
+    def notebooks(self) -> Path:
+        return self.results / "notebooks"
+
+    @property
+    def tables(self) -> Path:
+        return self.results / "tables"
+
+    @property
+    def report(self) -> Path:
+        return self.results / "report"

@@ -1,0 +1,126 @@
+"""What a trial leaves behind: one versioned, self-contained value per trial."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from paperlib.meters.reading import Reading, Timing
+from paperlib.trial import Trial
+
+SCHEMA = 1
+
+
+class Frozen(BaseModel):
+    """Base of all parts of a record: immutable, no unknown fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Scores(Frozen):
+    """Quality on one split, all in [0, 1] but the loss; averages over classes are unweighted (macro)."""
+
+    loss: float
+    accuracy: float
+    balanced_accuracy: float
+    macro_f1: float
+    precision: float
+    recall: float
+    auc: float | None = None
+    class_recall: tuple[float | None, ...] | None = None
+
+
+class Epoch(Frozen):
+    """One epoch: scores of the training pass itself (weights moving, dropout on) and of validation."""
+
+    epoch: int
+    train: Scores
+    val: Scores
+    time_s: float
+    swapped: int = 0
+
+
+class LayerSparsity(Frozen):
+    """Counted sparsity of one layer, in units (single weights or whole filters)."""
+
+    name: str
+    unit: Literal["weight", "filter"]
+    shape: tuple[int, ...]
+    units: int
+    removed: int
+    nominal: float
+    in_scope: bool
+
+    @property
+    def achieved(self) -> float:
+        return self.removed / self.units
+
+
+class Data(Frozen):
+    """The images a trial saw. `source` is the provenance word."""
+
+    name: str
+    source: Literal["official", "rebuilt", "subset", "stand-in"]
+    note: str
+    content_hash: str
+    shape: tuple[int, int, int]
+    classes: int
+    train: int
+    val: int
+    test: int
+
+
+class Network(Frozen):
+    """Counted sizes of the trained network.
+
+    weights: elements of all linear and convolution weight tensors; zeros: how many of them are removed;
+    prunable: weights in the layers of the trial's scope. sparsity = zeros / weights (whole network).
+    """
+
+    parameters: int
+    weights: int
+    prunable: int
+    zeros: int
+
+    @property
+    def sparsity(self) -> float:
+        return self.zeros / self.weights
+
+    @property
+    def scope_sparsity(self) -> float:
+        return self.zeros / self.prunable if self.prunable else 0.0
+
+
+class Environment(Frozen):
+    """Where it ran; times and energies compare only within one environment."""
+
+    python: str
+    torch: str
+    paperlib: str
+    platform: str
+    cpu: str
+    cores: int
+    threads: int
+    device: str
+    gpu: str | None = None
+
+
+class Record(Frozen):
+    """Everything one trial found. `status` is failed when training diverged; `reason` then says how."""
+
+    schema_version: int = SCHEMA
+    id: str
+    trial: Trial
+    command: str
+    status: Literal["done", "failed"]
+    reason: str | None = None
+    data: Data
+    network: Network | None = None
+    layers: tuple[LayerSparsity, ...] = ()
+    curve: tuple[Epoch, ...] = ()
+    test: Scores | None = None
+    training: Reading | None = None
+    shared_training: str | None = Field(None, description="id of the dense trial whose training this one reuses")
+    load_s: float | None = None
+    inference: tuple[Timing, ...] = ()
+    environment: Environment
+    finished: str

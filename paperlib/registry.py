@@ -1,0 +1,49 @@
+"""Names to things (data sets, models, methods, …), with an error that names the nearest match."""
+
+from collections.abc import Callable, Iterator, Mapping
+from difflib import get_close_matches
+from typing import Generic, TypeVar
+
+from paperlib.errors import PaperlibError
+
+T = TypeVar("T")
+
+
+def unknown(kind: str, name: str, known: list[str]) -> PaperlibError:
+    """The error for a name that is not one of `known`, with the nearest one suggested."""
+    near = get_close_matches(str(name).lower(), known, n=1, cutoff=0.5)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    return PaperlibError(f"unknown {kind} {name!r}{hint} (known: {', '.join(known)})")
+
+
+class Registry(Mapping[str, T], Generic[T]):
+    """A read-only mapping that grows by `register` and explains itself when a name is missing."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self._things: dict[str, T] = {}
+
+    def register(self, name: str) -> Callable[[T], T]:
+        """Decorator that files a thing under `name`; raises PaperlibError if the name is taken."""
+
+        def add(thing: T) -> T:
+            if name in self._things:
+                raise PaperlibError(f"{self.kind} {name!r} is registered already")
+            self._things[name] = thing
+            return thing
+
+        return add
+
+    def __getitem__(self, name: str) -> T:
+        if name not in self._things:
+            raise unknown(self.kind, name, list(self._things))
+        return self._things[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._things
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._things)
+
+    def __len__(self) -> int:
+        return len(self._things)

@@ -1,0 +1,107 @@
+"""What one run is: a frozen, validated value, and the id under which its record is kept."""
+
+import hashlib
+import json
+import shlex
+from typing import Any, Literal, Self, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from paperlib.errors import PaperlibError
+from paperlib.registry import unknown
+
+Scope = Literal["global", "layerwise", "global-threshold", "layerwise-matched"]
+Quirk = Literal["double-softmax", "uniform-er", "swap-first", "stale-regrowth", "test-from-train"]
+SCOPES: tuple[Scope, ...] = get_args(Scope)
+QUIRKS: tuple[Quirk, ...] = get_args(Quirk)
+
+
+class Trial(BaseModel):
+    """One training (or pruning) run.
+
+    sparsity: share of weights removed in the linear layers of the scope, in [0, 1).
+    conv_sparsity: share of filters removed in convolutions, in [0, 1) (paper F).
+    swap: share of active units that in-training, set and rigl exchange at each epoch boundary.
+    width: factor on the hidden widths, for small budgets.
+    train_images, test_images: upper limits, None for all.
+    options: further keyword arguments of the torch optimiser, e.g. {"momentum": 0.9}.
+    quirks: what the authors' code does differently, one sensitivity arm each (PAPERS facts 1.2);
+        none is the `corrected` protocol.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    dataset: str = "mnist"
+    model: str = "mlp-small"
+    width: float = Field(1.0, gt=0, le=4)
+    method: str = "dense"
+    scope: Scope = "global"
+    sparsity: float = 0.0
+    conv_sparsity: float = 0.0
+    swap: float = Field(0.2, gt=0, lt=1)
+    seed: int = Field(0, ge=0, lt=2**31)
+    epochs: int = Field(10, ge=1)
+    batch_size: int = Field(64, ge=1)
+    optimizer: str = "SGD"
+    lr: float = Field(0.05, gt=0)
+    options: dict[str, float | bool] = {}
+    train_images: int | None = Field(None, ge=1)
+    test_images: int | None = Field(None, ge=1)
+    quirks: tuple[Quirk, ...] = ()
+
+    @model_validator(mode="after")
+    def _sane(self) -> Self:
+        for name in ("sparsity", "conv_sparsity"):
+            value = getattr(self, name)
+            if not 0 <= value < 1:
+                raise ValueError(f"{name} must lie in [0, 1), not {value}")
+        if self.method in {"dense", "majority"} and (self.sparsity or self.conv_sparsity or self.scope != "global"):
+            raise ValueError(f"method {self.method!r} removes nothing: it takes no sparsity and no scope")
+        if tuple(sorted(set(self.quirks))) != self.quirks:
+            raise ValueError("quirks must be sorted and without repetition")
+        return self
+
+    def chosen(self) -> dict[str, Any]:
+        """The fields that differ from their defaults, in JSON form."""
+        return self.model_dump(mode="json", exclude_defaults=True)
+
+    @property
+    def id(self) -> str:
+        """16 hex digits over the non-default fields: a new option with a default renames nothing."""
+        text = json.dumps(self.chosen(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def __hash__(self) -> int:
+        return hash(self.id)
+
+    @property
+    def protocol(self) -> Literal["corrected", "as-published"]:
+        return "as-published" if self.quirks else "corrected"
+
+    def command(self, profile: str) -> str:
+        """The exact shell command that runs this trial again."""
+        words = ["paperlib", "run", "--profile", profile]
+        for name, value in self.chosen().items():
+            flag = "--" + name.replace("_", "-")
+            if name == "options":
+                words += [w for k, v in sorted(value.items()) for w in ("--option", f"{k}={v}")]
+            elif name == "quirks":
+                words += [w for q in value for w in ("--quirk", q)]
+            else:
+                words += [flag, str(value)]
+        return shlex.join(words)
+
+
+def make_trial(**fields: Any) -> Trial:  # noqa: ANN401 - pydantic validates
+    """A Trial, with validation errors turned into one clear line (PaperlibError)."""
+    if (scope := fields.get("scope")) is not None and scope not in SCOPES:
+        raise unknown("scope", scope, list(SCOPES))
+    try:
+        return Trial(**fields)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(p) for p in first["loc"])
+        if first["type"] == "extra_forbidden":
+            raise unknown("trial field", field, list(Trial.model_fields)) from None
+        said = first["msg"].removeprefix("Value error, ")
+        raise PaperlibError(f"{field}: {said} (given: {first['input']!r})" if field else said) from None
