@@ -1,0 +1,65 @@
+"""Progress with time left on a terminal, plain lines elsewhere."""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+LINE_EVERY_S = 10.0
+
+
+class Step(Protocol):
+    """What a loop tells its progress."""
+
+    def describe(self, text: str) -> None: ...
+
+    def advance(self, amount: int = 1) -> None: ...
+
+
+class _Bar:
+    def __init__(self, bar: Progress, total: int) -> None:
+        self.bar, self.task = bar, bar.add_task("", total=total)
+
+    def describe(self, text: str) -> None:
+        self.bar.update(self.task, description=text)
+
+    def advance(self, amount: int = 1) -> None:
+        self.bar.advance(self.task, amount)
+
+
+class _Lines:
+    """A line at most every ten seconds: done, total, seconds left."""
+
+    def __init__(self, total: int) -> None:
+        self.total, self.done, self.text = total, 0, ""
+        self.start = self.last = time.monotonic()
+
+    def describe(self, text: str) -> None:
+        self.text = text
+
+    def advance(self, amount: int = 1) -> None:
+        self.done += amount
+        now = time.monotonic()
+        if now - self.last >= LINE_EVERY_S or (self.done == self.total and now - self.start > 5):
+            left = (now - self.start) / self.done * (self.total - self.done)
+            print(f"  {self.done}/{self.total}  {left:.0f} s left  {self.text}", file=sys.stderr, flush=True)
+            self.last = now
+
+
+@contextmanager
+def progress(title: str, total: int) -> Iterator[Step]:
+    """Progress of `total` steps on standard error; silent when there is nothing to do."""
+    console = Console(stderr=True)
+    if total == 0:
+        yield _Lines(0)
+    elif console.is_terminal:
+        columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+        with Progress(TextColumn(title), *columns, TextColumn("{task.description}"), console=console) as bar:
+            yield _Bar(bar, total)
+    else:
+        print(title, file=sys.stderr, flush=True)
+        yield _Lines(total)

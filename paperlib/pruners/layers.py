@@ -1,0 +1,109 @@
+"""Which layers a trial prunes: every linear and convolution layer, and whether the scope takes it."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from paperlib.errors import PaperlibError
+from paperlib.trial import Trial
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """One layer with something to prune.
+
+    unit: single weights (linear layers) or whole filters (convolutions).
+    norm: the batch norm behind a convolution, masked with its filters.
+    in_scope: whether this trial removes units here. nominal: the share it asks for, before allocation.
+    """
+
+    name: str
+    unit: Literal["weight", "filter"]
+    module: nn.Linear | nn.Conv2d
+    norm: nn.BatchNorm2d | None
+    in_scope: bool
+    nominal: float
+
+    @property
+    def units(self) -> int:
+        """How many units there are to remove from."""
+        return self.module.weight.numel() if self.unit == "weight" else self.module.weight.shape[0]
+
+    @property
+    def weights_per_unit(self) -> int:
+        return self.module.weight.numel() // self.units
+
+    @property
+    def mask_shape(self) -> torch.Size:
+        """Linear: the weight's shape; convolution: (out_channels,)."""
+        return self.module.weight.shape if self.unit == "weight" else self.module.weight.shape[:1]
+
+    def tensors(self) -> list[nn.Parameter]:
+        """The parameters that a mask covers; a filter takes bias and batch-norm scale and shift with it."""
+        if self.unit == "weight":
+            return [self.module.weight]
+        found = [self.module.weight, self.module.bias]
+        if self.norm is not None:
+            found += [self.norm.weight, self.norm.bias]
+        return [p for p in found if p is not None]
+
+    def spread(self, mask: Tensor, like: Tensor) -> Tensor:
+        """The unit mask broadcast over one of the layer's tensors, in that tensor's type."""
+        return mask.reshape(mask.shape + (1,) * (like.dim() - mask.dim())).expand_as(like).to(like.dtype)
+
+
+def layers_of(model: nn.Module, trial: Trial) -> list[Layer]:
+    """All linear and convolution layers in order, marked with the trial's scope and target.
+
+    Scope `layerwise` leaves the first and the last linear layer dense (paper P); convolutions are in scope
+    where conv_sparsity > 0 (paper F). Raises PaperlibError for conv_sparsity without convolutions and for a
+    layerwise scope without hidden-to-hidden layers, or with too few weights for the matched total.
+    """
+    norms = batch_norms(model)
+    modules = [(n, m) for n, m in model.named_modules() if isinstance(m, nn.Linear | nn.Conv2d)]
+    linear = [n for n, m in modules if isinstance(m, nn.Linear)]
+    hidden_only = trial.scope in {"layerwise", "layerwise-matched"}
+    scope = set(linear[1:-1] if hidden_only else linear)
+    if trial.conv_sparsity and len(linear) == len(modules):
+        raise PaperlibError(f"conv_sparsity needs convolutions: {trial.model!r} has none; use --sparsity")
+    if hidden_only and not scope:
+        raise PaperlibError(f"scope {trial.scope!r} needs a hidden-to-hidden linear layer: {trial.model!r} has none")
+    share = _matched_share(trial, model, scope) if trial.scope == "layerwise-matched" else trial.sparsity
+    return [
+        Layer(name, "weight", module, None, name in scope, share if name in scope else 0.0)
+        if isinstance(module, nn.Linear)
+        else Layer(name, "filter", module, norms.get(name), trial.conv_sparsity > 0, trial.conv_sparsity)
+        for name, module in modules
+    ]
+
+
+def _matched_share(trial: Trial, model: nn.Module, scope: set[str]) -> float:
+    # Same total as `global`: the layers in scope lose `sparsity` of ALL linear weights (facts 1.2).
+    sizes = {n: m.weight.numel() for n, m in model.named_modules() if isinstance(m, nn.Linear)}
+    whole, room = sum(sizes.values()), sum(sizes[n] for n in scope)
+    share = trial.sparsity * whole / room
+    if share >= 1:
+        raise PaperlibError(
+            f"scope 'layerwise-matched' cannot reach {trial.sparsity:g}: the hidden layers of {trial.model!r} hold "
+            f"{room:,} of {whole:,} weights, so less than {room / whole:.4g} of all can go; use scope 'layerwise'"
+        )
+    return share
+
+
+def batch_norms(model: nn.Module) -> dict[str, nn.BatchNorm2d]:
+    """Convolution name -> the batch norm registered right behind it with the same channels.
+
+    torchvision's VGG and ResNet register modules in the order in which they run, within each block.
+    """
+    found: dict[str, nn.BatchNorm2d] = {}
+    before: tuple[str, nn.Conv2d] | None = None
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Conv2d):
+            before = (name, module)
+        elif isinstance(module, nn.BatchNorm2d) and before is not None:
+            if module.num_features == before[1].out_channels:
+                found[before[0]] = module
+            before = None
+    return found

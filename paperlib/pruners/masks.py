@@ -1,0 +1,104 @@
+"""Masks: what is kept, how it is applied, and that the removed stays removed."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from paperlib.errors import PaperlibError
+from paperlib.pruners.layers import Layer
+
+Masks = dict[str, Tensor]
+"""Layer name -> bool tensor, True = kept; (out, in) for linear layers, (out_channels,) for convolutions."""
+
+
+def remove_lowest(scores: Tensor, count: int) -> Tensor:
+    """Mask that removes the `count` lowest scores (ties as `torch.nn.utils.prune` breaks them)."""
+    mask = torch.ones(scores.numel(), dtype=torch.bool, device=scores.device)
+    mask[torch.topk(scores.flatten(), count, largest=False).indices] = False
+    return mask.reshape(scores.shape)
+
+
+@torch.no_grad()
+def apply_masks(layers: Sequence[Layer], masks: Mapping[str, Tensor]) -> None:
+    """Zero what is removed in the layers' tensors; a removed filter then emits exactly zero."""
+    for layer in layers:
+        if layer.name in masks:
+            for tensor in layer.tensors():
+                tensor.mul_(layer.spread(masks[layer.name], tensor))
+            if layer.norm is not None and layer.norm.running_mean is not None and layer.norm.running_var is not None:
+                gone = ~masks[layer.name]
+                layer.norm.running_mean[gone] = 0
+                layer.norm.running_var[gone] = 1
+
+
+class MaskKeeper:
+    """Keeps removed weights and their optimizer state at zero: call `after_step` after every step.
+
+    Masking only the gradient would not do: momentum and Adam's moments go on moving a weight.
+    A regrown weight starts at zero; with `stale` (quirk `stale-regrowth` of P's code) at the value that it
+    had when it was removed. Raises PaperlibError for an optimizer whose state masks cannot follow.
+    """
+
+    def __init__(
+        self, layers: Sequence[Layer], optimizer: torch.optim.Optimizer, *, stale: bool = False
+    ) -> None:
+        self.layers = layers
+        self.optimizer = optimizer
+        self._attic: dict[str, Tensor] | None = {} if stale else None
+        self._masks: Masks = {}
+        self._tensors: list[Tensor] | None = None
+        self._factors: list[Tensor] = []
+
+    def set(self, masks: Masks) -> None:
+        """New masks from now on; applied at once to weights and state."""
+        if self._attic is not None:
+            self._bring_back(masks, self._attic)
+        self._masks = masks
+        self._tensors = None
+        apply_masks(self.layers, masks)
+        if self.optimizer.state:
+            self.after_step()
+
+    @torch.no_grad()
+    def after_step(self) -> None:
+        """Multiply weights and optimizer state by the masks, in one fused call."""
+        if not self._masks:
+            return
+        if self._tensors is None:
+            self._collect()
+        assert self._tensors is not None
+        torch._foreach_mul_(self._tensors, self._factors)
+
+    @torch.no_grad()
+    def _bring_back(self, masks: Masks, attic: dict[str, Tensor]) -> None:
+        for layer in self.layers:
+            if layer.name in masks and layer.unit == "weight":
+                weight = layer.module.weight
+                if layer.name in attic:
+                    regrown = masks[layer.name] & ~self._masks[layer.name]
+                    weight[regrown] = attic[layer.name][regrown]
+                    still_gone = ~masks[layer.name] & ~self._masks[layer.name]
+                    weight[still_gone] = attic[layer.name][still_gone]
+                attic[layer.name] = weight.detach().clone()
+
+    def _collect(self) -> None:
+        self._tensors, self._factors = [], []
+        for layer in self.layers:
+            if layer.name not in self._masks:
+                continue
+            for parameter in layer.tensors():
+                factor = layer.spread(self._masks[layer.name], parameter).contiguous()
+                for tensor in (parameter, *self._state(parameter)):
+                    self._tensors.append(tensor)
+                    self._factors.append(factor)
+
+    def _state(self, parameter: nn.Parameter) -> list[Tensor]:
+        found = []
+        for key, value in self.optimizer.state.get(parameter, {}).items():
+            if isinstance(value, Tensor) and value.shape == parameter.shape:
+                found.append(value)
+            elif isinstance(value, Tensor) and value.numel() > 1:
+                name = type(self.optimizer).__name__
+                raise PaperlibError(f"optimizer {name!r} keeps state {key!r} that masks cannot follow; use SGD or Adam")
+        return found

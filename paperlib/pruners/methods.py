@@ -1,0 +1,147 @@
+"""The methods of both papers: each is one class that says what its masks are and when they change.
+
+A method of your own: subclass Method, decorate it with `@METHODS.register("name")`, and name it in a trial.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from paperlib.errors import PaperlibError
+from paperlib.pruners import allocation, criteria
+from paperlib.pruners.allocation import Counts
+from paperlib.pruners.layers import Layer
+from paperlib.pruners.masks import Masks, remove_lowest
+from paperlib.registry import Registry
+from paperlib.trial import Trial
+
+
+@dataclass(frozen=True, eq=False)
+class Pruning:
+    """What a method may look at: the trial, its layers, and a random source of its own."""
+
+    trial: Trial
+    layers: Sequence[Layer]
+    generator: torch.Generator
+
+    @property
+    def targets(self) -> list[Layer]:
+        return [layer for layer in self.layers if layer.in_scope]
+
+    def counts(self, scores: dict[str, Tensor]) -> Counts:
+        """Units to remove per layer, by the trial's scope."""
+        if self.trial.scope == "global-threshold":
+            return allocation.by_threshold(self.targets, scores)
+        return allocation.uniform(self.layers)
+
+    def remove_lowest(self, score: Callable[[Layer], Tensor]) -> Masks:
+        """Masks that remove each layer's lowest scores, as many as the scope says."""
+        scores = {layer.name: score(layer) for layer in self.targets}
+        counts = self.counts(scores)
+        return {name: remove_lowest(scores[name], counts[name]) for name in scores}
+
+    def random_score(self, layer: Layer) -> Tensor:
+        return criteria.at_random(layer, self.generator)
+
+
+class Method:
+    """`dense`, and the base of all: no mask at any time.
+
+    trains: "itself", or "dense" when it takes the dense trial's trained network (post-training).
+    """
+
+    trains: ClassVar[Literal["itself", "dense"]] = "itself"
+
+    def start(self, pruning: Pruning) -> Masks:
+        """Masks at initialisation, before the first step."""
+        return {}
+
+    def boundary(self, pruning: Pruning, masks: Masks, epoch: int) -> Masks:
+        """Masks for `epoch` (0-based), called before every epoch; `masks` are those in force."""
+        return masks
+
+    def finish(self, pruning: Pruning, masks: Masks) -> Masks:
+        """Masks after the last step."""
+        return masks
+
+
+METHODS: Registry[type[Method]] = Registry("method")
+METHODS.register("dense")(Method)
+
+
+@METHODS.register("random")
+class RandomMask(Method):
+    """Uniform random mask at initialisation, fixed; at sparsity 0 the control "mask at 0 % vs dense"."""
+
+    def start(self, pruning: Pruning) -> Masks:
+        return pruning.remove_lowest(pruning.random_score)
+
+
+@METHODS.register("pre-training")
+class PreTraining(Method):
+    """Smallest L1 removed at initialisation, mask fixed (paper F, section 3.1.1)."""
+
+    def start(self, pruning: Pruning) -> Masks:
+        return pruning.remove_lowest(criteria.l1)
+
+
+@METHODS.register("post-training")
+class PostTraining(Method):
+    """Smallest L1 removed from the trained dense network, no fine-tuning (paper F, section 3.1.3)."""
+
+    trains = "dense"
+
+    def finish(self, pruning: Pruning, masks: Masks) -> Masks:
+        return pruning.remove_lowest(criteria.l1)
+
+
+@METHODS.register("in-training")
+class InTraining(Method):
+    """Random mask with exact counts; at each epoch boundary the weakest active units swap with random ones.
+
+    Paper F, algorithm 1. Boundaries lie between epochs: none before the first (quirk `swap-first` adds it)
+    and none after the last, where regrown units could not train.
+    """
+
+    def start(self, pruning: Pruning) -> Masks:
+        return pruning.remove_lowest(pruning.random_score)
+
+    def boundary(self, pruning: Pruning, masks: Masks, epoch: int) -> Masks:
+        if epoch == 0 and "swap-first" not in pruning.trial.quirks:
+            return masks
+        return {layer.name: self._swap(pruning, layer, masks[layer.name]) for layer in pruning.targets}
+
+    def _swap(self, pruning: Pruning, layer: Layer, mask: Tensor) -> Tensor:
+        active = int(mask.sum())
+        # A layer that is whole has nothing to swap with, and one active unit must stay.
+        count = min(round(pruning.trial.swap * active), active - 1) if active < layer.units else 0
+        if count == 0:
+            return mask
+        swapped = mask.flatten().clone()
+        swapped[criteria.weakest_active(layer, mask, count)] = False
+        swapped[self.grow(pruning, layer, swapped, count)] = True
+        return swapped.reshape(mask.shape)
+
+    def grow(self, pruning: Pruning, layer: Layer, mask: Tensor, count: int) -> Tensor:
+        """Flat indices of `count` inactive units that come back; the just-dropped ones may, as in SET."""
+        inactive = torch.nonzero(~mask).flatten()
+        order = torch.randperm(len(inactive), generator=pruning.generator)[:count]
+        return inactive[order.to(inactive.device)]
+
+
+@METHODS.register("set")
+class SET(InTraining):
+    """In-training with an Erdős–Rényi start; P's code draws it uniformly (quirk `uniform-er`)."""
+
+    def start(self, pruning: Pruning) -> Masks:
+        if "uniform-er" in pruning.trial.quirks:
+            return {layer.name: pruning.random_score(layer) >= layer.nominal for layer in pruning.targets}
+        if pruning.trial.scope == "global-threshold":
+            raise PaperlibError("method 'set' allocates by Erdős–Rényi, not by a threshold; use scope 'global'")
+        counts = allocation.erdos_renyi(pruning.layers)
+        return {
+            layer.name: remove_lowest(pruning.random_score(layer), counts[layer.name]) for layer in pruning.targets
+        }

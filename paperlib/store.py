@@ -1,0 +1,154 @@
+"""Records on disk: one JSON file per trial, written atomically, and one tidy table of them all."""
+
+import json
+import os
+import tempfile
+import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from pydantic import ValidationError
+
+from paperlib.errors import PaperlibError
+from paperlib.paths import Layout
+from paperlib.record import SCHEMA, Record
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write all of `data` under `path` or nothing; safe with several writers. PaperlibError if it can't."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(name).chmod(0o644)
+            Path(name).replace(path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        cure = "free some space or choose another folder with PAPERLIB_OUTPUT"
+        raise PaperlibError(f"cannot write {path}: {error.strerror}; {cure}") from None
+
+
+@dataclass(frozen=True)
+class Store:
+    """The records of one set of results."""
+
+    layout: Layout
+
+    def path(self, trial_id: str) -> Path:
+        return self.layout.trials / f"{trial_id}.json"
+
+    def get(self, trial_id: str) -> Record | None:
+        """The record under this id, or None.
+
+        A damaged file is set aside (`.damaged`) with a warning, so that the trial runs again. Raises
+        PaperlibError for a record of another schema version.
+        """
+        return self._read(self.path(trial_id))
+
+    def put(self, record: Record) -> None:
+        write_atomically(self.path(record.id), (record.model_dump_json(indent=1) + "\n").encode())
+
+    def records(self) -> list[Record]:
+        """All readable records, ordered by id."""
+        found = (self._read(path) for path in sorted(self.layout.trials.glob("*.json")))
+        return [record for record in found if record is not None]
+
+    def _read(self, path: Path) -> Record | None:
+        try:
+            raw = path.read_bytes()
+        except FileNotFoundError:
+            return None
+        try:
+            version = json.loads(raw).get("schema_version")
+            if version == SCHEMA:
+                record = Record.model_validate_json(raw)
+                if record.id == record.trial.id == path.stem:
+                    return record
+                raise ValueError("the id does not belong to the trial")
+        except (ValidationError, ValueError, AttributeError) as error:
+            aside = path.with_suffix(".damaged")
+            path.replace(aside)
+            reason = str(error).splitlines()[0]
+            warnings.warn(f"damaged record {path.name} ({reason}) set aside as {aside}; it runs again", stacklevel=2)
+            return None
+        raise PaperlibError(
+            f"record {path} has schema version {version}, this paperlib reads {SCHEMA}; "
+            "use the matching paperlib, or move the results folder away"
+        )
+
+    def write_table(self) -> pd.DataFrame:
+        """Write tidy.parquet and tidy.csv beside the trials and return the table."""
+        table = tidy(self.records())
+        write_atomically(self.layout.results / "tidy.csv", table.to_csv(index=False).encode())
+        write_atomically(self.layout.results / "tidy.parquet", table.to_parquet(index=False))
+        return table
+
+
+TRIAL_COLUMNS = (
+    "dataset", "model", "width", "method", "scope", "sparsity", "conv_sparsity", "swap", "seed", "epochs",
+    "batch_size", "optimizer", "lr",
+)  # fmt: skip
+
+
+def tidy(records: Iterable[Record]) -> pd.DataFrame:
+    """One row per record. Units stand in the names; a figure that was not obtained is missing, never 0."""
+    return pd.DataFrame([_row(record) for record in records])
+
+
+def _row(record: Record) -> dict[str, Any]:
+    trial, test, network, training = record.trial, record.test, record.network, record.training
+    row: dict[str, Any] = {"id": record.id} | {name: getattr(trial, name) for name in TRIAL_COLUMNS}
+    row |= {
+        "protocol": trial.protocol,
+        "quirks": "+".join(trial.quirks),
+        "source": record.data.source,
+        "data_hash": record.data.content_hash,
+        "train_images": record.data.train,
+        "test_images": record.data.test,
+        "classes": record.data.classes,
+        "status": record.status,
+        "reason": record.reason,
+        "parameters": network.parameters if network else None,
+        "zeros": network.zeros if network else None,
+        "network_sparsity": network.sparsity if network else None,
+        "scope_sparsity": network.scope_sparsity if network else None,
+        "shared_training": record.shared_training,
+    }
+    for name in ("loss", "accuracy", "balanced_accuracy", "macro_f1", "precision", "recall", "auc"):
+        row[f"test_{name}"] = getattr(test, name) if test else None
+    for name in ("time_s", "energy_j", "co2_g", "peak_memory_bytes"):
+        row[f"train_{name}"] = getattr(training, name) if training else None
+    row["energy_source"] = training.energy_source if training else None
+    row["memory_source"] = training.memory_source if training else None
+    row["load_s"] = record.load_s
+    for timing in record.inference:
+        again = "_again" if timing.variant == "dense-again" else ""
+        if timing.variant == "dense":
+            continue
+        end = f"_b{timing.batch_size}{again}"
+        row |= {
+            f"inference_ratio{end}": timing.ratio,
+            f"inference_ratio_low{end}": timing.ratio_low,
+            f"inference_ratio_high{end}": timing.ratio_high,
+            f"inference_s{end}": timing.median_s,
+            f"inference_energy_j{end}": timing.energy_j_per_image,
+            f"inference_peak_memory_bytes{end}": timing.peak_memory_bytes,
+        }
+    environment = record.environment
+    return row | {
+        "device": environment.device,
+        "cpu": environment.cpu,
+        "gpu": environment.gpu,
+        "threads": environment.threads,
+        "command": record.command,
+        "finished": record.finished,
+    }

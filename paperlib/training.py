@@ -1,0 +1,176 @@
+"""Training and evaluation on tensors in memory: no DataLoader, no host synchronisation inside an epoch."""
+
+import inspect
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from paperlib.data.imageset import Split
+from paperlib.errors import PaperlibError
+from paperlib.meters import Meters
+from paperlib.meters.reading import Reading
+from paperlib.metrics import scores
+from paperlib.pruners import METHODS, Layer, MaskKeeper, Masks, Pruning
+from paperlib.record import Epoch, Scores
+from paperlib.registry import unknown
+from paperlib.trial import Trial
+
+CHUNK_BYTES = 256 * 2**20
+DIVERGED = 100.0  # times the loss of a uniform guess
+
+
+@dataclass(frozen=True, eq=False)
+class Images:
+    """A split on the device: pixels uint8 (N, C, H, W), or float32 already normalised where that fits."""
+
+    pixels: Tensor
+    labels: Tensor
+
+    @classmethod
+    def of(cls, split: Split, device: str) -> "Images":
+        """Move a split; normalise it once and for all if that takes under 2 GiB (both papers: (x - 0.5) / 0.5)."""
+        pixels = torch.from_numpy(split.images).permute(0, 3, 1, 2).contiguous().to(device)
+        if pixels.numel() * 4 < 2**31:
+            pixels = normalise(pixels)
+        return cls(pixels, torch.from_numpy(split.labels).to(device))
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def batches(self, size: int, order: Tensor | None = None) -> Iterator[tuple[Tensor, Tensor]]:
+        """Batches in `order`; gathered in chunks, since one gather per batch would cost more than a small step."""
+        per_chunk = max(1, CHUNK_BYTES // (4 * self.pixels[0].numel()) // size) * size
+        for start in range(0, len(self), per_chunk):
+            part = slice(start, start + per_chunk)
+            pixels, labels = self.pixels, self.labels
+            pixels, labels = (pixels[order[part]], labels[order[part]]) if order is not None else (pixels[part], labels[part])
+            yield from zip(normalise(pixels).split(size), labels.split(size), strict=True)
+
+
+def normalise(pixels: Tensor) -> Tensor:
+    """uint8 0..255 to float32 -1..1; floats pass."""
+    return pixels if pixels.is_floating_point() else pixels.float().mul_(2 / 255).sub_(1)
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What training left: curve, cost, masks, and why it failed if it did."""
+
+    curve: tuple[Epoch, ...]
+    reading: Reading | None
+    masks: Masks
+    failure: str | None = None
+
+
+def make_optimizer(trial: Trial, model: nn.Module) -> torch.optim.Optimizer:
+    """Any torch optimiser by name (case does not matter), fused where it has that.
+
+    Raises PaperlibError for unknown names and for options that it does not take.
+    """
+    known = {
+        name.lower(): kind
+        for name, kind in vars(torch.optim).items()
+        if inspect.isclass(kind) and issubclass(kind, torch.optim.Optimizer) and kind is not torch.optim.Optimizer
+    }
+    if trial.optimizer.lower() not in known or trial.optimizer.lower() in {"lbfgs", "sparseadam"}:
+        usable = sorted(kind.__name__ for name, kind in known.items() if name not in {"lbfgs", "sparseadam"})
+        raise unknown("optimizer", trial.optimizer, usable)
+    kind = known[trial.optimizer.lower()]
+    allowed = inspect.signature(kind).parameters
+    for option in trial.options:
+        if option not in allowed or option in {"params", "lr"}:
+            raise unknown(f"{kind.__name__} option", option, [o for o in allowed if o not in {"params", "lr"}])
+    fused = {"fused": True} if "fused" in allowed else {}
+    try:
+        return kind(model.parameters(), lr=trial.lr, **fused, **trial.options)
+    except (ValueError, TypeError) as error:
+        raise PaperlibError(f"optimizer {kind.__name__}: {error}") from None
+
+
+def loss_of(trial: Trial) -> Callable[[Tensor, Tensor], Tensor]:
+    """Cross-entropy on logits; P's medium MLP applies a softmax before it (quirk `double-softmax`)."""
+    if "double-softmax" in trial.quirks:
+        return lambda logits, labels: F.cross_entropy(logits.softmax(1), labels)
+    return F.cross_entropy
+
+
+def fit(
+    trial: Trial,
+    model: nn.Module,
+    layers: list[Layer],
+    train: Images,
+    val: Images,
+    meters: Meters,
+    on_epoch: Callable[[Epoch], None] = lambda epoch: None,
+) -> Fit:
+    """Train `model` in place as the trial says and return curve, cost and final masks.
+
+    The reading covers the epochs with their mask updates, not the evaluations between them. Train scores
+    are those of the training pass itself. A loss that is not finite, or 100 times that of a uniform
+    guess, ends training; `failure` then says in which epoch.
+    """
+    device = train.labels.device
+    method = METHODS[trial.method]()
+    pruning = Pruning(trial, layers, torch.Generator().manual_seed(trial.seed + 1))
+    shuffle = torch.Generator().manual_seed(trial.seed + 2)
+    optimizer = make_optimizer(trial, model)
+    keeper = MaskKeeper(layers, optimizer, stale="stale-regrowth" in trial.quirks)
+    loss_function = loss_of(trial)
+    curve: list[Epoch] = []
+    reading: Reading | None = None
+    masks: Masks = {}
+    for epoch in range(trial.epochs):
+        logits: list[Tensor] = []
+        order = torch.randperm(len(train), generator=shuffle).to(device)
+        model.train()
+        meters.begin()
+        changed = method.start(pruning) if epoch == 0 else masks
+        changed = method.boundary(pruning, changed, epoch)
+        before = masks
+        if epoch == 0 or changed is not masks:
+            masks = _checked(changed)
+            keeper.set(masks)
+        for pixels, labels in train.batches(trial.batch_size, order):
+            output = model(pixels)
+            loss_function(output, labels).backward()
+            optimizer.step()
+            optimizer.zero_grad()
+            keeper.after_step()
+            logits.append(output.detach())
+        spent = meters.end()
+        reading = spent if reading is None else reading + spent
+        swapped = sum(int((m & ~before[n]).sum()) for n, m in masks.items() if n in before and m is not before[n])
+        train_scores = scores(torch.cat(logits), train.labels[order])
+        curve.append(
+            Epoch(epoch=epoch, train=train_scores, val=evaluate(model, val), time_s=spent.time_s, swapped=swapped)
+        )
+        on_epoch(curve[-1])
+        limit = DIVERGED * math.log(max(2, output.shape[1]))
+        if not math.isfinite(train_scores.loss) or train_scores.loss > limit:
+            why = f"diverged: training loss {train_scores.loss:.4g} in epoch {epoch} (lr {trial.lr:g}); lower the lr"
+            return Fit(tuple(curve), reading, masks, why)
+    return Fit(tuple(curve), reading, _checked(method.finish(pruning, masks)))
+
+
+def _checked(masks: Masks) -> Masks:
+    for name, mask in masks.items():
+        if not bool(mask.any()):
+            raise PaperlibError(f"layer {name!r} was left without any active unit; choose a lower sparsity")
+    return masks
+
+
+@torch.inference_mode()
+def evaluate(model: nn.Module, images: Images, *, final: bool = False) -> Scores:
+    """Scores of the model in eval mode on all images."""
+    model.eval()
+    return scores(predict(model, images), images.labels, final=final)
+
+
+@torch.inference_mode()
+def predict(model: nn.Module, images: Images, size: int = 512) -> Tensor:
+    """Logits (N, classes) in the images' order."""
+    return torch.cat([model(pixels) for pixels, _ in images.batches(size)])
