@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -85,7 +86,15 @@ def _compute(trial: Trial, layout: Layout, shared: Record | None, on_epoch: Call
     make_optimizer(trial, model)  # a wrong name or option shows before any data moves
     meters = Meters.for_device(device)
     if shared is None:
-        result = fit(trial, model, layers, Images.of(images.train, device), Images.of(images.val, device), meters, on_epoch)
+        result = fit(
+            trial,
+            model,
+            layers,
+            Images.of(images.train, device),
+            Images.of(images.val, device),
+            meters,
+            on_epoch,
+        )
     else:
         result = _prune_trained(trial, layout, shared, model, layers)
     apply_masks(layers, result.masks)
@@ -115,10 +124,16 @@ def _compute(trial: Trial, layout: Layout, shared: Record | None, on_epoch: Call
 
 def prepare(trial: Trial) -> ImageSet:
     """The trial's images, with its split and limits."""
-    images = load(trial.dataset)
-    if "test-from-train" in trial.quirks:
-        images = resplit_train(images, trial.seed)
-    return images.limited(trial.train_images, trial.test_images)
+    split_seed = trial.seed if "test-from-train" in trial.quirks else None
+    return _prepared(trial.dataset, split_seed, trial.train_images, trial.test_images)
+
+
+@lru_cache(maxsize=2)
+def _prepared(dataset: str, split_seed: int | None, train: int | None, test: int | None) -> ImageSet:
+    images = load(dataset)
+    if split_seed is not None:
+        images = resplit_train(images, split_seed)
+    return images.limited(train, test)
 
 
 def _prune_trained(trial: Trial, layout: Layout, shared: Record, model: nn.Module, layers: list[Layer]) -> Fit:
@@ -143,7 +158,7 @@ def describe(images: ImageSet) -> Data:
         name=images.name,
         source=images.provenance.source,
         note=images.provenance.note,
-        content_hash=images.content_hash(),
+        content_hash=images.content_hash,
         shape=images.shape,
         classes=len(images.classes),
         train=len(images.train),

@@ -47,7 +47,9 @@ class Images:
         for start in range(0, len(self), per_chunk):
             part = slice(start, start + per_chunk)
             pixels, labels = self.pixels, self.labels
-            pixels, labels = (pixels[order[part]], labels[order[part]]) if order is not None else (pixels[part], labels[part])
+            pixels, labels = (
+                (pixels[order[part]], labels[order[part]]) if order is not None else (pixels[part], labels[part])
+            )
             yield from zip(normalise(pixels).split(size), labels.split(size), strict=True)
 
 
@@ -146,7 +148,13 @@ def fit(
         swapped = sum(int((m & ~before[n]).sum()) for n, m in masks.items() if n in before and m is not before[n])
         train_scores = scores(torch.cat(logits), train.labels[order])
         curve.append(
-            Epoch(epoch=epoch, train=train_scores, val=evaluate(model, val), time_s=spent.time_s, swapped=swapped)
+            Epoch(
+                epoch=epoch,
+                train=train_scores,
+                val=evaluate(model, val),
+                time_s=spent.time_s,
+                swapped=swapped,
+            )
         )
         on_epoch(curve[-1])
         limit = DIVERGED * math.log(max(2, output.shape[1]))

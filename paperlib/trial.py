@@ -78,9 +78,9 @@ class Trial(BaseModel):
     def protocol(self) -> Literal["corrected", "as-published"]:
         return "as-published" if self.quirks else "corrected"
 
-    def command(self, profile: str) -> str:
+    def command(self, results: str) -> str:
         """The exact shell command that runs this trial again."""
-        words = ["paperlib", "run", "--profile", profile]
+        words = ["paperlib", "run", "--results", results]
         for name, value in self.chosen().items():
             flag = "--" + name.replace("_", "-")
             if name == "options":
@@ -92,7 +92,7 @@ class Trial(BaseModel):
         return shlex.join(words)
 
 
-def make_trial(**fields: Any) -> Trial:  # noqa: ANN401 - pydantic validates
+def make_trial(**fields: Any) -> Trial:
     """A Trial, with validation errors turned into one clear line (PaperlibError)."""
     if (scope := fields.get("scope")) is not None and scope not in SCOPES:
         raise unknown("scope", scope, list(SCOPES))

@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -53,6 +54,7 @@ class ImageSet:
         h, w, c = self.train.images.shape[1:]
         return h, w, c
 
+    @cached_property
     def content_hash(self) -> str:
         """SHA-256 over pixels, labels and their shapes of all splits, shortened to 16 hex digits."""
         digest = hashlib.sha256()

@@ -4,4 +4,14 @@ from paperlib.pruners.layers import Layer, layers_of
 from paperlib.pruners.masks import MaskKeeper, Masks, apply_masks, remove_lowest
 from paperlib.pruners.methods import METHODS, Method, Pruning
 
-__all__ = ["METHODS", "Layer", "MaskKeeper", "Masks", "Method", "Pruning", "apply_masks", "layers_of", "remove_lowest"]
+__all__ = [
+    "METHODS",
+    "Layer",
+    "MaskKeeper",
+    "Masks",
+    "Method",
+    "Pruning",
+    "apply_masks",
+    "layers_of",
+    "remove_lowest",
+]

@@ -27,7 +27,7 @@ def erdos_renyi(layers: Sequence[Layer]) -> Counts:
     for unit in ("weight", "filter"):
         group = [layer for layer in layers if layer.in_scope and layer.unit == unit]
         if group:
-            keep = sum(layer.units for layer in group) - round(sum(g.nominal * g.units for g in group))
+            keep = sum(layer.units for layer in group) - sum(round(g.nominal * g.units) for g in group)
             counts |= _share(group, keep)
     return _never_empty(counts, layers)
 

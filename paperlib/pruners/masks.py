@@ -40,9 +40,7 @@ class MaskKeeper:
     had when it was removed. Raises PaperlibError for an optimizer whose state masks cannot follow.
     """
 
-    def __init__(
-        self, layers: Sequence[Layer], optimizer: torch.optim.Optimizer, *, stale: bool = False
-    ) -> None:
+    def __init__(self, layers: Sequence[Layer], optimizer: torch.optim.Optimizer, *, stale: bool = False) -> None:
         self.layers = layers
         self.optimizer = optimizer
         self._attic: dict[str, Tensor] | None = {} if stale else None

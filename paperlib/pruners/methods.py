@@ -142,6 +142,4 @@ class SET(InTraining):
         if pruning.trial.scope == "global-threshold":
             raise PaperlibError("method 'set' allocates by Erdős–Rényi, not by a threshold; use scope 'global'")
         counts = allocation.erdos_renyi(pruning.layers)
-        return {
-            layer.name: remove_lowest(pruning.random_score(layer), counts[layer.name]) for layer in pruning.targets
-        }
+        return {layer.name: remove_lowest(pruning.random_score(layer), counts[layer.name]) for layer in pruning.targets}
