@@ -1,0 +1,137 @@
+"""The command line. Exit codes: 0 done, 1 something failed (recorded), 2 bad input, 130 interrupted."""
+
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Literal
+
+import typer
+from paperlib.data.commands import app as data_app
+from rich.console import Console
+
+from paperlib.errors import PaperlibError, TrialFailedError
+
+app = typer.Typer(
+    help="A runnable companion to two papers on neural-network pruning.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(data_app, name="data", help="The images: what is here, fetch, verify.")
+Profile = Literal["smoke", "quick", "laptop", "paper"]
+
+
+@app.command()
+def reproduce(
+    profile: Annotated[Profile, typer.Option(help="Budget: smoke and quick take minutes, laptop hours.")] = "quick",
+    only: Annotated[list[str] | None, typer.Option(help="Notebook number, such as 01; may be repeated.")] = None,
+) -> None:
+    """Run the notebooks of a profile and build its tables, figures and report; what is done is kept."""
+    from paperlib import notebooks, report
+    from paperlib.paths import Layout
+
+    layout = Layout.of(profile)
+    notebooks.execute(only, profile, layout)
+    page = report.build(layout)
+    console = Console()
+    console.print(report.headline(layout))
+    console.print(f"Report: {page}", soft_wrap=True)
+
+
+@app.command()
+def run(
+    dataset: Annotated[str, typer.Option(help="mnist, fashionmnist, …, or folder:PATH")] = "mnist",
+    model: Annotated[str, typer.Option(help="mlp-small, mlp-medium, …")] = "mlp-small",
+    width: Annotated[float, typer.Option(help="Factor on hidden widths.")] = 1.0,
+    method: Annotated[str, typer.Option(help="dense, pre-training, in-training, post-training, set, …")] = "dense",
+    scope: Annotated[str, typer.Option(help="global, layerwise, global-threshold, layerwise-matched")] = "global",
+    sparsity: Annotated[float, typer.Option(help="Share of linear weights removed, in [0, 1).")] = 0.0,
+    conv_sparsity: Annotated[float, typer.Option(help="Share of filters removed, in [0, 1).")] = 0.0,
+    swap: Annotated[float, typer.Option(help="Share of active units swapped per epoch boundary.")] = 0.2,
+    seed: Annotated[int, typer.Option(help="Seed of weights, masks and order.")] = 0,
+    epochs: Annotated[int, typer.Option(help="Passes over the training images.")] = 10,
+    batch_size: Annotated[int, typer.Option(help="Images per step.")] = 64,
+    optimizer: Annotated[str, typer.Option(help="Any torch optimiser by name.")] = "SGD",
+    lr: Annotated[float, typer.Option(help="Learning rate.")] = 0.05,
+    option: Annotated[list[str] | None, typer.Option(help="Optimiser option, such as momentum=0.9.")] = None,
+    train_images: Annotated[int | None, typer.Option(help="At most so many training images.")] = None,
+    test_images: Annotated[int | None, typer.Option(help="At most so many test images.")] = None,
+    quirk: Annotated[list[str] | None, typer.Option(help="An as-published arm; may be repeated.")] = None,
+    results: Annotated[str, typer.Option(help="Name of the results folder.")] = "scratch",
+    json: Annotated[bool, typer.Option("--json", help="Print the whole record as JSON.")] = False,
+) -> None:
+    """Run one trial, or find its record, and print it."""
+    from paperlib.paths import Layout
+    from paperlib.progress import progress
+    from paperlib.run import run as run_trial
+    from paperlib.store import Store
+    from paperlib.summary import record_table
+    from paperlib.trial import make_trial
+
+    trial = make_trial(
+        dataset=dataset,
+        model=model,
+        width=width,
+        method=method,
+        scope=scope,
+        sparsity=sparsity,
+        conv_sparsity=conv_sparsity,
+        swap=swap,
+        seed=seed,
+        epochs=epochs,
+        batch_size=batch_size,
+        optimizer=optimizer,
+        lr=lr,
+        options=dict(_option(text) for text in option or ()),
+        train_images=train_images,
+        test_images=test_images,
+        quirks=tuple(sorted(quirk or ())),
+    )
+    layout = Layout.of(results)
+    known = Store(layout).get(trial.id) is not None
+    with progress(f"{method} {model} on {dataset}", 0 if known else epochs) as step:
+        record = run_trial(trial, layout, on_epoch=lambda epoch: step.advance())
+    if json:
+        typer.echo(record.model_dump_json(indent=1))
+    else:
+        Console().print(record_table(record))
+    if record.status == "failed":
+        raise TrialFailedError(f"trial {record.id} failed: {record.reason}")
+
+
+def _option(text: str) -> tuple[str, float | bool]:
+    name, _, value = text.partition("=")
+    if value.lower() in {"true", "false"}:
+        return name, value.lower() == "true"
+    try:
+        return name, float(value)
+    except ValueError:
+        raise PaperlibError(f"--option wants name=number or name=true, not {text!r}") from None
+
+
+@app.command()
+def doctor() -> None:
+    """Say what this machine has, which meters are real, which images are here, and the cure for each lack."""
+    from paperlib.doctor import checks, render
+
+    Console().print(render(checks()))
+
+
+@contextmanager
+def _one_line_errors() -> Iterator[None]:
+    """Turn what a user can mend into one line and an exit code."""
+    try:
+        yield
+    except PaperlibError as error:
+        print(f"paperlib: {error}", file=sys.stderr)
+        sys.exit(1 if isinstance(error, TrialFailedError) else 2)
+    except KeyboardInterrupt:
+        print("paperlib: interrupted; the same command goes on where this one stopped", file=sys.stderr)
+        sys.exit(130)
+
+
+def main() -> None:
+    """Entry point of the `paperlib` command."""
+    warnings.showwarning = lambda message, *_: print(f"paperlib: warning: {message}", file=sys.stderr)
+    with _one_line_errors():
+        sys.exit(app(standalone_mode=False) or 0)

@@ -1,0 +1,50 @@
+"""A record as a table for the terminal."""
+
+from rich.table import Table
+
+from paperlib.meters.reading import Timing
+from paperlib.record import Record
+
+
+def record_table(record: Record) -> Table:
+    """The main figures of one record, each with its source; what was not measured reads 'not measured'."""
+    table = Table(title=f"Trial {record.id} ({record.status})", show_header=False, title_justify="left")
+    add = table.add_row
+    add(
+        "images",
+        f"{record.data.name}, {record.data.source}: {record.data.train:,} train, {record.data.test:,} test",
+    )
+    if record.network is not None:
+        net = record.network
+        add("network", f"{net.parameters:,} parameters; {net.zeros:,} of {net.weights:,} weights removed")
+        add("sparsity", f"{net.scope_sparsity:.2%} in scope, {net.sparsity:.2%} of the whole network")
+    if record.reason:
+        add("reason", record.reason)
+    if record.test is not None:
+        test = record.test
+        add(
+            "test accuracy",
+            f"{test.accuracy:.2%} (balanced {test.balanced_accuracy:.2%}, macro F1 {test.macro_f1:.3f})",
+        )
+    if record.training is not None:
+        spent = record.training
+        shared = f" (shared with dense trial {record.shared_training})" if record.shared_training else ""
+        add("training time", f"{spent.time_s:.2f} s{shared}")
+        add("training energy", _with_source(spent.energy_j, "J", spent.energy_source))
+        add("training CO2", _with_source(spent.co2_g, "g", spent.grid))
+        peak = None if spent.peak_memory_bytes is None else spent.peak_memory_bytes / 2**20
+        add("training peak memory", _with_source(peak, "MiB", spent.memory_source))
+    for timing in record.inference:
+        if timing.variant != "dense":
+            add(f"inference, batch {timing.batch_size}", _ratio(timing))
+    add("again", record.command)
+    return table
+
+
+def _with_source(value: float | None, unit: str, source: str | None) -> str:
+    return "not measured" if value is None else f"{value:.4g} {unit} ({source})"
+
+
+def _ratio(timing: Timing) -> str:
+    interval = f"[{timing.ratio_low:.3f}, {timing.ratio_high:.3f}]"
+    return f"{timing.variant}: {timing.median_s * 1e6:.0f} µs, {timing.ratio:.3f} {interval} of dense"

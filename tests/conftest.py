@@ -1,0 +1,47 @@
+"""Shared fixtures: a results folder of one's own, and small images that need no file."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from paperlib import run as run_module
+from paperlib.data.imageset import ImageSet, Provenance, Split
+from paperlib.paths import Layout
+
+
+@pytest.fixture
+def layout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Layout:
+    """An empty results folder."""
+    monkeypatch.setenv("PAPERLIB_OUTPUT", str(tmp_path))
+    monkeypatch.setenv("PAPERLIB_DEVICE", "cpu")
+    return Layout.of("scratch")
+
+
+def tiny(seed: int = 0, classes: int = 3, n: int = 120, size: int = 6, channels: int = 1) -> ImageSet:
+    """Images whose class is the row that is bright: easy to learn, real to train on."""
+    rng = np.random.default_rng(seed)
+
+    def split(count: int) -> Split:
+        labels = np.arange(count) % classes
+        pixels = rng.integers(0, 120, (count, size, size, channels), dtype=np.uint8)
+        pixels[np.arange(count), labels] += 100
+        return Split(pixels, labels.astype(np.int64))
+
+    return ImageSet(
+        "tiny",
+        split(n),
+        split(n // 4),
+        split(n // 2),
+        tuple(map(str, range(classes))),
+        Provenance("stand-in", "rows", "test"),
+    )
+
+
+@pytest.fixture
+def tiny_images(monkeypatch: pytest.MonkeyPatch) -> ImageSet:
+    """`run` sees the tiny images under every data set's name."""
+    images = tiny()
+    monkeypatch.setattr(run_module, "load", lambda name: images)
+    run_module._prepared.cache_clear()
+    return images
