@@ -72,6 +72,6 @@ def _never_empty(counts: Counts, layers: Sequence[Layer]) -> Counts:
     for layer in layers:
         if counts.get(layer.name, 0) >= layer.units:
             raise PaperlibError(
-                f"sparsity {layer.nominal:g} leaves layer {layer.name!r} empty ({layer.units} units); choose a lower one"
+                f"sparsity {layer.nominal:g} leaves layer {layer.name!r} empty ({layer.units} units); lower it"
             )
     return counts

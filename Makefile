@@ -1,0 +1,39 @@
+# Targets for users; `make` lists them. Everything runs in .venv, which `setup` builds from requirements.lock.
+PYTHON ?= python3
+PROFILE ?= quick
+BIN := .venv/bin
+INSTALLED := .venv/installed
+
+.DEFAULT_GOAL := help
+.PHONY: help setup images reproduce test lint bench clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(INSTALLED) ## Make .venv and install what requirements.lock names
+
+$(INSTALLED): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 2; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+images: setup ## Fetch the real images that can be had (MNIST, FashionMNIST); no failure without network
+	@$(BIN)/paperlib data fetch mnist fashionmnist || echo "going on with the images that are here" >&2
+
+reproduce: images ## Re-run the papers on PROFILE=quick (smoke, quick, laptop, paper) and build the report
+	@$(BIN)/paperlib reproduce --profile $(PROFILE)
+
+test: setup ## Run every check: lint, types, tests with coverage
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy paperlib
+	$(BIN)/python -m pytest --cov=paperlib --cov-fail-under=90
+
+bench: setup ## Measure speed against its targets, side by side
+	@for file in benchmarks/*.py; do $(BIN)/python $$file || exit 1; done
+
+clean: ## Remove .venv and all results that are not committed
+	rm -rf .venv results/smoke results/quick results/scratch figures/smoke figures/quick figures/scratch

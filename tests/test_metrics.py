@@ -1,0 +1,53 @@
+"""Scores against scikit-learn."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn import metrics as sk
+
+from paperlib.metrics import auc, majority, scores
+
+
+@given(classes=st.integers(2, 12), n=st.integers(2, 80), seed=st.integers(0, 10_000))
+@settings(max_examples=80, deadline=None)
+def test_scores_equal_scikit_learn(classes: int, n: int, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    logits = torch.randn(n, classes, generator=generator)
+    labels = torch.randint(classes, (n,), generator=generator)
+    ours = scores(logits, labels, final=True)
+    y, guess = labels.numpy(), logits.argmax(1).numpy()
+    assert ours.accuracy == pytest.approx(sk.accuracy_score(y, guess))
+    seen = np.unique(y)
+    assert ours.balanced_accuracy == pytest.approx(
+        sk.recall_score(y, guess, labels=seen, average="macro", zero_division=0)
+    )
+    macro = {"average": "macro", "zero_division": 0}
+    assert ours.macro_f1 == pytest.approx(sk.f1_score(y, guess, **macro))
+    assert ours.precision == pytest.approx(sk.precision_score(y, guess, **macro))
+    assert ours.recall == pytest.approx(sk.recall_score(y, guess, **macro))
+    assert ours.loss == pytest.approx(
+        sk.log_loss(y, logits.double().softmax(1).numpy(), labels=range(classes)), rel=1e-4
+    )
+    assert ours.class_recall is not None
+    assert [r is None for r in ours.class_recall] == [c not in seen for c in range(classes)]
+
+
+def test_auc_equals_scikit_learn_and_is_none_with_one_class() -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits, labels = torch.randn(200, 5, generator=generator), torch.randint(5, (200,), generator=generator)
+    expected = sk.roc_auc_score(labels, logits.softmax(1), multi_class="ovr", average="macro")
+    assert auc(logits, labels) == pytest.approx(expected)
+    assert auc(logits, torch.zeros(200, dtype=torch.long)) is None
+
+
+def test_majority_predictor_of_bloodmnist_and_visa() -> None:
+    # Facts 2.5: official BloodMNIST train counts; VisA 9,621 normal and 1,200 anomalous.
+    blood = np.repeat(np.arange(8), [852, 2181, 1085, 2026, 849, 993, 2330, 1643])
+    rate, entropy = majority(blood)
+    assert round(rate, 3) == 0.195
+    assert round(entropy, 3) == 2.003
+    rate, entropy = majority(np.repeat([0, 1], [9621, 1200]))
+    assert round(rate, 3) == 0.889
+    assert round(entropy, 3) == 0.348

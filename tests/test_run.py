@@ -1,0 +1,311 @@
+"""Real tiny trainings: records, resume, shared training, failures, bad input."""
+
+import json
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from paperlib.data.imageset import ImageSet
+from paperlib.errors import PaperlibError
+from paperlib.paths import Layout
+from paperlib.record import Record
+from paperlib.run import dense_twin, run, run_all
+from paperlib.store import Store, tidy
+from paperlib.training import Images, evaluate
+from paperlib.trial import Trial, make_trial
+
+FAST = {"epochs": 2, "lr": 0.05, "batch_size": 16}
+METHODS = ["random", "pre-training", "in-training", "post-training", "set"]
+
+
+def numbers(record: Record) -> dict[str, object]:
+    """What must be equal when a trial runs twice: all but times, energies, memory and dates."""
+    kept = record.model_dump(
+        exclude={"training", "inference", "load_s", "finished", "environment"}, mode="json"
+    )
+    for epoch in kept["curve"]:
+        epoch.pop("time_s")
+    return kept
+
+
+@pytest.mark.usefixtures("tiny_images")
+def test_dense_learns_and_its_record_says_everything(layout: Layout) -> None:
+    record = run(Trial(epochs=8, lr=0.1, batch_size=8), layout)
+    assert record.status == "done"
+    assert record.test is not None and record.test.accuracy > 0.9 and record.test.auc is not None
+    assert len(record.curve) == 8
+    assert record.curve[-1].train.loss < record.curve[0].train.loss
+    assert record.training is not None and record.training.time_s > 0
+    assert record.training.time_s == pytest.approx(sum(e.time_s for e in record.curve))
+    assert {(t.variant, t.batch_size) for t in record.inference} >= {("dense-again", 1), ("dense-again", 64)}
+    assert record.load_s is not None and record.load_s > 0
+    assert record.data.source == "stand-in"
+    assert record.network is not None and record.network.zeros == 0
+    assert Store(layout).get(record.id) == record
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.usefixtures("tiny_images")
+def test_achieved_sparsity_is_counted_in_the_trained_network(layout: Layout, method: str) -> None:
+    record = run(Trial(method=method, sparsity=0.5, **FAST), layout)
+    assert record.network is not None
+    assert record.network.scope_sparsity == pytest.approx(0.5, abs=0.01)
+    assert sum(layer.removed for layer in record.layers) == record.network.zeros
+    assert [layer.nominal for layer in record.layers] == [0.5] * 3
+    swaps = [epoch.swapped for epoch in record.curve]
+    assert (swaps[1] > 0) == (method in {"in-training", "set"})
+    assert swaps[0] == 0
+
+
+@pytest.mark.usefixtures("tiny_images")
+def test_the_same_trial_gives_the_same_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trial = Trial(method="set", sparsity=0.6, model="mlp-medium", width=0.01, **FAST)
+    found = []
+    for name in ("a", "b"):
+        monkeypatch.setenv("PAPERLIB_OUTPUT", str(tmp_path / name))
+        found.append(numbers(run(trial, Layout.of("scratch"))))
+    assert found[0] == found[1]
+    other = run(trial.model_copy(update={"seed": 1}), Layout.of("scratch"))
+    assert numbers(other)["curve"] != found[0]["curve"]
+
+
+@pytest.mark.usefixtures("tiny_images")
+def test_post_training_shares_the_dense_training(layout: Layout) -> None:
+    trial = Trial(method="post-training", sparsity=0.5, scope="layerwise", **FAST)
+    record = run(trial, layout)
+    dense = run(dense_twin(trial), layout)
+    assert record.shared_training == dense.id
+    assert record.curve == dense.curve
+    assert record.training == dense.training
+    assert dense.test is not None and record.test is not None and record.test.loss != dense.test.loss
+
+
+@pytest.mark.usefixtures("tiny_images")
+def test_post_training_survives_a_lost_checkpoint_and_names_a_damaged_one(layout: Layout) -> None:
+    trial = Trial(method="post-training", sparsity=0.5, **FAST)
+    first = run(trial, layout)
+    checkpoint = layout.checkpoints / f"{first.shared_training}.safetensors"
+    checkpoint.unlink()
+    Store(layout).path(first.id).unlink()
+    assert numbers(run(trial, layout)) == numbers(first)
+    checkpoint.write_bytes(b"nonsense")
+    Store(layout).path(first.id).unlink()
+    with pytest.raises(PaperlibError, match=r"damaged checkpoint .*delete it"):
+        run(trial, layout)
+
+
+@pytest.mark.usefixtures("tiny_images")
+def test_run_all_computes_only_what_is_missing(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    trials = [Trial(method="random", sparsity=s, **FAST) for s in (0.0, 0.5)]
+    first = run_all(trials, layout)
+    calls: list[str] = []
+    from paperlib import run as module
+
+    compute = module._compute
+    monkeypatch.setattr(module, "_compute", lambda trial, *rest: (calls.append(trial.id), compute(trial, *rest))[1])
+    more = [*trials, Trial(method="random", sparsity=0.7, **FAST)]
+    assert run_all(more, layout)[:2] == first
+    assert calls == [more[2].id]
+
+
+@pytest.mark.usefixtures("tiny_images")
+def test_mask_at_zero_percent_equals_dense(layout: Layout) -> None:
+    dense = run(Trial(**FAST), layout)
+    masked = run(Trial(method="random", sparsity=0.0, **FAST), layout)
+    assert masked.test == dense.test
+    assert [e.train for e in masked.curve] == [e.train for e in dense.curve]
+
+
+@pytest.mark.usefixtures("tiny_images")
+def test_divergence_is_a_recorded_failure(layout: Layout) -> None:
+    record = run(Trial(lr=1e6, epochs=3, batch_size=8), layout)
+    assert record.status == "failed"
+    assert record.reason is not None and "diverged" in record.reason and "lower the lr" in record.reason
+    assert record.test is None and record.inference == ()
+    after = run(Trial(lr=1e6, epochs=3, batch_size=8, method="post-training", sparsity=0.5), layout)
+    assert after.status == "failed" and after.shared_training == record.id
+    table = tidy(Store(layout).records())
+    assert table["test_accuracy"].isna().all()
+
+
+def test_double_softmax_floor() -> None:
+    # Facts 1.2: with 10 classes the loss cannot fall below ln(1 + 9/e) = 1.461.
+    from paperlib.training import loss_of
+
+    sure = torch.full((4, 10), -50.0)
+    sure[:, 3] = 50.0
+    loss = loss_of(Trial(quirks=("double-softmax",)))(sure, torch.full((4,), 3))
+    assert float(loss) == pytest.approx(1.461, abs=5e-4)
+
+
+def test_evaluation_is_batched_without_changing_anything(tiny_images: ImageSet) -> None:
+    model = nn.Sequential(nn.Flatten(), nn.Linear(36, 3))
+    images = Images.of(tiny_images.test, "cpu")
+    whole = model(images.pixels)
+    from paperlib.training import predict
+
+    assert torch.allclose(predict(model, images, size=7), whole, atol=1e-6)
+    assert evaluate(model, images).accuracy == (whole.argmax(1) == images.labels).float().mean().item()
+
+
+def test_pixels_are_normalised_to_minus_one_and_one() -> None:
+    from paperlib.training import normalise
+
+    assert torch.allclose(normalise(torch.tensor([0, 255], dtype=torch.uint8)), torch.tensor([-1.0, 1.0]))
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"optimizer": "sdg"}, "did you mean 'SGD'"),
+        ({"options": {"momentun": 0.9}}, "did you mean 'momentum'"),
+        ({"model": "mlp-smal"}, "did you mean 'mlp-small'"),
+        ({"method": "sett", "sparsity": 0.5}, "did you mean 'set'"),
+        ({"method": "random", "sparsity": 0.999, "width": 0.1}, "empty"),
+        ({"train_images": 2}, "too few images"),
+        ({"method": "set", "sparsity": 0.5, "scope": "global-threshold"}, "Erdős–Rényi"),
+    ],
+)
+@pytest.mark.usefixtures("tiny_images")
+def test_impossible_trials_leave_no_record(layout: Layout, fields: dict[str, object], message: str) -> None:
+    with pytest.raises(PaperlibError, match=message) as caught:
+        run(make_trial(**(FAST | fields)), layout)
+    assert "\n" not in str(caught.value)
+    assert not list(layout.trials.glob("*")) if layout.trials.exists() else True
+
+
+def test_ids_do_not_change_with_new_defaults() -> None:
+    # Pinned: a changed id would orphan every stored record.
+    assert Trial().id == "44136fa355b3678a"
+    assert Trial(method="set", sparsity=0.5).id == Trial(sparsity=0.5, method="set", seed=0).id
+    assert Trial(seed=1).id != Trial().id
+
+
+def test_command_runs_the_very_same_trial() -> None:
+    import shlex
+
+    from typer.testing import CliRunner
+
+    trial = Trial(method="set", sparsity=0.5, options={"momentum": 0.9, "nesterov": True}, quirks=("swap-first",))
+    words = shlex.split(trial.command("quick"))
+    assert words[:2] == ["paperlib", "run"]
+    from paperlib import run as module
+    from paperlib.cli import app
+
+    seen: list[Trial] = []
+
+    def spy(given: Trial, layout: Layout, on_epoch: object) -> Record:
+        seen.append(given)
+        raise PaperlibError("seen enough")
+
+    original, module.run = module.run, spy  # type: ignore[assignment]
+    try:
+        CliRunner().invoke(app, words[1:])
+    finally:
+        module.run = original
+    assert seen == [trial]
+
+
+def _forever(folder: str) -> None:
+    os.environ["PAPERLIB_OUTPUT"] = folder
+    from tests.conftest import tiny
+
+    from paperlib import run as module
+
+    module.load = lambda name: tiny()
+    while True:
+        for seed in range(3):
+            run(Trial(seed=seed, method="set", sparsity=0.5, model="mlp-medium", width=0.05, **FAST), Layout.of("scratch"))
+        time.sleep(0.01)
+
+
+@pytest.mark.usefixtures("tiny_images")
+def test_a_kill_loses_nothing_and_leaves_no_half_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed = tmp_path / "killed"
+    torch.set_num_threads(1)  # OpenMP threads do not survive a fork
+    for pause in (0.05, 0.3, 0.8):
+        process = multiprocessing.get_context("fork").Process(target=_forever, args=(str(killed),))
+        process.start()
+        time.sleep(pause)
+        assert process.pid is not None
+        os.kill(process.pid, signal.SIGKILL)
+        process.join()
+    monkeypatch.setenv("PAPERLIB_OUTPUT", str(killed))
+    for path in Layout.of("scratch").trials.glob("[!.]*"):
+        Record.model_validate_json(path.read_text())
+    trials = [
+        Trial(seed=seed, method="set", sparsity=0.5, model="mlp-medium", width=0.05, **FAST) for seed in range(3)
+    ]
+    resumed = [numbers(r) for r in run_all(trials, Layout.of("scratch"))]
+    monkeypatch.setenv("PAPERLIB_OUTPUT", str(tmp_path / "undisturbed"))
+    assert resumed == [numbers(r) for r in run_all(trials, Layout.of("scratch"))]
+
+
+@pytest.mark.usefixtures("tiny_images")
+def test_a_damaged_record_is_set_aside_and_runs_again(layout: Layout) -> None:
+    record = run(Trial(**FAST), layout)
+    path = Store(layout).path(record.id)
+    path.write_text(path.read_text()[:500])
+    with pytest.warns(UserWarning, match="set aside"):
+        again = run(Trial(**FAST), layout)
+    assert numbers(again) == numbers(record)
+    assert path.with_suffix(".damaged").exists()
+
+
+@pytest.mark.usefixtures("tiny_images")
+def test_a_record_of_another_schema_is_not_guessed_at(layout: Layout) -> None:
+    record = run(Trial(**FAST), layout)
+    path = Store(layout).path(record.id)
+    content = json.loads(path.read_text()) | {"schema_version": 99}
+    path.write_text(json.dumps(content))
+    with pytest.raises(PaperlibError, match="schema version 99, this paperlib reads 1"):
+        run(Trial(**FAST), layout)
+
+
+@pytest.mark.usefixtures("tiny_images")
+def test_an_unwritable_folder_is_named(layout: Layout) -> None:
+    layout.results.parent.mkdir(parents=True)
+    layout.results.write_text("a file where the folder should be")
+    with pytest.raises(PaperlibError, match=r"cannot write .*scratch"):
+        run(Trial(**FAST), layout)
+
+
+def test_many_writers_never_tear_a_record(layout: Layout, tiny_images: ImageSet) -> None:
+    record = run(Trial(**FAST), layout)
+    code = (
+        "import sys; from paperlib.store import Store; from paperlib.paths import Layout;"
+        "from paperlib.record import Record; from pathlib import Path;"
+        "store = Store(Layout.of('scratch')); r = Record.model_validate_json(Path(sys.argv[1]).read_text());"
+        "[store.put(r) or store.get(r.id) for _ in range(60)]"
+    )
+    copy = layout.results / "copy.txt"
+    copy.write_text(record.model_dump_json())
+    writers = [subprocess.Popen([sys.executable, "-W", "error", "-c", code, str(copy)]) for _ in range(3)]
+    assert [w.wait() for w in writers] == [0, 0, 0]
+    assert Store(layout).records() == [record]
+    assert not list(layout.trials.glob(".*"))
+
+
+@pytest.mark.usefixtures("tiny_images")
+def test_the_tidy_table_is_the_same_in_parquet_and_csv(layout: Layout) -> None:
+    import pandas as pd
+
+    run_all([Trial(method="random", sparsity=s, **FAST) for s in (0.3, 0.5)], layout)
+    table = Store(layout).write_table()
+    assert len(table) == 2
+    parquet = pd.read_parquet(layout.results / "tidy.parquet")
+    csv = pd.read_csv(layout.results / "tidy.csv")
+    assert list(parquet.columns) == list(csv.columns) == list(table.columns)
+    assert np.allclose(parquet["test_accuracy"], csv["test_accuracy"])
+    assert np.allclose(parquet["network_sparsity"], parquet["sparsity"], atol=0.01)
