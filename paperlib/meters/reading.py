@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 EnergySource = Literal["nvml", "rapl", "jetson", "modelled", "simulated"]
-MemorySource = Literal["cuda-allocator", "process-peak", "simulated"]
+MemorySource = Literal["cuda-allocator", "process-peak", "process-sampled", "simulated"]
 
 
 class Reading(BaseModel):

@@ -1,0 +1,31 @@
+"""Seconds that include the work a device still has to do.
+
+The papers' own code reads `time.time()` around the forward pass and so measures how long a kernel takes to
+launch (facts 1.2); here the device is waited for at both ends of a window.
+"""
+
+import time
+from collections.abc import Callable
+
+Clock = Callable[[], float]
+
+
+def clock_for(device: str) -> Clock:
+    """A monotonic clock in seconds that first waits for all work queued on `device`.
+
+    device: a torch device name such as "cpu", "cuda", "cuda:1" or "mps".
+    """
+    kind = device.partition(":")[0]
+    if kind == "cpu":
+        return time.perf_counter
+    import torch
+
+    def cuda() -> float:
+        torch.cuda.synchronize(device)
+        return time.perf_counter()
+
+    def mps() -> float:
+        torch.mps.synchronize()
+        return time.perf_counter()
+
+    return mps if kind == "mps" else cuda
