@@ -11,8 +11,9 @@ T = TypeVar("T")
 
 def unknown(kind: str, name: str, known: list[str]) -> PaperlibError:
     """The error for a name that is not one of `known`, with the nearest one suggested."""
-    near = get_close_matches(str(name).lower(), known, n=1, cutoff=0.5)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
+    by_lower = {k.lower(): k for k in known}
+    near = get_close_matches(str(name).lower(), by_lower, n=1, cutoff=0.5)
+    hint = f"; did you mean {by_lower[near[0]]!r}?" if near else ""
     return PaperlibError(f"unknown {kind} {name!r}{hint} (known: {', '.join(known)})")
 
 

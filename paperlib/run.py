@@ -1,7 +1,8 @@
 """The whole life of one trial: data -> model -> pruner -> training -> evaluation -> meters -> record."""
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -29,6 +30,7 @@ from paperlib.trial import Trial
 INFERENCE_BATCHES = (1, 64)
 INFERENCE_ROUNDS = 40
 INFERENCE_BUDGET_S = 0.4
+ONE_THREAD_BELOW = 200_000  # parameters
 
 
 def run_all(trials: Sequence[Trial], layout: Layout) -> list[Record]:
@@ -57,6 +59,7 @@ def run(trial: Trial, layout: Layout, on_epoch: Callable[[Epoch], None] = lambda
     store = Store(layout)
     if (record := store.get(trial.id)) is not None:
         return record
+    store.check_writable()
     method = METHODS[trial.method]
     shared: Record | None = None
     if method.trains == "dense":

@@ -54,6 +54,12 @@ class Store:
         """
         return self._read(self.path(trial_id))
 
+    def check_writable(self) -> None:
+        """PaperlibError, before any work, if no record could be written later."""
+        probe = self.layout.trials / f".probe-{os.getpid()}"
+        write_atomically(probe, b"")
+        probe.unlink(missing_ok=True)
+
     def put(self, record: Record) -> None:
         write_atomically(self.path(record.id), (record.model_dump_json(indent=1) + "\n").encode())
 
@@ -65,7 +71,7 @@ class Store:
     def _read(self, path: Path) -> Record | None:
         try:
             raw = path.read_bytes()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         try:
             version = json.loads(raw).get("schema_version")

@@ -154,7 +154,8 @@ def test_evaluation_is_batched_without_changing_anything(tiny_images: ImageSet) 
     from paperlib.training import predict
 
     assert torch.allclose(predict(model, images, size=7), whole, atol=1e-6)
-    assert evaluate(model, images).accuracy == (whole.argmax(1) == images.labels).float().mean().item()
+    expected = (whole.argmax(1) == images.labels).double().mean().item()
+    assert evaluate(model, images).accuracy == pytest.approx(expected)
 
 
 def test_pixels_are_normalised_to_minus_one_and_one() -> None:
