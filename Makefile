@@ -33,7 +33,7 @@ test: setup ## Run every check: lint, types, tests with coverage
 	$(BIN)/python -m pytest --cov=paperlib --cov-fail-under=90
 
 bench: setup ## Measure speed against its targets, side by side
-	@for file in benchmarks/*.py; do $(BIN)/python $$file || exit 1; done
+	@for file in benchmarks/[!r]*.py; do $(BIN)/python $$file || exit 1; done
 
 clean: ## Remove .venv and all results that are not committed
 	rm -rf .venv results/smoke results/quick results/scratch figures/smoke figures/quick figures/scratch

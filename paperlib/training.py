@@ -44,7 +44,7 @@ class Images:
     def batches(self, size: int, order: Tensor | None = None) -> Iterator[tuple[Tensor, Tensor]]:
         """Batches in `order`; gathered in chunks, since one gather per batch would cost more than a small step."""
         per_chunk = max(1, CHUNK_BYTES // (4 * self.pixels[0].numel()) // size) * size
-        for start in range(0, len(self), per_chunk):
+        for start in range(0, len(self) if order is None else len(order), per_chunk):
             part = slice(start, start + per_chunk)
             pixels, labels = self.pixels, self.labels
             pixels, labels = (
@@ -73,24 +73,26 @@ def make_optimizer(trial: Trial, model: nn.Module) -> torch.optim.Optimizer:
 
     Raises PaperlibError for unknown names and for options that it does not take.
     """
-    known = {
-        name.lower(): kind
+    names = {
+        name.lower(): name
         for name, kind in vars(torch.optim).items()
-        if inspect.isclass(kind) and issubclass(kind, torch.optim.Optimizer) and kind is not torch.optim.Optimizer
+        if inspect.isclass(kind) and issubclass(kind, torch.optim.Optimizer)
     }
-    if trial.optimizer.lower() not in known or trial.optimizer.lower() in {"lbfgs", "sparseadam"}:
-        usable = sorted(kind.__name__ for name, kind in known.items() if name not in {"lbfgs", "sparseadam"})
-        raise unknown("optimizer", trial.optimizer, usable)
-    kind = known[trial.optimizer.lower()]
-    allowed = inspect.signature(kind).parameters
+    for unusable in ("optimizer", "lbfgs", "sparseadam"):  # the base class; needs a closure; sparse gradients
+        del names[unusable]
+    if trial.optimizer.lower() not in names:
+        raise unknown("optimizer", trial.optimizer, sorted(names.values()))
+    name = names[trial.optimizer.lower()]
+    kind: Callable[..., torch.optim.Optimizer] = getattr(torch.optim, name)
+    allowed = [p for p in inspect.signature(kind).parameters if p not in {"params", "lr"}]
     for option in trial.options:
-        if option not in allowed or option in {"params", "lr"}:
-            raise unknown(f"{kind.__name__} option", option, [o for o in allowed if o not in {"params", "lr"}])
+        if option not in allowed:
+            raise unknown(f"{name} option", option, allowed)
     fused = {"fused": True} if "fused" in allowed else {}
     try:
         return kind(model.parameters(), lr=trial.lr, **fused, **trial.options)
     except (ValueError, TypeError) as error:
-        raise PaperlibError(f"optimizer {kind.__name__}: {error}") from None
+        raise PaperlibError(f"optimizer {name}: {error}") from None
 
 
 def loss_of(trial: Trial) -> Callable[[Tensor, Tensor], Tensor]:
@@ -117,11 +119,20 @@ def fit(
     """
     device = train.labels.device
     method = METHODS[trial.method]()
-    pruning = Pruning(trial, layers, torch.Generator().manual_seed(trial.seed + 1))
     shuffle = torch.Generator().manual_seed(trial.seed + 2)
     optimizer = make_optimizer(trial, model)
     keeper = MaskKeeper(layers, optimizer, stale="stale-regrowth" in trial.quirks)
     loss_function = loss_of(trial)
+
+    def gradients() -> dict[str, Tensor]:
+        first = next(train.batches(trial.batch_size, order[: trial.batch_size]))
+        with keeper.whole():
+            loss_function(model(first[0]), first[1]).backward()
+        found = {x.name: x.module.weight.grad.clone() for x in layers if x.module.weight.grad is not None}
+        optimizer.zero_grad()
+        return found
+
+    pruning = Pruning(trial, layers, torch.Generator().manual_seed(trial.seed + 1), gradients)
     curve: list[Epoch] = []
     reading: Reading | None = None
     masks: Masks = {}

@@ -29,9 +29,7 @@ METHODS = ["random", "pre-training", "in-training", "post-training", "set"]
 
 def numbers(record: Record) -> dict[str, object]:
     """What must be equal when a trial runs twice: all but times, energies, memory and dates."""
-    kept = record.model_dump(
-        exclude={"training", "inference", "load_s", "finished", "environment"}, mode="json"
-    )
+    kept = record.model_dump(exclude={"training", "inference", "load_s", "finished", "environment"}, mode="json")
     for epoch in kept["curve"]:
         epoch.pop("time_s")
     return kept
@@ -218,21 +216,21 @@ def test_command_runs_the_very_same_trial() -> None:
 
 def _forever(folder: str) -> None:
     os.environ["PAPERLIB_OUTPUT"] = folder
-    from tests.conftest import tiny
-
     from paperlib import run as module
+    from tests.conftest import tiny
 
     module.load = lambda name: tiny()
     while True:
         for seed in range(3):
-            run(Trial(seed=seed, method="set", sparsity=0.5, model="mlp-medium", width=0.05, **FAST), Layout.of("scratch"))
+            run(
+                Trial(seed=seed, method="set", sparsity=0.5, model="mlp-medium", width=0.05, **FAST),
+                Layout.of("scratch"),
+            )
         time.sleep(0.01)
 
 
 @pytest.mark.usefixtures("tiny_images")
-def test_a_kill_loses_nothing_and_leaves_no_half_record(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_kill_loses_nothing_and_leaves_no_half_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     killed = tmp_path / "killed"
     torch.set_num_threads(1)  # OpenMP threads do not survive a fork
     for pause in (0.05, 0.3, 0.8):
@@ -245,9 +243,7 @@ def test_a_kill_loses_nothing_and_leaves_no_half_record(
     monkeypatch.setenv("PAPERLIB_OUTPUT", str(killed))
     for path in Layout.of("scratch").trials.glob("[!.]*"):
         Record.model_validate_json(path.read_text())
-    trials = [
-        Trial(seed=seed, method="set", sparsity=0.5, model="mlp-medium", width=0.05, **FAST) for seed in range(3)
-    ]
+    trials = [Trial(seed=seed, method="set", sparsity=0.5, model="mlp-medium", width=0.05, **FAST) for seed in range(3)]
     resumed = [numbers(r) for r in run_all(trials, Layout.of("scratch"))]
     monkeypatch.setenv("PAPERLIB_OUTPUT", str(tmp_path / "undisturbed"))
     assert resumed == [numbers(r) for r in run_all(trials, Layout.of("scratch"))]

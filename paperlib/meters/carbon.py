@@ -35,9 +35,7 @@ def codecarbon_data() -> Path:
     """
     spec = find_spec("codecarbon")
     if spec is None or spec.origin is None:
-        raise PaperlibError(
-            "codecarbon is not installed, so CO2 has no grid table: install the project again"
-        )
+        raise PaperlibError("codecarbon is not installed, so CO2 has no grid table: install the project again")
     return Path(spec.origin).parent / "data"
 
 
@@ -61,7 +59,5 @@ def grid(code: str | None = None) -> Grid:
     chosen = (code or os.environ.get("PAPERLIB_GRID") or DEFAULT_GRID).upper()
     if chosen not in _grids():
         near = unknown("grid", chosen.lower(), []).args[0].partition(" (")[0]
-        raise PaperlibError(
-            f"{near}: PAPERLIB_GRID takes an ISO code of three letters such as ITA, or {WORLD}"
-        )
+        raise PaperlibError(f"{near}: PAPERLIB_GRID takes an ISO code of three letters such as ITA, or {WORLD}")
     return _grids()[chosen]

@@ -12,9 +12,7 @@ from paperlib.meters.carbon import codecarbon_data
 
 # codecarbon's own fallback for a CPU that its table lacks (`DEFAULT_POWER_PER_CORE` in codecarbon.core.cpu).
 DEFAULT_WATTS = 4.0
-_NOISE = re.compile(
-    r"\((?:r|tm)\)|\b(?:cpu|processor|\w+-core)\b|@.*|\b\d+th gen (?=intel)|\b(?:with|w/) radeon.*"
-)
+_NOISE = re.compile(r"\((?:r|tm)\)|\b(?:cpu|processor|\w+-core)\b|@.*|\b\d+th gen (?=intel)|\b(?:with|w/) radeon.*")
 
 
 def clean(name: str) -> str:

@@ -53,9 +53,7 @@ class Meters:
     def begin(self) -> None:
         """Open a window; PaperlibError if one is open."""
         if self._opened is not None:
-            raise PaperlibError(
-                "a meter window is open already: windows do not nest, end the first one before"
-            )
+            raise PaperlibError("a meter window is open already: windows do not nest, end the first one before")
         self.clock()  # work queued before the window must not be charged to it
         self.memory.begin()
         self.energy.begin()

@@ -40,7 +40,7 @@ class Layer:
         """Linear: the weight's shape; convolution: (out_channels,)."""
         return self.module.weight.shape if self.unit == "weight" else self.module.weight.shape[:1]
 
-    def tensors(self) -> list[nn.Parameter]:
+    def tensors(self) -> list[Tensor]:
         """The parameters that a mask covers; a filter takes bias and batch-norm scale and shift with it."""
         if self.unit == "weight":
             return [self.module.weight]

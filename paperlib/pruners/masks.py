@@ -1,9 +1,10 @@
 """Masks: what is kept, how it is applied, and that the removed stays removed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from paperlib.errors import PaperlibError
 from paperlib.pruners.layers import Layer
@@ -37,13 +38,16 @@ class MaskKeeper:
 
     Masking only the gradient would not do: momentum and Adam's moments go on moving a weight.
     A regrown weight starts at zero; with `stale` (quirk `stale-regrowth` of P's code) at the value that it
-    had when it was removed. Raises PaperlibError for an optimizer whose state masks cannot follow.
+    had when it was removed. A regrown filter starts at its initial values: from zero it could never learn,
+    since ReLU passes no gradient at exactly zero.
+    Raises PaperlibError for an optimizer whose state masks cannot follow.
     """
 
     def __init__(self, layers: Sequence[Layer], optimizer: torch.optim.Optimizer, *, stale: bool = False) -> None:
         self.layers = layers
         self.optimizer = optimizer
         self._attic: dict[str, Tensor] | None = {} if stale else None
+        self._initial = {x.name: [t.detach().clone() for t in x.tensors()] for x in layers if x.unit == "filter"}
         self._masks: Masks = {}
         self._tensors: list[Tensor] | None = None
         self._factors: list[Tensor] = []
@@ -52,6 +56,7 @@ class MaskKeeper:
         """New masks from now on; applied at once to weights and state."""
         if self._attic is not None:
             self._bring_back(masks, self._attic)
+        self._restart_filters(masks)
         self._masks = masks
         self._tensors = None
         apply_masks(self.layers, masks)
@@ -67,6 +72,28 @@ class MaskKeeper:
             self._collect()
         assert self._tensors is not None
         torch._foreach_mul_(self._tensors, self._factors)
+
+    @torch.no_grad()
+    def _restart_filters(self, masks: Masks) -> None:
+        for layer in self.layers:
+            if layer.unit == "filter" and layer.name in masks and layer.name in self._masks:
+                regrown = masks[layer.name] & ~self._masks[layer.name]
+                for tensor, initial in zip(layer.tensors(), self._initial[layer.name], strict=True):
+                    tensor[regrown] = initial[regrown]
+
+    @contextmanager
+    def whole(self) -> Iterator[None]:
+        """All filters present for a moment, removed ones at their initial values; weights stay masked."""
+        masks = self._masks
+        kept = {x.name: [t.detach().clone() for t in x.tensors()] for x in self.layers if x.name in self._initial}
+        self._restart_filters({name: torch.ones_like(mask) for name, mask in masks.items()})
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                for layer in self.layers:
+                    for tensor, value in zip(layer.tensors(), kept.get(layer.name, ()), strict=layer.name in kept):
+                        tensor.copy_(value)
 
     @torch.no_grad()
     def _bring_back(self, masks: Masks, attic: dict[str, Tensor]) -> None:
@@ -91,7 +118,7 @@ class MaskKeeper:
                     self._tensors.append(tensor)
                     self._factors.append(factor)
 
-    def _state(self, parameter: nn.Parameter) -> list[Tensor]:
+    def _state(self, parameter: Tensor) -> list[Tensor]:
         found = []
         for key, value in self.optimizer.state.get(parameter, {}).items():
             if isinstance(value, Tensor) and value.shape == parameter.shape:

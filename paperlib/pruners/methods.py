@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from paperlib.errors import PaperlibError
 from paperlib.pruners import allocation, criteria
@@ -21,11 +21,15 @@ from paperlib.trial import Trial
 
 @dataclass(frozen=True, eq=False)
 class Pruning:
-    """What a method may look at: the trial, its layers, and a random source of its own."""
+    """What a method may look at: the trial, its layers, a random source of its own, and dense gradients.
+
+    gradients: layer name -> gradient of its weight on one batch, removed units included (for rigl).
+    """
 
     trial: Trial
     layers: Sequence[Layer]
     generator: torch.Generator
+    gradients: Callable[[], dict[str, Tensor]] = dict
 
     @property
     def targets(self) -> list[Layer]:
@@ -48,12 +52,18 @@ class Pruning:
 
 
 class Method:
-    """`dense`, and the base of all: no mask at any time.
+    """The base of all methods; by itself it never masks anything.
 
-    trains: "itself", or "dense" when it takes the dense trial's trained network (post-training).
+    trains: "itself"; "dense" when it takes the dense trial's trained network (post-training); "nothing" for
+        the constant predictor. prunes: whether any layer ever has a mask.
     """
 
-    trains: ClassVar[Literal["itself", "dense"]] = "itself"
+    trains: ClassVar[Literal["itself", "dense", "nothing"]] = "itself"
+    prunes: ClassVar[bool] = True
+
+    def width(self, trial: Trial, network: Callable[[float], nn.Module]) -> float:
+        """The width factor to build; `network(width)` gives the model without memory, for counting."""
+        return trial.width
 
     def start(self, pruning: Pruning) -> Masks:
         """Masks at initialisation, before the first step."""
@@ -69,7 +79,13 @@ class Method:
 
 
 METHODS: Registry[type[Method]] = Registry("method")
-METHODS.register("dense")(Method)
+
+
+@METHODS.register("dense")
+class Dense(Method):
+    """No mask at any time: the reference of both papers."""
+
+    prunes = False
 
 
 @METHODS.register("random")

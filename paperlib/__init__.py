@@ -1,0 +1,1 @@
+"""A runnable companion to two papers on neural-network pruning."""
