@@ -17,6 +17,7 @@ from paperlib.data.imageset import ImageSet
 from paperlib.environment import device as choose_device
 from paperlib.environment import environment
 from paperlib.errors import PaperlibError
+from paperlib.execution.steps import is_small_mlp
 from paperlib.inference import load_seconds, masked_beside_dense
 from paperlib.meters import Meters
 from paperlib.models import build
@@ -29,7 +30,6 @@ from paperlib.store import Store, write_atomically
 from paperlib.training import Fit, Images, evaluate, fit, make_optimizer
 from paperlib.trial import Trial
 
-ONE_THREAD_BELOW = 200_000  # parameters
 OnEpoch = Callable[[Epoch], None]
 
 
@@ -156,8 +156,7 @@ def _network(trial: Trial, images: ImageSet) -> nn.Module:
 def threads_for(model: nn.Module) -> Iterator[None]:
     """One thread for a small MLP, whose kernels are shorter than waking a second one; all for the rest."""
     before = torch.get_num_threads()
-    has_convolutions = any(isinstance(m, nn.Conv2d) for m in model.modules())
-    if not has_convolutions and sum(p.numel() for p in model.parameters()) < ONE_THREAD_BELOW:
+    if is_small_mlp(model):
         torch.set_num_threads(1)
     try:
         yield

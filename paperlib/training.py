@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from paperlib.data.imageset import Split
 from paperlib.errors import PaperlibError
+from paperlib.execution.steps import steps_for
 from paperlib.meters import Meters
 from paperlib.meters.reading import Reading
 from paperlib.metrics import scores
@@ -133,11 +134,11 @@ def fit(
         return found
 
     pruning = Pruning(trial, layers, torch.Generator().manual_seed(trial.seed + 1), gradients)
+    steps = steps_for(model, optimizer, keeper, loss_function)
     curve: list[Epoch] = []
     reading: Reading | None = None
     masks: Masks = {}
     for epoch in range(trial.epochs):
-        logits: list[Tensor] = []
         order = torch.randperm(len(train), generator=shuffle).to(device)
         model.train()
         meters.begin()
@@ -147,17 +148,11 @@ def fit(
         if epoch == 0 or changed is not masks:
             masks = _checked(changed)
             keeper.set(masks)
-        for pixels, labels in train.batches(trial.batch_size, order):
-            output = model(pixels)
-            loss_function(output, labels).backward()
-            optimizer.step()
-            optimizer.zero_grad()
-            keeper.after_step()
-            logits.append(output.detach())
+        logits = steps.epoch(train.batches(trial.batch_size, order))
         spent = meters.end()
         reading = spent if reading is None else reading + spent
         swapped = sum(int((m & ~before[n]).sum()) for n, m in masks.items() if n in before and m is not before[n])
-        train_scores = scores(torch.cat(logits), train.labels[order])
+        train_scores = scores(logits, train.labels[order])
         curve.append(
             Epoch(
                 epoch=epoch,
@@ -168,7 +163,7 @@ def fit(
             )
         )
         on_epoch(curve[-1])
-        limit = DIVERGED * math.log(max(2, output.shape[1]))
+        limit = DIVERGED * math.log(max(2, logits.shape[1]))
         if not math.isfinite(train_scores.loss) or train_scores.loss > limit:
             why = f"diverged: training loss {train_scores.loss:.4g} in epoch {epoch} (lr {trial.lr:g}); lower the lr"
             return Fit(tuple(curve), reading, masks, why)

@@ -48,7 +48,7 @@ class MaskKeeper:
         self.optimizer = optimizer
         self._attic: dict[str, Tensor] | None = {} if stale else None
         self._initial = {x.name: [t.detach().clone() for t in x.tensors()] for x in layers if x.unit == "filter"}
-        self._masks: Masks = {}
+        self.masks: Masks = {}
         self._tensors: list[Tensor] | None = None
         self._factors: list[Tensor] = []
 
@@ -57,7 +57,7 @@ class MaskKeeper:
         if self._attic is not None:
             self._bring_back(masks, self._attic)
         self._restart_filters(masks)
-        self._masks = masks
+        self.masks = masks
         self._tensors = None
         apply_masks(self.layers, masks)
         if self.optimizer.state:
@@ -66,7 +66,7 @@ class MaskKeeper:
     @torch.no_grad()
     def after_step(self) -> None:
         """Multiply weights and optimizer state by the masks, in one fused call."""
-        if not self._masks:
+        if not self.masks:
             return
         if self._tensors is None:
             self._collect()
@@ -76,15 +76,15 @@ class MaskKeeper:
     @torch.no_grad()
     def _restart_filters(self, masks: Masks) -> None:
         for layer in self.layers:
-            if layer.unit == "filter" and layer.name in masks and layer.name in self._masks:
-                regrown = masks[layer.name] & ~self._masks[layer.name]
+            if layer.unit == "filter" and layer.name in masks and layer.name in self.masks:
+                regrown = masks[layer.name] & ~self.masks[layer.name]
                 for tensor, initial in zip(layer.tensors(), self._initial[layer.name], strict=True):
                     tensor[regrown] = initial[regrown]
 
     @contextmanager
     def whole(self) -> Iterator[None]:
         """All filters present for a moment, removed ones at their initial values; weights stay masked."""
-        masks = self._masks
+        masks = self.masks
         kept = {x.name: [t.detach().clone() for t in x.tensors()] for x in self.layers if x.name in self._initial}
         self._restart_filters({name: torch.ones_like(mask) for name, mask in masks.items()})
         try:
@@ -101,19 +101,19 @@ class MaskKeeper:
             if layer.name in masks and layer.unit == "weight":
                 weight = layer.module.weight
                 if layer.name in attic:
-                    regrown = masks[layer.name] & ~self._masks[layer.name]
+                    regrown = masks[layer.name] & ~self.masks[layer.name]
                     weight[regrown] = attic[layer.name][regrown]
-                    still_gone = ~masks[layer.name] & ~self._masks[layer.name]
+                    still_gone = ~masks[layer.name] & ~self.masks[layer.name]
                     weight[still_gone] = attic[layer.name][still_gone]
                 attic[layer.name] = weight.detach().clone()
 
     def _collect(self) -> None:
         self._tensors, self._factors = [], []
         for layer in self.layers:
-            if layer.name not in self._masks:
+            if layer.name not in self.masks:
                 continue
             for parameter in layer.tensors():
-                factor = layer.spread(self._masks[layer.name], parameter).contiguous()
+                factor = layer.spread(self.masks[layer.name], parameter).contiguous()
                 for tensor in (parameter, *self._state(parameter)):
                     self._tensors.append(tensor)
                     self._factors.append(factor)
