@@ -20,43 +20,41 @@ from paperlib.record import Epoch, Scores
 from paperlib.registry import unknown
 from paperlib.trial import Trial
 
-CHUNK_BYTES = 256 * 2**20
+CHUNK_BYTES = 4 * 2**20  # small enough to stay in the cache until its batches are used
 DIVERGED = 100.0  # times the loss of a uniform guess
 
 
 @dataclass(frozen=True, eq=False)
 class Images:
-    """A split on the device: pixels uint8 (N, C, H, W), or float32 already normalised where that fits."""
+    """A split on the device: pixels uint8 (N, C, H, W), normalised chunk by chunk, and labels (N,)."""
 
     pixels: Tensor
     labels: Tensor
 
     @classmethod
     def of(cls, split: Split, device: str) -> "Images":
-        """Move a split; normalise it once and for all if that takes under 2 GiB (both papers: (x - 0.5) / 0.5)."""
-        pixels = torch.from_numpy(split.images).permute(0, 3, 1, 2).contiguous().to(device)
-        if pixels.numel() * 4 < 2**31:
-            pixels = normalise(pixels)
-        return cls(pixels, torch.from_numpy(split.labels).to(device))
+        """Move a split to the device."""
+        pixels = torch.from_numpy(split.images).permute(0, 3, 1, 2).contiguous()
+        return cls(pixels.to(device), torch.from_numpy(split.labels).to(device))
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def batches(self, size: int, order: Tensor | None = None) -> Iterator[tuple[Tensor, Tensor]]:
-        """Batches in `order`; gathered in chunks, since one gather per batch would cost more than a small step."""
+        """Normalised batches, in `order`; gathered in chunks, since a gather per batch outweighs a small step."""
         per_chunk = max(1, CHUNK_BYTES // (4 * self.pixels[0].numel()) // size) * size
         for start in range(0, len(self) if order is None else len(order), per_chunk):
             part = slice(start, start + per_chunk)
-            pixels, labels = self.pixels, self.labels
-            pixels, labels = (
-                (pixels[order[part]], labels[order[part]]) if order is not None else (pixels[part], labels[part])
-            )
+            if order is None:
+                pixels, labels = self.pixels[part], self.labels[part]
+            else:  # index_select copies whole rows, four times faster than pixels[order]
+                pixels, labels = (t.index_select(0, order[part]) for t in (self.pixels, self.labels))
             yield from zip(normalise(pixels).split(size), labels.split(size), strict=True)
 
 
 def normalise(pixels: Tensor) -> Tensor:
-    """uint8 0..255 to float32 -1..1; floats pass."""
-    return pixels if pixels.is_floating_point() else pixels.float().mul_(2 / 255).sub_(1)
+    """uint8 0..255 to float32 -1..1, as both papers do: (x - 0.5) / 0.5."""
+    return pixels.float().mul_(2 / 255).sub_(1)
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,7 @@ def test_filters_that_come_back_can_learn(method: str) -> None:
     layers = layers_of(model, trial)
     initial = model[0].weight.detach().clone()
     rng = np.random.default_rng(0)
-    images = Images(torch.from_numpy(rng.standard_normal((64, 1, 6, 6), dtype=np.float32)), torch.arange(64) % 3)
+    images = Images(torch.from_numpy(rng.integers(0, 256, (64, 1, 6, 6), dtype=np.uint8)), torch.arange(64) % 3)
     from paperlib.meters import Meters
 
     seen: list[Masks] = []

@@ -148,8 +148,9 @@ def test_double_softmax_floor() -> None:
 def test_evaluation_is_batched_without_changing_anything(tiny_images: ImageSet) -> None:
     model = nn.Sequential(nn.Flatten(), nn.Linear(36, 3))
     images = Images.of(tiny_images.test, "cpu")
-    whole = model(images.pixels)
-    from paperlib.training import predict
+    from paperlib.training import normalise, predict
+
+    whole = model(normalise(images.pixels))
 
     assert torch.allclose(predict(model, images, size=7), whole, atol=1e-6)
     expected = (whole.argmax(1) == images.labels).double().mean().item()
