@@ -159,7 +159,12 @@ def _storage() -> Iterator[Check]:
 
 def _images() -> Iterator[Check]:
     data: Any = importlib.import_module("paperlib.data")
-    for row in data.status():
+    try:
+        rows = data.status()
+    except PaperlibError as error:
+        yield Check("images", "lack", str(error), "look at PAPERLIB_DATA and PAPERLIB_CACHE")
+        return
+    for row in rows:
         text = f"{row.source}, {row.train} training and {row.test} test images: {row.where}"
         if row.source == "official":
             yield Check(f"images: {row.name}", "ok", text)

@@ -12,6 +12,7 @@ from rich.console import Console
 import paperlib.data
 from paperlib import doctor
 from paperlib.doctor import Check, cpu_limit
+from paperlib.errors import PaperlibError
 
 ROWS = [
     SimpleNamespace(name="mnist", source="official", where="/data/mnist", train=60000, test=10000, cure=""),
@@ -91,6 +92,18 @@ def test_an_unwritable_results_folder_is_a_lack(
     assert "PAPERLIB_OUTPUT" in now.cure
 
 
+def test_data_that_cannot_be_looked_at_does_not_stop_the_doctor(
+    found: dict[str, Check], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken() -> list[SimpleNamespace]:
+        raise PaperlibError("PAPERLIB_DATA names no folder")
+
+    monkeypatch.setattr(paperlib.data, "status", broken)
+    assert by_subject()["images"] == Check(
+        "images", "lack", "PAPERLIB_DATA names no folder", "look at PAPERLIB_DATA and PAPERLIB_CACHE"
+    )
+
+
 def test_outside_a_checkout_the_cure_is_to_go_there(
     found: dict[str, Check], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -101,8 +114,6 @@ def test_outside_a_checkout_the_cure_is_to_go_there(
 
 
 def no_checkout() -> Path:
-    from paperlib.errors import PaperlibError
-
     raise PaperlibError("no project folder here")
 
 
