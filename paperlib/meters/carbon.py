@@ -8,7 +8,6 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from paperlib.errors import PaperlibError
-from paperlib.registry import unknown
 
 # Both papers come from Bolzano, so Italy's grid is the default of the comparison.
 DEFAULT_GRID = "ITA"
@@ -35,7 +34,9 @@ def codecarbon_data() -> Path:
     """
     spec = find_spec("codecarbon")
     if spec is None or spec.origin is None:
-        raise PaperlibError("codecarbon is not installed, so CO2 has no grid table: install the project again")
+        raise PaperlibError(
+            "codecarbon is not installed, so CO2 has no grid table: install the project again"
+        )
     return Path(spec.origin).parent / "data"
 
 
@@ -56,8 +57,8 @@ def grid(code: str | None = None) -> Grid:
 
     Raises PaperlibError for a code that codecarbon's table lacks.
     """
-    chosen = (code or os.environ.get("PAPERLIB_GRID") or DEFAULT_GRID).upper()
-    if chosen not in _grids():
-        near = unknown("grid", chosen.lower(), []).args[0].partition(" (")[0]
-        raise PaperlibError(f"{near}: PAPERLIB_GRID takes an ISO code of three letters such as ITA, or {WORLD}")
-    return _grids()[chosen]
+    wanted = code or os.environ.get("PAPERLIB_GRID") or DEFAULT_GRID
+    if wanted.upper() not in _grids():
+        allowed = f"PAPERLIB_GRID takes a country's ISO code of three letters, such as ITA, or {WORLD}"
+        raise PaperlibError(f"unknown grid {wanted!r}: {allowed}")
+    return _grids()[wanted.upper()]

@@ -24,8 +24,11 @@ def design_power(name: str) -> float | None:
     """Design power of one socket in watts of the model called `name`, None where the table lacks it."""
     path = codecarbon_data() / "hardware" / "cpu_power.csv"
     with path.open(encoding="utf-8", newline="") as file:
-        table = {clean(row["Name"]): float(row["TDP"]) for row in csv.DictReader(file)}
-    return table.get(clean(name))
+        table = {clean(row["Name"]): row["TDP"] for row in csv.DictReader(file)}
+    try:
+        return float(table[clean(name)])
+    except (KeyError, ValueError):  # some rows hold a range such as "27.29.5"
+        return None
 
 
 def watts_per_cpu(name: str, sockets: int, logical: int, virtual: bool) -> tuple[float, str]:

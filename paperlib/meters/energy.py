@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from paperlib.meters.cpu_power import this_cpu
 from paperlib.meters.reading import EnergySource
 
+RAPL_FORBIDDEN = "RAPL is here but this user may not read it"
 log = logging.getLogger("paperlib.meters")
 
 
@@ -143,20 +144,22 @@ def _cpu_meter() -> EnergyMeter:
     from zeus.device.cpu import get_cpus
     from zeus.device.cpu.common import ZeusCPUNoPermissionError
     from zeus.exception import ZeusBaseError
-    from zeus.monitor import ZeusMonitor
 
+    why = "RAPL is not here"
     try:
-        packages = len(get_cpus())
-        monitor = ZeusMonitor(gpu_indices=[], cpu_indices=list(range(packages)))
-        note = f"RAPL of {packages} CPU package(s), the whole machine's work, gross"
-        # The counter itself moves every millisecond; ten of them keep the error of a window near 10 %.
-        return CounterEnergy(monitor, "rapl", note, 0.01)
+        if packages := len(get_cpus()):
+            from zeus.monitor import ZeusMonitor
+
+            monitor = ZeusMonitor(gpu_indices=[], cpu_indices=list(range(packages)))
+            note = f"RAPL of {packages} CPU package(s), the whole machine's work, gross"
+            # The counter itself moves every millisecond; ten of them keep the error of a window near 10 %.
+            return CounterEnergy(monitor, "rapl", note, 0.01)
     except ZeusCPUNoPermissionError:
-        why = "; RAPL is here but may not be read by this user"
-    except (ZeusBaseError, OSError):
-        why = "; RAPL is not here"
+        why = RAPL_FORBIDDEN
+    except (ZeusBaseError, OSError) as error:
+        log.debug("no RAPL: %s", error)
     watts, note = this_cpu()
-    return ModelledEnergy(watts, note + why)
+    return ModelledEnergy(watts, f"{note}; {why}")
 
 
 def _gpu_meter(index: int) -> EnergyMeter:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from paperlib.errors import PaperlibError
 from paperlib.meters.clock import Clock
+from paperlib.meters.energy import positive
 from paperlib.meters.reading import Timing
 from paperlib.meters.window import Meters
 
@@ -31,9 +32,9 @@ def compare(
 
     Per round all variants run once in random order, and the ratio is taken within the round, so that drift of
     the machine cancels. A sample is the mean of as many calls as fill 1 ms; the percentiles are over samples.
-    Energy comes from one whole-loop window per variant where the meter is a counter (None if these windows
-    would take more than half the budget), else from the samples. `rounds` is cut short, to no fewer than 5,
-    when `budget_s` seconds are over. Raises PaperlibError for no variants or fewer than 5 rounds.
+    `rounds` is cut short, to no fewer than 5, when `budget_s` seconds are over. Energy comes from the samples
+    where the meter is exact; a counter gets one whole-loop window of ten updates per variant on top of the
+    budget (NVML: 1.1 s). Raises PaperlibError for no variants or fewer than 5 rounds.
     """
     if not variants:
         raise PaperlibError("nothing to compare: give at least one variant, the dense reference first")
@@ -45,15 +46,12 @@ def compare(
     warm = [_warm_up(call, clock, 0.1 * budget_s / len(calls)) for call in calls]
     memory = [_peak_memory(call, meters) for call in calls]
     counter = meters.energy.update_s * ENERGY_UPDATES
-    looped = 0 < counter * len(calls) <= budget_s / 2
-    until = start + budget_s - (counter * len(calls) if looped else 0.0)
     repeats = [min(MAX_CALLS, math.ceil(SAMPLE_S / max(t, SAMPLE_S / MAX_CALLS))) for t in warm]
     with _no_collection():
-        times, energies = _rounds(calls, repeats, meters, rounds=rounds, until=until, rng=rng)
+        times, energies = _rounds(calls, repeats, meters, rounds=rounds, until=start + budget_s, rng=rng)
     medians = np.median(times, axis=0)
     if counter:
-        energies = [None] * len(calls)
-        for i in rng.permutation(len(calls)) if looped else ():
+        for i in rng.permutation(len(calls)):
             # A tenth more than needed: the loop may run faster than the samples did.
             energies[i] = _energy_of_loop(calls[i], meters, math.ceil(1.1 * counter / medians[i]))
     timings = []
@@ -141,10 +139,11 @@ def _rounds(
                 call()
             times[done, i] = (clock() - before) / repeats[i]
             if exact:
-                joules[i] += energy.end() or math.nan
+                spent = energy.end()
+                joules[i] += math.nan if spent is None else spent
         done += 1
-    per_call = [float(j) / (done * n) for j, n in zip(joules, repeats, strict=True)]
-    return times[:done], [j if exact and not math.isnan(j) else None for j in per_call]
+    # `positive` turns NaN, and the 0 of a meter that was never asked or did not move, into None.
+    return times[:done], [positive(float(j) / (done * n)) for j, n in zip(joules, repeats, strict=True)]
 
 
 def _energy_of_loop(call: Call, meters: Meters, n: int) -> float | None:
@@ -160,7 +159,6 @@ def _energy_of_loop(call: Call, meters: Meters, n: int) -> float | None:
 def _no_collection() -> Iterator[None]:
     """Python's garbage collector off, as `timeit` does: its pauses belong to no variant."""
     was_on = gc.isenabled()
-    gc.collect()
     gc.disable()
     try:
         yield

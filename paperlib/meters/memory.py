@@ -23,7 +23,7 @@ class MemoryMeter(Protocol):
         """Open the window."""
 
     def end(self) -> int | None:
-        """Close the window: peak bytes above its start, 0 where nothing was taken, None where unknown."""
+        """Close the window: peak bytes above its start; 0 if no new page was taken, None where unknown."""
 
 
 class NoMemory:

@@ -1,0 +1,216 @@
+"""The paired comparison: ratios and intervals on a clock that we move ourselves, then on real work."""
+
+import gc
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from paperlib.errors import PaperlibError
+from paperlib.meters import Meters, Timing, compare, load_time
+from paperlib.meters.carbon import Grid
+from paperlib.meters.energy import NoEnergy
+from paperlib.meters.inference import paired_interval
+from paperlib.meters.memory import NoMemory
+from paperlib.meters.simulated import PowerTrace, SimulatedEnergy, SimulatedMemory, SimulatedTime
+
+GRID = Grid("ITA", "Italy", 360.0)
+
+
+def fake() -> tuple[Meters, SimulatedTime]:
+    clock = SimulatedTime()
+    return Meters("cpu", clock, NoEnergy("none"), NoMemory(), GRID), clock
+
+
+def takes(clock: SimulatedTime, seconds: float) -> Callable[[], None]:
+    return lambda: clock.advance(seconds)
+
+
+@given(
+    dense=st.floats(1e-6, 10),
+    factors=st.lists(st.floats(0.01, 100), min_size=1, max_size=4),
+    seed=st.integers(0, 2**32 - 1),
+)
+@settings(max_examples=30, deadline=None)
+def test_constant_speeds_give_exact_ratios(dense: float, factors: list[float], seed: int) -> None:
+    meters, clock = fake()
+    variants = {"dense": takes(clock, dense)} | {
+        f"v{i}": takes(clock, dense * f) for i, f in enumerate(factors)
+    }
+    timings = compare(variants, batch_size=64, meters=meters, rounds=7, budget_s=1e9, seed=seed)
+    assert [t.variant for t in timings] == list(variants)
+    for timing, factor in zip(timings, [1.0, *factors], strict=True):
+        assert timing.median_s == pytest.approx(dense * factor, rel=1e-3)
+        assert timing.ratio == pytest.approx(factor, rel=1e-3)
+        assert timing.ratio_low == pytest.approx(factor, rel=1e-3)
+        assert timing.ratio_high == pytest.approx(factor, rel=1e-3)
+        assert (timing.batch_size, timing.rounds) == (64, 7)
+        assert (timing.energy_j_per_image, timing.energy_source, timing.peak_memory_bytes) == (
+            None,
+            None,
+            None,
+        )
+
+
+def noisy(clock: SimulatedTime, seconds: float, rng: np.random.Generator) -> Callable[[], None]:
+    """Work under heavy-tailed noise on a machine whose speed drifts by half every 0.3 s."""
+
+    def call() -> None:
+        drift = 1 + 0.5 * math.sin(10 * clock.now)
+        clock.advance(seconds * drift * rng.lognormal(0, 0.1))
+
+    return call
+
+
+def simulated_intervals(factor: float, repetitions: int) -> list[Timing]:
+    found = []
+    for seed in range(repetitions):
+        meters, clock = fake()
+        rng = np.random.default_rng([seed, 1])
+        variants = {"dense": noisy(clock, 0.01, rng), "other": noisy(clock, 0.01 * factor, rng)}
+        found.append(compare(variants, batch_size=1, meters=meters, rounds=30, budget_s=1e9, seed=seed)[1])
+    return found
+
+
+@pytest.mark.parametrize("factor", [1.0, 0.7])
+def test_the_interval_covers_the_true_ratio_about_as_often_as_it_claims(factor: float) -> None:
+    found = simulated_intervals(factor, 300)
+    covered = sum(t.ratio_low <= factor <= t.ratio_high for t in found) / len(found)
+    # Binomial error of 300 repetitions at 95 % is 1.3 %; the bootstrap of a median is a little wide.
+    assert 0.91 <= covered <= 0.99
+    assert all(t.ratio_low <= t.ratio <= t.ratio_high for t in found)
+
+
+def test_pairing_cancels_drift_that_would_drown_the_ratio() -> None:
+    timing = simulated_intervals(0.9, 1)[0]
+    assert timing.ratio_high - timing.ratio_low < 0.15
+    assert timing.p99_s > 1.3 * timing.median_s
+
+
+def test_variants_run_interleaved_in_changing_order() -> None:
+    meters, clock = fake()
+    seen: list[str] = []
+
+    def named(name: str) -> Callable[[], None]:
+        def call() -> None:
+            seen.append(name)
+            clock.advance(1.0)
+
+        return call
+
+    compare({n: named(n) for n in "abc"}, batch_size=1, meters=meters, rounds=40, budget_s=1e9, seed=0)
+    rounds = ["".join(seen[i : i + 3]) for i in range(len(seen) - 120, len(seen), 3)]
+    assert all(sorted(r) == ["a", "b", "c"] for r in rounds)
+    assert len(set(rounds)) == 6
+
+
+def test_the_budget_ends_the_rounds_but_leaves_enough_for_an_interval() -> None:
+    meters, clock = fake()
+    two = {"dense": takes(clock, 1.0), "other": takes(clock, 1.0)}
+    assert compare(two, batch_size=1, meters=meters, rounds=1000, budget_s=60, seed=0)[0].rounds < 30
+    assert compare(two, batch_size=1, meters=meters, rounds=1000, budget_s=0, seed=0)[0].rounds == 5
+
+
+def gpu(lost_at_s: float | None = None) -> tuple[Meters, SimulatedTime, SimulatedMemory]:
+    """A GPU at 300 W whose counter moves ten times a second."""
+    clock, memory = SimulatedTime(), SimulatedMemory()
+    energy = SimulatedEnergy(clock, PowerTrace((0.0, 1.0), (300.0, 300.0)), lost_at_s=lost_at_s)
+    return Meters("cuda", clock, energy, memory, GRID), clock, memory
+
+
+def test_a_counter_gets_a_long_window_and_memory_its_own() -> None:
+    meters, clock, memory = gpu()
+
+    def work(seconds: float, size: int) -> Callable[[], None]:
+        def call() -> None:
+            memory.take(size)
+            clock.advance(seconds)
+            memory.give(size)
+
+        return call
+
+    dense, half = compare(
+        {"dense": work(2e-3, 4000), "half": work(1e-3, 1000)},
+        batch_size=4,
+        meters=meters,
+        rounds=5,
+        budget_s=5,
+        seed=0,
+    )
+    # 300 W x 2 ms / 4 images; the counter's two cut updates are a tenth of the window each at most.
+    assert dense.energy_j_per_image == pytest.approx(0.15, rel=0.1)
+    assert half.energy_j_per_image == pytest.approx(0.075, rel=0.1)
+    assert (dense.peak_memory_bytes, half.peak_memory_bytes) == (4000, 1000)
+    assert dense.energy_source == dense.memory_source == "simulated"
+
+
+def test_a_gpu_that_is_lost_leaves_the_times_standing() -> None:
+    meters, clock, _ = gpu(lost_at_s=0.0)
+    timing = compare(
+        {"dense": takes(clock, 1e-3)}, batch_size=1, meters=meters, rounds=5, budget_s=1, seed=0
+    )[0]
+    assert timing.median_s == pytest.approx(1e-3)
+    assert timing.energy_j_per_image is None
+
+
+def test_real_work_is_compared_with_modelled_energy_and_process_memory() -> None:
+    small, large = torch.randn(64, 64), torch.randn(768, 768)
+    variants = {
+        "dense": lambda: large @ large,
+        "dense-again": lambda: large @ large,
+        "tiny": lambda: small @ small,
+    }
+    dense, again, tiny = compare(
+        variants, batch_size=1, meters=Meters.for_device("cpu"), rounds=15, budget_s=2, seed=0
+    )
+    assert dense.ratio == dense.ratio_low == dense.ratio_high == 1.0
+    assert again.ratio_low <= again.ratio <= again.ratio_high
+    assert tiny.ratio_high < 0.5 < again.ratio_low
+    assert dense.energy_j_per_image is not None and tiny.energy_j_per_image is not None
+    assert dense.energy_source in {"modelled", "rapl"}
+    assert 0 < tiny.energy_j_per_image < dense.energy_j_per_image
+    assert dense.peak_memory_bytes is not None
+    assert dense.peak_memory_bytes >= 768 * 768 * 4 * 0.9
+    assert gc.isenabled()
+
+
+@pytest.mark.parametrize(
+    ("variants", "rounds", "said"),
+    [({}, 10, "at least one variant"), ({"dense": lambda: None}, 4, "at least 5")],
+)
+def test_bad_requests_are_refused(variants: dict[str, Callable[[], None]], rounds: int, said: str) -> None:
+    meters, _ = fake()
+    with pytest.raises(PaperlibError, match=said):
+        compare(variants, batch_size=1, meters=meters, rounds=rounds, budget_s=1, seed=0)
+
+
+def test_comparing_inside_an_open_window_is_refused() -> None:
+    meters, clock = fake()
+    meters.begin()
+    with pytest.raises(PaperlibError, match="do not nest"):
+        compare({"dense": takes(clock, 1.0)}, batch_size=1, meters=meters, rounds=5, budget_s=1, seed=0)
+
+
+def test_the_interval_agrees_with_scipys_percentile_bootstrap() -> None:
+    from scipy.stats import bootstrap
+
+    ratios = np.random.default_rng(3).lognormal(0, 0.2, 60)
+    median, low, high = paired_interval(ratios, seed=0)
+    oracle = bootstrap(
+        (ratios,), np.median, method="percentile", n_resamples=5000, rng=np.random.default_rng(1)
+    ).confidence_interval
+    assert median == np.median(ratios)
+    assert low == pytest.approx(oracle.low, abs=0.02)
+    assert high == pytest.approx(oracle.high, abs=0.02)
+
+
+def test_load_time_is_the_median_of_its_repeats() -> None:
+    meters, clock = fake()
+    seconds = iter([9.0, 1.0, 2.0])
+    assert load_time(lambda: clock.advance(next(seconds)), meters, repeats=3) == 2.0
+    with pytest.raises(PaperlibError, match="at least 1"):
+        load_time(lambda: None, meters, repeats=0)

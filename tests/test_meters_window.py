@@ -1,0 +1,165 @@
+"""Windows, readings and the simulated GPU."""
+
+import logging
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from paperlib.errors import PaperlibError
+from paperlib.meters import Meters, Reading
+from paperlib.meters.carbon import Grid
+from paperlib.meters.clock import clock_for
+from paperlib.meters.simulated import PowerTrace, SimulatedEnergy, SimulatedMemory, SimulatedTime
+
+GRID = Grid("ITA", "Italy", 360.0)
+
+
+def simulated(
+    trace: PowerTrace, lost_at_s: float | None = None
+) -> tuple[Meters, SimulatedTime, SimulatedMemory]:
+    """Meters over a replayed trace, with the clock and the allocator that move them."""
+    clock, memory = SimulatedTime(), SimulatedMemory()
+    return (
+        Meters("cuda", clock, SimulatedEnergy(clock, trace, lost_at_s=lost_at_s), memory, GRID),
+        clock,
+        memory,
+    )
+
+
+FLAT = PowerTrace((0.0, 100.0), (200.0, 200.0))
+
+
+def test_a_window_reports_time_energy_memory_and_co2_with_their_sources() -> None:
+    meters, clock, memory = simulated(FLAT)
+    memory.take(500)
+    with meters.window() as window:
+        memory.take(3000)
+        memory.give(3000)
+        clock.advance(5.0)
+    reading = window.reading
+    assert reading.time_s == pytest.approx(5.0)
+    assert reading.energy_j == pytest.approx(1000.0)
+    assert reading.co2_g == pytest.approx(1000 / 3.6e6 * 360)
+    assert reading.peak_memory_bytes == 3000
+    assert (reading.energy_source, reading.memory_source, reading.grid) == ("simulated", "simulated", "ITA")
+
+
+def test_a_window_shorter_than_the_update_period_has_no_energy_rather_than_zero() -> None:
+    meters, clock, _ = simulated(FLAT)
+    clock.advance(0.05)
+    with meters.window() as within:
+        clock.advance(0.04)
+    with meters.window() as across:
+        clock.advance(0.04)  # crosses a tick: the counter shows a whole period of 20 J for 40 ms
+    assert within.reading.energy_j is None
+    assert across.reading.energy_j is None
+    assert across.reading.co2_g is None
+
+
+def test_losing_the_gpu_midway_gives_none_and_one_warning_line(caplog: pytest.LogCaptureFixture) -> None:
+    meters, clock, _ = simulated(FLAT, lost_at_s=12.0)
+    readings = []
+    with caplog.at_level(logging.WARNING, logger="paperlib.meters"):
+        for _ in range(4):
+            with meters.window() as window:
+                clock.advance(5.0)
+            readings.append(window.reading)
+    assert [r.energy_j for r in readings] == [pytest.approx(1000), pytest.approx(1000), None, None]
+    assert [r.time_s for r in readings] == [pytest.approx(5.0)] * 4
+    assert len(caplog.records) == 1
+    assert "GPU lost at 12 s" in caplog.records[0].getMessage()
+    assert (readings[0] + readings[2]).energy_j is None
+
+
+def test_nested_windows_are_refused_and_the_outer_one_survives() -> None:
+    meters, clock, _ = simulated(FLAT)
+    with meters.window() as outer:
+        clock.advance(1.0)
+        with pytest.raises(PaperlibError, match="do not nest"), meters.window():
+            pass
+        clock.advance(1.0)
+    assert outer.reading.time_s == pytest.approx(2.0)
+
+
+def test_misuse_of_windows_is_named() -> None:
+    meters, _, _ = simulated(FLAT)
+    with pytest.raises(PaperlibError, match="call begin"):
+        meters.end()
+    with meters.window() as window, pytest.raises(PaperlibError, match="still open"):
+        _ = window.reading
+
+
+def test_failing_work_closes_its_window() -> None:
+    meters, _, _ = simulated(FLAT)
+    with pytest.raises(ZeroDivisionError), meters.window():
+        _ = 1 / 0
+    meters.begin()
+    assert meters.end().time_s == 0
+
+
+def test_time_only_meters_answer_none_never_zero() -> None:
+    with Meters.time_only("cpu").window() as window:
+        time.sleep(0.01)
+    reading = window.reading
+    assert reading.time_s >= 0.009
+    assert (reading.energy_j, reading.co2_g, reading.peak_memory_bytes) == (None, None, None)
+    assert (reading.energy_source, reading.memory_source) == (None, None)
+
+
+def test_readings_of_different_sources_do_not_add() -> None:
+    with pytest.raises(ValueError, match="different sources"):
+        _ = Reading(time_s=1, energy_source="nvml") + Reading(time_s=1, energy_source="modelled")
+
+
+figures = st.one_of(st.none(), st.integers(0, 2**40))
+
+
+@given(st.lists(st.tuples(st.integers(0, 1000), figures, figures), min_size=3, max_size=3))
+def test_adding_readings_sums_costs_takes_the_larger_peak_and_keeps_gaps(
+    rows: list[tuple[int, int | None, int | None]],
+) -> None:
+    a, b, c = (Reading(time_s=t, energy_j=e, co2_g=e, peak_memory_bytes=m) for t, e, m in rows)
+    left, right = (a + b) + c, a + (b + c)
+    assert left == right
+    energies, peaks = [r[1] for r in rows], [r[2] for r in rows]
+    assert left.time_s == sum(r[0] for r in rows)
+    assert left.energy_j == (None if None in energies else sum(e for e in energies if e is not None))
+    assert left.peak_memory_bytes == (None if None in peaks else max(p for p in peaks if p is not None))
+
+
+@given(
+    st.lists(st.floats(0.01, 5), min_size=2, max_size=8),
+    st.floats(0, 60),
+    st.data(),
+)
+def test_a_replayed_trace_integrates_like_numpy(
+    steps: list[float], until: float, data: st.DataObject
+) -> None:
+    times = np.concatenate([[0.0], np.cumsum(steps)])
+    watts = np.array(data.draw(st.lists(st.floats(0, 700), min_size=len(times), max_size=len(times))))
+    inside = times[times < until]
+    grid = np.concatenate([inside, [until]])
+    oracle = float(np.trapezoid(np.interp(grid, times, watts), grid)) if until > 0 else 0.0
+    assert PowerTrace(tuple(times), tuple(watts)).joules(until) == pytest.approx(oracle, rel=1e-9, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("times", "watts", "said"), [((0.0,), (1.0,), "two points"), ((0.0, 0.0), (1.0, 1.0), "must rise")]
+)
+def test_a_broken_trace_is_refused(times: tuple[float, ...], watts: tuple[float, ...], said: str) -> None:
+    with pytest.raises(PaperlibError, match=said):
+        PowerTrace(times, watts)
+
+
+@pytest.mark.parametrize("device", ["cuda:0", "mps"])
+def test_the_clock_waits_for_the_device(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[object] = []
+    monkeypatch.setattr("torch.cuda.synchronize", waited.append)
+    monkeypatch.setattr("torch.mps.synchronize", lambda: waited.append("mps"))
+    clock = clock_for(device)
+    assert clock() <= clock()
+    assert waited == [device, device]
+    assert clock_for("cpu") is time.perf_counter
