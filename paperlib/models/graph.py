@@ -1,0 +1,35 @@
+"""What follows what inside a network, read from its traced graph and not from names of layers."""
+
+from torch import fx, nn
+
+NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
+
+
+def trace(model: nn.Module) -> fx.GraphModule:
+    """The operations of `model` as a torch.fx graph that shares the model's modules."""
+    return fx.symbolic_trace(model)
+
+
+def followers(model: nn.Module) -> dict[str, str | None]:
+    """Each convolution's name, in order of computation, to the batch-norm that alone reads it (else None).
+
+    A removed filter must be masked in both: the convolution's row and bias, and the batch-norm's channel.
+    """
+    traced = trace(model)
+    modules = dict(traced.named_modules())
+    found: dict[str, str | None] = {}
+    for node in traced.graph.nodes:
+        if node.op == "call_module" and isinstance(modules[node.target], nn.Conv2d):
+            names = [user.target for user in node.users if user.op == "call_module"]
+            alone = len(node.users) == 1 and len(names) == 1 and isinstance(modules[names[0]], NORMS)
+            found[node.target] = names[0] if alone else None
+    return found
+
+
+def prunable(model: nn.Module) -> tuple[list[str], list[str]]:
+    """Names of all convolutions and of all linear layers, each in order of computation."""
+    traced = trace(model)
+    modules = dict(traced.named_modules())
+    called = [node.target for node in traced.graph.nodes if node.op == "call_module"]
+    convolutions = [name for name in called if isinstance(modules[name], nn.Conv2d)]
+    return convolutions, [name for name in called if isinstance(modules[name], nn.Linear)]
