@@ -24,6 +24,7 @@ from paperlib.meters import Meters
 from paperlib.models import build
 from paperlib.pruners import METHODS, Pruning, layers_of
 from paperlib.run import threads_for
+from paperlib.torchvision_shim import torchvision
 from paperlib.training import Images, fit
 from paperlib.trial import Trial
 
@@ -43,14 +44,15 @@ class ByHand(Dataset[tuple[Tensor, int]]):
 
     def __init__(self, split: Split) -> None:
         self.split = split
+        transforms = torchvision.transforms
+        self.transform = transforms.Compose([transforms.ToTensor(), transforms.Normalize((0.5,), (0.5,))])
 
     def __len__(self) -> int:
         return len(self.split)
 
     def __getitem__(self, i: int) -> tuple[Tensor, int]:
         image = Image.fromarray(self.split.images[i, :, :, 0])
-        tensor = torch.from_numpy(np.array(image, np.uint8, copy=True)).permute(0, 1)[None].float().div(255)
-        return tensor.sub_(0.5).div_(0.5), int(self.split.labels[i])
+        return self.transform(image), int(self.split.labels[i])
 
 
 def epoch_by_hand(split: Split, batch: int) -> float:

@@ -98,9 +98,7 @@ def _processor() -> Iterator[Check]:
     if bf16:
         yield Check("bf16 on cpu", "ok", ", ".join(bf16))
     else:
-        yield Check(
-            "bf16 on cpu", "note", "no such instructions: bf16 works but is emulated, expect it to be slow"
-        )
+        yield Check("bf16 on cpu", "note", "no such instructions: bf16 works but is emulated, expect it to be slow")
 
 
 def _devices() -> Iterator[Check]:
@@ -113,13 +111,9 @@ def _devices() -> Iterator[Check]:
             yield Check(f"cuda:{i}", "ok", f"{torch.cuda.get_device_name(i)}, {total:.0f} GiB")
             names.append(f"cuda:{i}")
     elif torch.version.cuda:
-        yield Check(
-            "GPU", "lack", "torch is built for CUDA but sees no device", "check `nvidia-smi` and the driver"
-        )
+        yield Check("GPU", "lack", "torch is built for CUDA but sees no device", "check `nvidia-smi` and the driver")
     else:
-        yield Check(
-            "GPU", "note", "none: the papers' full budgets (profile `paper`) need one, the others do not"
-        )
+        yield Check("GPU", "note", "none: the papers' full budgets (profile `paper`) need one, the others do not")
     try:
         facts = [fact for name in names for fact in meters.describe(name)]
     except PaperlibError as error:
@@ -127,9 +121,7 @@ def _devices() -> Iterator[Check]:
         return
     for fact in dict.fromkeys(facts):
         if fact.name == "CO2":
-            yield Check(
-                "CO2", "ok", fact.found, "for another grid: export PAPERLIB_GRID=DEU (three-letter code)"
-            )
+            yield Check("CO2", "ok", fact.found, "for another grid: export PAPERLIB_GRID=DEU (three-letter code)")
         elif fact.real:
             yield Check(fact.name, "ok", fact.found)
         else:
@@ -152,9 +144,7 @@ def _storage() -> Iterator[Check]:
     if free >= FREE_GB:
         yield Check("disk", "ok", f"{free:.0f} GB free")
     else:
-        yield Check(
-            "disk", "lack", f"{free:.1f} GB free", f"free at least {FREE_GB} GB on the disk of {there}"
-        )
+        yield Check("disk", "lack", f"{free:.1f} GB free", f"free at least {FREE_GB} GB on the disk of {there}")
 
 
 def _images() -> Iterator[Check]:

@@ -16,9 +16,7 @@ from paperlib.errors import PaperlibError
 
 ROWS = [
     SimpleNamespace(name="mnist", source="official", where="/data/mnist", train=60000, test=10000, cure=""),
-    SimpleNamespace(
-        name="visa", source="stand-in", where="drawn", train=9, test=3, cure="paperlib data fetch visa"
-    ),
+    SimpleNamespace(name="visa", source="stand-in", where="drawn", train=9, test=3, cure="paperlib data fetch visa"),
     SimpleNamespace(name="cifar10", source="subset", where="package", train=9, test=3, cure="fetch [it]"),
 ]
 
@@ -60,9 +58,7 @@ def by_subject() -> dict[str, Check]:
     return {check.subject: check for check in doctor.checks()}
 
 
-def test_too_many_threads_and_a_full_disk_are_lacks(
-    found: dict[str, Check], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_too_many_threads_and_a_full_disk_are_lacks(found: dict[str, Check], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "cpu_limit", lambda: 1.5)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 64)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1e9))
@@ -72,9 +68,7 @@ def test_too_many_threads_and_a_full_disk_are_lacks(
     assert "limited to 1.5" in now["CPU"].found
 
 
-def test_an_unknown_grid_does_not_stop_the_doctor(
-    found: dict[str, Check], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unknown_grid_does_not_stop_the_doctor(found: dict[str, Check], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PAPERLIB_GRID", "Atlantis")
     now = by_subject()
     assert now["meters"].state == "lack"
@@ -117,15 +111,11 @@ def no_checkout() -> Path:
     raise PaperlibError("no project folder here")
 
 
-def test_a_gpu_is_listed_with_its_memory_and_meters(
-    found: dict[str, Check], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_gpu_is_listed_with_its_memory_and_meters(found: dict[str, Check], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "NVIDIA A100 MIG 1g.10gb")
-    monkeypatch.setattr(
-        torch.cuda, "get_device_properties", lambda _: SimpleNamespace(total_memory=40 * 2**30)
-    )
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: SimpleNamespace(total_memory=40 * 2**30))
     monkeypatch.setattr(torch.version, "cuda", "13.0")
     now = by_subject()
     assert now["cuda:0"].found == "NVIDIA A100 MIG 1g.10gb, 40 GiB"

@@ -43,9 +43,7 @@ def test_watts_are_shared_over_the_logical_cpus_so_that_a_busy_machine_draws_its
     ("name", "virtual", "why"),
     [("AMD EPYC 7402", True, "virtual machine"), ("Abacus 3000", False, "lacks 'Abacus 3000'")],
 )
-def test_without_a_row_or_in_a_virtual_machine_the_default_is_stated(
-    name: str, virtual: bool, why: str
-) -> None:
+def test_without_a_row_or_in_a_virtual_machine_the_default_is_stated(name: str, virtual: bool, why: str) -> None:
     watts, note = watts_per_cpu(name, 1, 2, virtual)
     assert watts == DEFAULT_WATTS
     assert "default of 4 W" in note

@@ -59,9 +59,7 @@ def test_heap_that_an_earlier_window_left_is_seen_again() -> None:
         del blocks
 
 
-def test_the_kernels_peak_is_the_choice_where_it_may_be_reset(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_kernels_peak_is_the_choice_where_it_may_be_reset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = "process-peak" if sys.platform == "linux" else "process-sampled"
     assert memory_meter("cpu").source == expected
     monkeypatch.setattr(memory, "_RESET", tmp_path / "missing" / "clear_refs")

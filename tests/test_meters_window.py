@@ -17,9 +17,7 @@ from paperlib.meters.simulated import PowerTrace, SimulatedEnergy, SimulatedMemo
 GRID = Grid("ITA", "Italy", 360.0)
 
 
-def simulated(
-    trace: PowerTrace, lost_at_s: float | None = None
-) -> tuple[Meters, SimulatedTime, SimulatedMemory]:
+def simulated(trace: PowerTrace, lost_at_s: float | None = None) -> tuple[Meters, SimulatedTime, SimulatedMemory]:
     """Meters over a replayed trace, with the clock and the allocator that move them."""
     clock, memory = SimulatedTime(), SimulatedMemory()
     return (
@@ -135,9 +133,7 @@ def test_adding_readings_sums_costs_takes_the_larger_peak_and_keeps_gaps(
     st.floats(0, 60),
     st.data(),
 )
-def test_a_replayed_trace_integrates_like_numpy(
-    steps: list[float], until: float, data: st.DataObject
-) -> None:
+def test_a_replayed_trace_integrates_like_numpy(steps: list[float], until: float, data: st.DataObject) -> None:
     times = np.concatenate([[0.0], np.cumsum(steps)])
     watts = np.array(data.draw(st.lists(st.floats(0, 700), min_size=len(times), max_size=len(times))))
     inside = times[times < until]

@@ -74,9 +74,7 @@ def test_width_scales_hidden_layers_only() -> None:
     assert model.fc.weight.shape == (6, 256)
 
 
-@pytest.mark.parametrize(
-    ("builder", "shape"), [(vgg16, (8, 8, 3)), (resnet18, (4, 28, 1)), (vgg16, (300, 20, 3))]
-)
+@pytest.mark.parametrize(("builder", "shape"), [(vgg16, (8, 8, 3)), (resnet18, (4, 28, 1)), (vgg16, (300, 20, 3))])
 def test_too_small_images_get_one_clear_line(builder, shape) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(PaperlibError, match="at least") as caught:
         builder(shape, 10)
@@ -88,9 +86,7 @@ def test_followers_pair_every_convolution() -> None:
     assert set(followers(plain).values()) == {None}
     assert len(followers(plain)) == 13
     pairs = followers(normed)
-    assert all(
-        name and int(name.split(".")[1]) == int(conv.split(".")[1]) + 1 for conv, name in pairs.items()
-    )
+    assert all(name and int(name.split(".")[1]) == int(conv.split(".")[1]) + 1 for conv, name in pairs.items())
     residual = followers(resnet18((28, 28, 3), 10, 0.05))
     assert len(residual) == 20
     assert residual["conv1"] == "bn1"

@@ -34,9 +34,7 @@ def codecarbon_data() -> Path:
     """
     spec = find_spec("codecarbon")
     if spec is None or spec.origin is None:
-        raise PaperlibError(
-            "codecarbon is not installed, so CO2 has no grid table: install the project again"
-        )
+        raise PaperlibError("codecarbon is not installed, so CO2 has no grid table: install the project again")
     return Path(spec.origin).parent / "data"
 
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from paperlib.errors import PaperlibError
+from paperlib.models.graph import followers
 from paperlib.trial import Trial
 
 
@@ -61,8 +62,8 @@ def layers_of(model: nn.Module, trial: Trial) -> list[Layer]:
     where conv_sparsity > 0 (paper F). Raises PaperlibError for conv_sparsity without convolutions and for a
     layerwise scope without hidden-to-hidden layers, or with too few weights for the matched total.
     """
-    norms = batch_norms(model)
-    modules = [(n, m) for n, m in model.named_modules() if isinstance(m, nn.Linear | nn.Conv2d)]
+    named = dict(model.named_modules())
+    modules = [(n, m) for n, m in named.items() if isinstance(m, nn.Linear | nn.Conv2d)]
     linear = [n for n, m in modules if isinstance(m, nn.Linear)]
     hidden_only = trial.scope in {"layerwise", "layerwise-matched"}
     scope = set(linear[1:-1] if hidden_only else linear)
@@ -71,10 +72,11 @@ def layers_of(model: nn.Module, trial: Trial) -> list[Layer]:
     if hidden_only and not scope:
         raise PaperlibError(f"scope {trial.scope!r} needs a hidden-to-hidden linear layer: {trial.model!r} has none")
     share = _matched_share(trial, model, scope) if trial.scope == "layerwise-matched" else trial.sparsity
+    norms = followers(model) if len(linear) < len(modules) else {}
     return [
         Layer(name, "weight", module, None, name in scope, share if name in scope else 0.0)
         if isinstance(module, nn.Linear)
-        else Layer(name, "filter", module, norms.get(name), trial.conv_sparsity > 0, trial.conv_sparsity)
+        else Layer(name, "filter", module, _norm(named, norms.get(name)), trial.conv_sparsity > 0, trial.conv_sparsity)
         for name, module in modules
     ]
 
@@ -92,18 +94,6 @@ def _matched_share(trial: Trial, model: nn.Module, scope: set[str]) -> float:
     return share
 
 
-def batch_norms(model: nn.Module) -> dict[str, nn.BatchNorm2d]:
-    """Convolution name -> the batch norm registered right behind it with the same channels.
-
-    torchvision's VGG and ResNet register modules in the order in which they run, within each block.
-    """
-    found: dict[str, nn.BatchNorm2d] = {}
-    before: tuple[str, nn.Conv2d] | None = None
-    for name, module in model.named_modules():
-        if isinstance(module, nn.Conv2d):
-            before = (name, module)
-        elif isinstance(module, nn.BatchNorm2d) and before is not None:
-            if module.num_features == before[1].out_channels:
-                found[before[0]] = module
-            before = None
-    return found
+def _norm(named: dict[str, nn.Module], name: str | None) -> nn.BatchNorm2d | None:
+    norm = named[name] if name is not None else None
+    return norm if isinstance(norm, nn.BatchNorm2d) else None
