@@ -20,7 +20,7 @@ from paperlib.record import Epoch, Scores
 from paperlib.registry import unknown
 from paperlib.trial import Trial
 
-CHUNK_BYTES = 4 * 2**20  # small enough to stay in the cache until its batches are used
+CHUNK_BYTES = 2 * 2**20  # small enough to stay in the cache until its batches are used
 DIVERGED = 100.0  # times the loss of a uniform guess
 
 
@@ -54,7 +54,7 @@ class Images:
 
 def normalise(pixels: Tensor) -> Tensor:
     """uint8 0..255 to float32 -1..1, as both papers do: (x - 0.5) / 0.5."""
-    return pixels.float().mul_(2 / 255).sub_(1)
+    return torch.mul(pixels, 2 / 255).sub_(1)
 
 
 @dataclass(frozen=True)

@@ -78,6 +78,7 @@ class NumpySteps:
         size = sum(p.numel() for p in parameters)
         self.flat, self.grad, self.velocity = (np.zeros(size, np.float32) for _ in range(3))
         self.scratch = np.empty(size, np.float32)
+        self.ones = np.ones(0, np.float32)
         self.weights: list[Floats] = []
         self.grads: list[Floats] = []
         start = 0
@@ -101,6 +102,7 @@ class NumpySteps:
             n = len(labels)
             if n not in buffers:
                 widths = [m.out_features for m in self.linear]
+                self.ones = np.ones(max(n, classes, len(self.ones)), np.float32)
                 buffers[n] = [np.empty((n, w), np.float32) for w in [*widths[:-1], *widths]]
             logits.append(np.empty((n, classes), np.float32))
             self._step(pixels.numpy().reshape(n, -1), one_hot[labels.numpy()], logits[-1], buffers[n])
@@ -139,12 +141,12 @@ class NumpySteps:
         delta = deltas[-1]
         np.subtract(out, out.max(axis=1, keepdims=True), out=delta)
         np.exp(delta, out=delta)
-        delta /= delta.sum(axis=1, keepdims=True)
+        delta /= np.dot(delta, self.ones[: delta.shape[1]])[:, None]  # a dot sums small rows faster than sum()
         delta -= target
         delta *= np.float32(1 / len(x))
         for i in reversed(range(depth)):
             np.dot(delta.T, inputs[i], out=self.grads[2 * i])
-            delta.sum(axis=0, out=self.grads[2 * i + 1])
+            np.dot(self.ones[: len(delta)], delta, out=self.grads[2 * i + 1])
             if i:
                 below = deltas[i - 1]
                 np.dot(delta, self.weights[2 * i], out=below)
