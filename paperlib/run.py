@@ -85,12 +85,14 @@ def checkpoint(layout: Layout, trial_id: str) -> Path:
 def prepare(trial: Trial) -> ImageSet:
     """The trial's images, with its split and limits."""
     split_seed = trial.seed if "test-from-train" in trial.quirks else None
-    return _prepared(trial.dataset, split_seed, trial.train_images, trial.test_images)
+    return _prepared(trial.dataset, trial.resolution, split_seed, trial.train_images, trial.test_images)
 
 
 @lru_cache(maxsize=2)
-def _prepared(dataset: str, split_seed: int | None, train: int | None, test: int | None) -> ImageSet:
-    images = load(dataset)
+def _prepared(
+    dataset: str, resolution: int | None, split_seed: int | None, train: int | None, test: int | None
+) -> ImageSet:
+    images = load(dataset, resolution)
     if split_seed is not None:
         images = resplit_train(images, split_seed)
     return images.limited(train, test)

@@ -23,6 +23,7 @@ class Trial(BaseModel):
     conv_sparsity: share of filters removed in convolutions, in [0, 1) (paper F).
     swap: share of active units that in-training, set and rigl exchange at each epoch boundary.
     width: factor on the hidden widths, for small budgets.
+    resolution: height and width in pixels, None for the set's own.
     train_images, test_images: upper limits, None for all.
     options: further keyword arguments of the torch optimiser, e.g. {"momentum": 0.9}.
     quirks: what the authors' code does differently, one sensitivity arm each (PAPERS facts 1.2);
@@ -45,6 +46,7 @@ class Trial(BaseModel):
     optimizer: str = "SGD"
     lr: float = Field(0.05, gt=0)
     options: dict[str, float | bool] = {}
+    resolution: int | None = None
     train_images: int | None = Field(None, ge=1)
     test_images: int | None = Field(None, ge=1)
     quirks: tuple[Quirk, ...] = ()

@@ -42,6 +42,6 @@ def tiny(seed: int = 0, classes: int = 3, n: int = 120, size: int = 6, channels:
 def tiny_images(monkeypatch: pytest.MonkeyPatch) -> ImageSet:
     """`run` sees the tiny images under every data set's name."""
     images = tiny()
-    monkeypatch.setattr(run_module, "load", lambda name: images)
+    monkeypatch.setattr(run_module, "load", lambda name, resolution=None: images)
     run_module._prepared.cache_clear()
     return images

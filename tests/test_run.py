@@ -220,7 +220,7 @@ def _forever(folder: str) -> None:
     from paperlib import run as module
     from tests.conftest import tiny
 
-    module.load = lambda name: tiny()
+    module.load = lambda name, resolution=None: tiny()
     while True:
         for seed in range(3):
             run(
