@@ -54,10 +54,10 @@ def _load(name: str, resolution: int | None, _mirrors: str, _cache: str) -> Imag
         return folder.load(name.removeprefix(FOLDER), resolution)
     spec = parse(name)
     found = find(spec, resolution)
-    parts = read(spec, found)
+    parts, note = read(spec, found)
     train, val = with_validation(parts["train"], parts.get("val"))
-    provenance = Provenance(found.source, found.note, found.where)
-    images = ImageSet(name, train, val, parts["test"], found.classes or spec.info.classes, provenance)
+    provenance = Provenance(found.source, note, found.where)
+    images = ImageSet(name, train, val, parts["test"], spec.info.classes, provenance)
     size = resolution or spec.info.shape[0]
     return images if images.shape[:2] == (size, size) else _resized(images, size)
 

@@ -39,16 +39,18 @@ def find(spec: Spec, folder: Path, size: int) -> Found:
             splits[name] = ([files[i] for i in index], labels[index])
         note = f"{note}; reduced arm"
 
-    def read() -> Parts:
+    def read() -> tuple[Parts, str]:
         files = [path for paths, _ in splits.values() for path in paths]
-        images = decode(files, size, "restore the file or draw the set anew: paperlib data render").images
+        decoded = decode(files, size, "restore the file or draw the set anew: paperlib data render")
         ends = np.cumsum([len(labels) for _, labels in splits.values()])
-        blocks = np.split(images, ends[:-1])
-        return {n: Split(b, labels) for (n, (_, labels)), b in zip(splits.items(), blocks, strict=True)}
+        blocks = np.split(decoded.images, ends[:-1])
+        return {
+            n: Split(b, labels) for (n, (_, labels)), b in zip(splits.items(), blocks, strict=True)
+        }, decoded.note
 
     train, val, test = (len(labels) for _, labels in splits.values())
-    files = tuple(path for paths, _ in splits.values() for path in paths)
-    return Found(source, note, str(folder), files, (train, val, test), size, read)
+    everything = tuple(path for paths, _ in splits.values() for path in paths)
+    return Found(source, note, str(folder), everything, (train, val, test), size, read)
 
 
 def _label(folder: Path, complete: bool) -> tuple[Source, str]:

@@ -41,10 +41,11 @@ class Decoded:
     images: NDArray[np.uint8]
     converted: dict[str, int]
 
-    def note(self, base: str) -> str:
-        """`base` with the conversions told, if there were any."""
+    @property
+    def note(self) -> str:
+        """The conversions in words, '' if there were none."""
         told = ", ".join(f"{n:,} {kind}" for kind, n in sorted(self.converted.items()))
-        return f"{base}; converted to RGB: {told}" if told else base
+        return f"converted to RGB: {told}" if told else ""
 
 
 def progress(items: Iterable[T], what: str, total: int) -> Iterable[T]:

