@@ -1,0 +1,294 @@
+"""Cutting removed filters and dead neurons out of a network, so that pruned work disappears.
+
+The network is walked along its traced graph. Every value carries which of its channels still exist; each
+layer keeps only the rows that its mask keeps and the columns that still arrive. A residual sum keeps the
+union of the channels of its two branches: what neither branch computes is zero in both.
+"""
+
+import operator
+from copy import deepcopy
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, fx, nn
+
+from paperlib.errors import PaperlibError
+from paperlib.models.graph import NORMS, trace
+
+ELEMENTWISE = (nn.ReLU, nn.LeakyReLU, nn.GELU, nn.SiLU, nn.Tanh)  # each maps 0 to 0
+PASSING = (nn.Dropout, nn.Identity, nn.Flatten, nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d)
+
+
+@dataclass(frozen=True)
+class Flow:
+    """Channels of a value: indices still there, how many the full network has, values (full,) of the rest."""
+
+    kept: Tensor
+    full: int
+    constant: Tensor
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Which rows and columns of a full layer its compact form holds; None is all of them."""
+
+    rows: Tensor | None = None
+    cols: Tensor | None = None
+
+    def take(self, full: Tensor) -> Tensor:
+        """The compact part of a full parameter, statistic or optimizer state (a copy)."""
+        part = full.detach()
+        if part.dim() and self.rows is not None:
+            part = part.index_select(0, self.rows)
+        if part.dim() > 1 and self.cols is not None:
+            part = part.index_select(1, self.cols)
+        return part.clone() if part is full or part.data_ptr() == full.data_ptr() else part
+
+    def put(self, full: Tensor, part: Tensor | float | bool) -> None:
+        """Write a compact part back to its place in the full tensor."""
+        with torch.no_grad():
+            rows = slice(None) if self.rows is None else self.rows
+            if full.dim() < 2 or self.cols is None:
+                full[rows if full.dim() else ...] = part
+            elif isinstance(rows, slice):
+                full[:, self.cols] = part
+            else:
+                full[rows[:, None], self.cols] = part
+
+
+class Join(nn.Module):
+    """The sum of two values (N, channels, …) whose channels sit at `a` and `b` among `total` channels."""
+
+    narrow: Tensor
+    wide: Tensor
+
+    def __init__(self, a: Tensor, b: Tensor, total: int) -> None:
+        super().__init__()
+        self.total = total
+        self.swap = len(a) == total  # the wider branch is copied, the narrower one added to it
+        for name, index in zip(("narrow", "wide"), (b, a) if self.swap else (a, b), strict=True):
+            self.register_buffer(name, index, persistent=False)
+        self.covers = len(self.wide) == total
+
+    def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        narrow, wide = (b, a) if self.swap else (a, b)
+        if not self.covers:
+            room = wide.new_zeros(wide.shape[0], self.total, *wide.shape[2:])
+            wide = room.index_add(1, self.wide, wide)
+        return wide.index_add(1, self.narrow, narrow)
+
+
+class KeptDropout(nn.Module):
+    """Dropout that draws for all channels of the full network and uses the kept ones: same random numbers."""
+
+    kept: Tensor
+
+    def __init__(self, p: float, flow: Flow) -> None:
+        super().__init__()
+        self.p, self.full = p, flow.full
+        self.register_buffer("kept", flow.kept, persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or not self.p:
+            return x
+        block = x.shape[1] // len(self.kept)
+        drawn = nn.functional.dropout(x.new_ones(x.shape[0], self.full * block, *x.shape[2:]), self.p)
+        return x * drawn.unflatten(1, (self.full, block))[:, self.kept].flatten(1, 2)
+
+
+def check_masks(model: nn.Module, masks: dict[str, Tensor]) -> None:
+    """PaperlibError for a mask of no known layer, of the wrong shape, or that removes a whole layer."""
+    modules = dict(model.named_modules())
+    for name, mask in masks.items():
+        layer = modules.get(name)
+        if not isinstance(layer, nn.Conv2d | nn.Linear):
+            raise PaperlibError(
+                f"mask for {name!r}: no convolution or linear layer of the model has this name"
+            )
+        shape = layer.weight.shape if isinstance(layer, nn.Linear) else layer.weight.shape[:1]
+        if mask.shape != shape:
+            raise PaperlibError(f"mask of layer {name!r} has shape {tuple(mask.shape)}, not {tuple(shape)}")
+        if not mask.any():
+            raise PaperlibError(f"the mask of layer {name!r} removes the whole layer: keep at least one unit")
+
+
+def compact(model: nn.Module, masks: dict[str, Tensor], training: bool = False) -> fx.GraphModule:
+    """A smaller network with the same outputs (N, classes); it shares no tensor with `model`.
+
+    For inference (default) neurons without inputs become constants in the next layer's bias. With
+    `training`, whatever still receives a gradient stays, and dropout draws the full network's numbers, so
+    that both networks train alike. Raises PaperlibError for bad masks and layers that it cannot follow.
+    """
+    return cut_out(model, masks, training)[0]
+
+
+def cut_out(
+    model: nn.Module, masks: dict[str, Tensor], training: bool
+) -> tuple[fx.GraphModule, dict[str, Cut]]:
+    """As `compact`, with the cut of each layer that holds parameters (same names in both networks)."""
+    check_masks(model, masks)
+    cutter = _Cutter(trace(model), masks, training)
+    small = cutter.run()
+    return small.train(model.training), cutter.cuts
+
+
+class _Cutter:
+    def __init__(self, traced: fx.GraphModule, masks: dict[str, Tensor], training: bool) -> None:
+        self.graph, self.masks, self.training = traced.graph, masks, training
+        self.modules = dict(traced.named_modules())
+        self.new: dict[str, nn.Module] = {}
+        self.cuts: dict[str, Cut] = {}
+        self.flows: dict[fx.Node, Flow | None] = {}
+        self.wanted = self._wanted()
+
+    def run(self) -> fx.GraphModule:
+        for node in list(self.graph.nodes):
+            arriving = [self.flows.get(a) for a in node.args if isinstance(a, fx.Node)]
+            if node.op == "call_module":
+                self.flows[node] = self._module(node, arriving[0])
+            elif node.target in {operator.add, operator.iadd, torch.add} and any(arriving):
+                self.flows[node] = self._sum(node)
+            elif any(arriving) and node.op != "output" and node.target is not torch.flatten:
+                raise self._lost(str(node.target))
+            else:
+                self.flows[node] = arriving[0] if arriving else None
+        return fx.GraphModule(self.new, self.graph)  # type: ignore[arg-type]
+
+    def _lost(self, what: str) -> PaperlibError:
+        return PaperlibError(f"compact cannot follow {what!r} after a pruned layer: use masked execution")
+
+    def _wanted(self) -> dict[str, Tensor]:
+        """Per linear layer that feeds another one: which outputs (out_features,) the other one reads."""
+        wanted: dict[str, Tensor] = {}
+        for node in reversed(self.graph.nodes):
+            layer = self.modules[node.target] if node.op == "call_module" else None
+            if not isinstance(layer, nn.Linear):
+                continue
+            reader = node
+            while len(reader.users) == 1:
+                reader = next(iter(reader.users))
+                after = self.modules[reader.target] if reader.op == "call_module" else None
+                if not isinstance(after, (*ELEMENTWISE, nn.Dropout, nn.Identity)):
+                    break
+            if len(reader.users) != 1 or reader.op != "call_module" or not isinstance(after, nn.Linear):
+                continue
+            mask = self.masks.get(reader.target, torch.ones_like(after.weight, dtype=torch.bool))
+            if reader.target in wanted:
+                mask = mask & wanted[reader.target][:, None]
+            wanted[node.target] = mask.any(0)
+            wanted[node.target][0] |= not wanted[node.target].any()
+        return wanted
+
+    def _module(self, node: fx.Node, flow: Flow | None) -> Flow | None:
+        name, layer = str(node.target), self.modules[str(node.target)]
+        if isinstance(layer, nn.Conv2d):
+            return self._convolution(name, layer, flow)
+        if isinstance(layer, nn.Linear):
+            return self._linear(name, layer, flow)
+        if isinstance(layer, NORMS):
+            self._install(name, layer, Cut(rows=flow.kept if flow else None))
+            return flow
+        if flow and isinstance(layer, ELEMENTWISE):
+            self.new[name] = deepcopy(layer)
+            return Flow(flow.kept, flow.full, layer(flow.constant.clone()))
+        if flow and not isinstance(layer, PASSING):
+            raise self._lost(type(layer).__name__)
+        if flow and self.training and isinstance(layer, nn.Dropout):
+            node.target = f"{name.replace('.', '_')}_{node.name}_kept"
+            self.new[node.target] = KeptDropout(layer.p, flow)
+        else:
+            self.new[name] = deepcopy(layer)
+        return flow
+
+    def _install(self, name: str, layer: nn.Module, cut: Cut, bias: Tensor | None = None) -> None:
+        if name in self.cuts:
+            raise PaperlibError(f"compact cannot cut layer {name!r}, which the model uses twice")
+        part = {k: cut.take(v) for k, v in layer.state_dict(keep_vars=True).items()}
+        if bias is not None:
+            part["bias"] = bias
+        self.new[name], self.cuts[name] = _shell(layer, part), cut
+
+    def _convolution(self, name: str, layer: nn.Conv2d, flow: Flow | None) -> Flow | None:
+        mask = self.masks.get(name)
+        if layer.groups != 1 and (flow or mask is not None):
+            raise self._lost(f"{name} (a grouped convolution)")
+        rows = None if mask is None or mask.all() else mask.nonzero()[:, 0]
+        self._install(name, layer, Cut(rows, flow.kept if flow else None))
+        return None if rows is None else Flow(rows, len(mask), layer.weight.new_zeros(len(mask)))  # type: ignore[arg-type]
+
+    def _linear(self, name: str, layer: nn.Linear, flow: Flow | None) -> Flow | None:
+        weight, cols, bias = layer.weight.detach(), None, None
+        mask = self.masks.get(name, torch.ones((), dtype=torch.bool)).expand_as(weight)
+        if flow:
+            block = weight.shape[1] // flow.full  # a flattened channel is a block of features
+            cols = (flow.kept[:, None] * block + torch.arange(block, device=weight.device)).flatten()
+            if flow.constant.any():
+                known = (weight * mask) @ flow.constant.repeat_interleave(block)
+                bias = known if layer.bias is None else known + layer.bias.detach()
+        start = layer.bias.detach() if bias is None and layer.bias is not None else bias
+        keep = wanted = self.wanted.get(name, torch.ones(len(weight), dtype=torch.bool, device=weight.device))
+        if name in self.wanted and not self.training:
+            keep = wanted & (mask if cols is None else mask[:, cols]).any(1)
+            keep[wanted.nonzero()[0]] |= not keep.any()
+        rows = None if keep.all() else keep.nonzero()[:, 0]
+        self._install(name, layer, Cut(rows, cols), bias if rows is None or bias is None else bias[rows])
+        if name in self.masks:
+            self.new[name].weight.data.mul_(self.cuts[name].take(mask))  # type: ignore[operator]
+        if rows is None:
+            return None
+        removed = wanted & ~keep
+        return Flow(rows, len(weight), weight.new_zeros(len(weight)) if start is None else start * removed)
+
+    def _sum(self, node: fx.Node) -> Flow | None:
+        """Replaces a sum of differently cut branches by a Join of their union."""
+        a, b = node.args[0], node.args[1]
+        left, right = self.flows.get(a), self.flows.get(b)  # type: ignore[arg-type]
+        one = left or right
+        assert one is not None
+        if not isinstance(b, fx.Node) or any(f is not None and f.constant.any() for f in (left, right)):
+            raise self._lost("a sum of constants")
+        everything = torch.arange(one.full, device=one.kept.device)
+        here = [f.kept if f else everything for f in (left, right)]
+        union = torch.cat(here).unique()
+        if not all(len(k) == len(union) for k in here):
+            name = f"join_{node.name}"
+            self.new[name] = Join(
+                torch.searchsorted(union, here[0]), torch.searchsorted(union, here[1]), len(union)
+            )
+            node.op, node.target = "call_module", name
+        return None if len(union) == one.full else Flow(union, one.full, one.constant)
+
+
+def _shell(layer: nn.Module, part: dict[str, Tensor]) -> nn.Module:
+    """A layer like `layer` that holds exactly the tensors `part` (its state by name)."""
+    size = list(part["weight" if "weight" in part else "running_mean"].shape)
+    small: nn.Module
+    if isinstance(layer, nn.Linear):
+        small = nn.Linear(size[1], size[0], bias="bias" in part, device="meta")
+    elif isinstance(layer, nn.Conv2d):
+        small = nn.Conv2d(
+            size[1] * layer.groups, size[0], layer.kernel_size, layer.stride,  # type: ignore[arg-type]
+            layer.padding, layer.dilation, layer.groups, "bias" in part, layer.padding_mode, "meta",  # type: ignore[arg-type]
+        )  # fmt: skip
+    else:
+        assert isinstance(layer, NORMS)
+        stats = layer.track_running_stats
+        small = type(layer)(size[0], layer.eps, layer.momentum, layer.affine, stats, "meta")
+    small.load_state_dict(part, assign=True)
+    for name, parameter in layer.named_parameters():
+        getattr(small, name).requires_grad_(parameter.requires_grad)
+    return small
+
+
+def worthwhile(model: nn.Module, masks: dict[str, Tensor]) -> bool:
+    """Whether the compact network holds at most 90 % of the weights of convolutions and linear layers.
+
+    Above that, cutting and joining cost as much as they save (single weights of linear layers hardly ever
+    free a whole neuron).
+    """
+    small, _ = cut_out(model, masks, training=True)
+    return _weights(small) <= 0.9 * _weights(model)
+
+
+def _weights(model: nn.Module) -> int:
+    return sum(m.weight.numel() for m in model.modules() if isinstance(m, nn.Conv2d | nn.Linear))

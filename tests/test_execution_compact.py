@@ -1,0 +1,233 @@
+"""Compact networks and compact training against masked ones: same outputs, same curves, same states."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from paperlib.errors import PaperlibError
+from paperlib.execution.compact import compact, worthwhile
+from paperlib.execution.compact_training import CompactTraining, removed
+from paperlib.models.graph import followers
+from paperlib.models.resnet import resnet18
+from paperlib.models.vgg import vgg16
+
+MODELS: dict[str, Callable[[float], nn.Module]] = {
+    "vgg16": lambda width: vgg16((28, 28, 1), 5, width),
+    "vgg16-large": lambda width: vgg16((32, 72, 1), 5, width / 4),
+    "vgg16-bn": lambda width: vgg16((28, 28, 1), 5, width, batch_norm=True),
+    "resnet18": lambda width: resnet18((20, 20, 1), 5, width),
+    "mlp": lambda width: nn.Sequential(
+        nn.Flatten(), nn.Linear(64, 30), nn.ReLU(), nn.Dropout(0.3),
+        nn.Linear(30, 20), nn.ReLU(), nn.Dropout(0.3), nn.Linear(20, 5),
+    ),
+}  # fmt: skip
+SHAPES = {"vgg16": (1, 28, 28), "vgg16-large": (1, 32, 72), "resnet18": (1, 20, 20), "mlp": (1, 8, 8)}
+SHAPES["vgg16-bn"] = SHAPES["vgg16"]
+
+
+def random_masks(model: nn.Module, sparsity: float, generator: torch.Generator) -> dict[str, Tensor]:
+    """Random masks of every layer, at least one unit each; the output layer keeps single weights too."""
+    masks = {}
+    for name, layer in model.named_modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            shape = layer.weight.shape if isinstance(layer, nn.Linear) else layer.weight.shape[:1]
+            mask = torch.rand(shape, generator=generator) >= sparsity
+            mask.view(-1)[int(torch.randint(mask.numel(), (), generator=generator))] = True
+            masks[name] = mask
+    return masks
+
+
+@torch.no_grad()
+def apply(model: nn.Module, masks: dict[str, Tensor], optimizer: torch.optim.Optimizer | None = None) -> None:
+    """Masking as paper F means it, written out independently of the package."""
+    pairs = followers(model)
+    for name, mask in masks.items():
+        layer = model.get_submodule(name)
+        if isinstance(layer, nn.Linear):
+            todo = [(layer.weight, ~mask)]
+        else:
+            owners = [layer, *([model.get_submodule(pairs[name])] if pairs[name] else [])]
+            todo = [(p, ~mask) for owner in owners for p in owner.parameters(recurse=False)]
+            if len(owners) == 2:
+                owners[1].running_mean[~mask] = 0
+                owners[1].running_var[~mask] = 1
+        for parameter, gone in todo:
+            parameter[gone] = 0
+            for value in (optimizer.state.get(parameter, {}) if optimizer else {}).values():
+                if isinstance(value, Tensor) and value.dim():
+                    value[gone] = 0
+
+
+def make(kind: str, width: float, sparsity: float, seed: int) -> tuple[nn.Module, dict[str, Tensor]]:
+    torch.manual_seed(seed)
+    model = MODELS[kind](width).double()
+    for layer in model.modules():  # biases and statistics that would show a wrongly cut constant
+        if isinstance(layer, nn.Conv2d | nn.Linear | nn.BatchNorm2d) and layer.bias is not None:
+            nn.init.normal_(layer.bias, std=0.3)
+        if isinstance(layer, nn.BatchNorm2d):
+            nn.init.normal_(layer.running_mean, std=0.3)
+            nn.init.uniform_(layer.running_var, 0.5, 2)
+    masks = random_masks(model, sparsity, torch.Generator().manual_seed(seed))
+    apply(model, masks)
+    return model, masks
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    kind=st.sampled_from(sorted(MODELS)),
+    width=st.sampled_from([0.03, 0.07, 0.11]),
+    sparsity=st.sampled_from([0.0, 0.3, 0.5, 0.8, 0.95, 1.0]),
+    batch=st.integers(2, 5),
+    train=st.booleans(),
+    seed=st.integers(0, 10_000),
+)
+def test_compact_gives_the_same_outputs(  # noqa: PLR0917 - hypothesis passes them by name
+    kind: str, width: float, sparsity: float, batch: int, train: bool, seed: int
+) -> None:
+    model, masks = make(kind, width, sparsity, seed)
+    small = compact(model.train(train), masks, training=train)
+    images = torch.randn(batch, *SHAPES[kind], dtype=torch.float64)
+    torch.manual_seed(7)
+    expected = model(images)
+    torch.manual_seed(7)
+    torch.testing.assert_close(small(images), expected, rtol=1e-8, atol=1e-9)
+    # nothing that a filter mask removes is still stored
+    for name, mask in masks.items():
+        layer = small.get_submodule(name)
+        assert not isinstance(layer, nn.Conv2d) or layer.out_channels == int(mask.sum())
+
+
+def test_compact_shares_nothing_with_its_model() -> None:
+    model, masks = make("mlp", 1, 0.5, 0)
+    small = compact(model.eval(), masks)
+    small.train()
+    assert not any(m.training for m in model.modules())
+    for mine in small.parameters():
+        assert all(mine.data_ptr() != theirs.data_ptr() for theirs in model.parameters())
+
+
+def test_neurons_without_inputs_or_outputs_go_and_their_constants_stay() -> None:
+    model = nn.Sequential(nn.Flatten(), nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
+    masks = {"1": torch.ones(3, 4, dtype=torch.bool), "3": torch.ones(2, 3, dtype=torch.bool)}
+    masks["1"][0] = False  # neuron 0: a constant
+    masks["3"][:, 2] = False  # neuron 2: read by nobody
+    with torch.no_grad():
+        model[1].bias[0] = 0.7
+    apply(model, masks)
+    small = compact(model, masks)
+    assert small.get_submodule("1").weight.shape == (1, 4)
+    torch.testing.assert_close(small.get_submodule("3").bias, model[3].bias + 0.7 * model[3].weight[:, 0])
+    images = torch.randn(9, 1, 2, 2)
+    torch.testing.assert_close(small(images), model(images))
+
+
+OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
+    "sgd": lambda p: torch.optim.SGD(p, lr=0.01, weight_decay=0.05),
+    "momentum": lambda p: torch.optim.SGD(p, lr=0.005, momentum=0.9, weight_decay=0.05),
+    "nesterov": lambda p: torch.optim.SGD(p, lr=0.005, momentum=0.9, nesterov=True, weight_decay=0.01),
+    "adam": lambda p: torch.optim.Adam(p, lr=1e-3, weight_decay=0.01),
+    "adamw": lambda p: torch.optim.AdamW(p, lr=1e-3, weight_decay=0.05),
+}
+
+
+def train(model: nn.Module, optimizer: torch.optim.Optimizer, steps: int, shape: tuple[int, ...],
+          after: Callable[[], object] = lambda: None) -> list[float]:  # fmt: skip
+    """A few steps on fixed random images; the losses."""
+    generator, losses = torch.Generator().manual_seed(3), []
+    torch.manual_seed(11)
+    dtype = next(model.parameters()).dtype
+    for _ in range(steps):
+        images = torch.randn(6, *shape, generator=generator, dtype=torch.float64).to(dtype)
+        loss = nn.functional.cross_entropy(model(images), torch.randint(5, (6,), generator=generator))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        after()
+        losses.append(loss.item())
+    return losses
+
+
+@pytest.mark.parametrize("kind", sorted(set(MODELS) - {"vgg16-large"}))
+@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_compact_training_equals_masked_training(kind: str, name: str, dtype: torch.dtype) -> None:
+    """Two mask periods of 5 steps, so that the second one starts with a filled optimizer state."""
+    model, masks = make(kind, 0.05, 0.5, 1)
+    twin, _ = make(kind, 0.05, 0.5, 1)
+    model, twin = model.to(dtype), twin.to(dtype)
+    optimizer, other = OPTIMIZERS[name](model.parameters()), OPTIMIZERS[name](twin.parameters())
+    # Adam divides by the root of tiny second moments, which magnifies float32 rounding.
+    close = {"rtol": 1e-4, "atol": 1e-9} if dtype == torch.float64 else {"rtol": 5e-2, "atol": 2e-3}
+    for period in range(2):
+        if period:  # other masks: regrown units start at zero, as apply() left them
+            masks = random_masks(model, 0.6, torch.Generator().manual_seed(5))
+            apply(model, masks, optimizer)
+            apply(twin, masks, other)
+        engine = CompactTraining(twin, masks, other)
+        expected = train(model, optimizer, 5, SHAPES[kind], lambda m=masks: apply(model, m, optimizer))
+        found = train(engine.model, engine.optimizer, 5, SHAPES[kind])
+        engine.scatter_back()
+        assert found == pytest.approx(expected, rel=1e-4 if dtype == torch.float64 else 1e-2)
+        torch.testing.assert_close(dict(twin.state_dict()), dict(model.state_dict()), **close)
+        for mine, theirs in zip(twin.parameters(), model.parameters(), strict=True):
+            assert optimizer.state[theirs].keys() == other.state[mine].keys()
+            for key, value in optimizer.state[theirs].items():
+                torch.testing.assert_close(other.state[mine][key], value, **close)
+        gone = removed(twin, masks)
+        for parameter_name, parameter in twin.named_parameters():
+            where = gone.get(parameter_name, torch.zeros_like(parameter, dtype=torch.bool))
+            tensors = [v for v in other.state[parameter].values() if isinstance(v, Tensor) and v.dim()]
+            assert not any(t.detach()[where].any() for t in [parameter, *tensors])
+
+
+def test_a_scheduler_on_the_full_optimizer_is_followed() -> None:
+    model, masks = make("resnet18", 0.05, 0.5, 2)
+    twin, _ = make("resnet18", 0.05, 0.5, 2)
+    optimizer, other = OPTIMIZERS["momentum"](model.parameters()), OPTIMIZERS["momentum"](twin.parameters())
+    engine = CompactTraining(twin, masks, other)
+    decay = [torch.optim.lr_scheduler.ExponentialLR(o, 0.5) for o in (optimizer, other)]
+    train(model, optimizer, 4, SHAPES["resnet18"], lambda: (apply(model, masks, optimizer), decay[0].step()))
+    train(engine.model, engine.optimizer, 4, SHAPES["resnet18"], decay[1].step)
+    engine.scatter_back()
+    torch.testing.assert_close(dict(twin.state_dict()), dict(model.state_dict()), rtol=1e-6, atol=1e-9)
+
+
+def test_where_compacting_pays() -> None:
+    model, masks = make("vgg16", 0.1, 0.5, 0)
+    assert worthwhile(model, masks)
+    linear_only = {n: m for n, m in masks.items() if n.startswith("classifier")}
+    assert not worthwhile(model, linear_only)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda m: m["features.0"].fill_(False), "removes the whole layer"),
+        (lambda m: m.update({"features.0": torch.ones(99, dtype=torch.bool)}), "has shape"),
+        (lambda m: m.update({"features.1": torch.ones(3, dtype=torch.bool)}), "no convolution or linear"),
+    ],
+)
+def test_bad_masks_get_one_clear_line(change: Callable[[dict[str, Tensor]], object], message: str) -> None:
+    model, masks = make("vgg16", 0.05, 0.5, 0)
+    change(masks)
+    with pytest.raises(PaperlibError, match=message):
+        compact(model, masks)
+
+
+def test_unknown_optimizers_layers_and_options_are_refused() -> None:
+    model, masks = make("vgg16", 0.05, 0.5, 0)
+    with pytest.raises(PaperlibError, match="knows SGD, Adam and AdamW"):
+        CompactTraining(model, masks, torch.optim.RMSprop(model.parameters()))
+    with pytest.raises(PaperlibError, match="amsgrad"):
+        CompactTraining(model, masks, torch.optim.Adam(model.parameters(), amsgrad=True))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    optimizer.state[next(model.parameters())]["surprise"] = torch.zeros(3)
+    with pytest.raises(PaperlibError, match="surprise"):
+        CompactTraining(model, masks, optimizer)
+    odd = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Sigmoid(), nn.Conv2d(4, 2, 3))
+    with pytest.raises(PaperlibError, match="cannot follow 'Sigmoid'"):
+        compact(odd, {"0": torch.tensor([True, False, True, True])})
