@@ -10,7 +10,7 @@ import typer
 from paperlib.data.commands import app as data_app
 from rich.console import Console
 
-from paperlib.errors import PaperlibError, TrialFailedError
+from paperlib.errors import PaperlibError, FailedError
 
 app = typer.Typer(
     help="A runnable companion to two papers on neural-network pruning.",
@@ -98,7 +98,7 @@ def run(
     else:
         Console().print(record_table(record))
     if record.status == "failed":
-        raise TrialFailedError(f"trial {record.id} failed: {record.reason}")
+        raise FailedError(f"trial {record.id} failed: {record.reason}")
 
 
 def _option(text: str) -> tuple[str, float | bool]:
@@ -126,7 +126,7 @@ def _one_line_errors() -> Iterator[None]:
         yield
     except PaperlibError as error:
         print(f"paperlib: {error}", file=sys.stderr)
-        sys.exit(1 if isinstance(error, TrialFailedError) else 2)
+        sys.exit(1 if isinstance(error, FailedError) else 2)
     except KeyboardInterrupt:
         print("paperlib: interrupted; the same command goes on where this one stopped", file=sys.stderr)
         sys.exit(130)

@@ -5,5 +5,5 @@ class PaperlibError(Exception):
     """A mistake that a user can mend; the command line prints it without a traceback and exits with 2."""
 
 
-class TrialFailedError(PaperlibError):
-    """A trial that ended as a recorded failure (its reason is in the record); exit code 1."""
+class FailedError(PaperlibError):
+    """Something ran and failed: a trial (its reason is in the record) or a notebook cell; exit code 1."""

@@ -1,0 +1,127 @@
+"""Executes the notebooks with papermill, one process each, and only when something changed."""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nbformat
+
+from paperlib import paths, studies
+from paperlib.errors import FailedError, PaperlibError
+from paperlib.paths import Layout
+from paperlib.registry import unknown
+from paperlib.run import run_all
+from paperlib.store import write_atomically
+from paperlib.trial import Trial
+
+
+@dataclass(frozen=True)
+class Notebook:
+    """A numbered notebook and the trials that it asks for under a profile."""
+
+    name: str
+    trials: Callable[[str], list[Trial]]
+
+    @property
+    def source(self) -> Path:
+        return paths.root() / "notebooks" / f"{self.name}.ipynb"
+
+
+NOTEBOOKS = {
+    notebook.name[:2]: notebook
+    for notebook in (
+        Notebook("01_mlp_global_vs_layerwise", lambda profile: studies.mlp(profile) + studies.quirks(profile)),
+        Notebook("05_collate", lambda profile: []),
+    )
+}
+
+
+def execute(
+    only: Sequence[str] | None, profile: str, layout: Layout, parameters: Mapping[str, Any] | None = None
+) -> list[Path]:
+    """Run notebooks (all, or the numbers in `only`) into results/<profile>/notebooks/; returns their outputs.
+
+    Their trials run first, here, where progress can be seen; the notebook then finds them done. A notebook
+    whose source, parameters, package and records are unchanged is left as it is. Raises PaperlibError for
+    unknown numbers and parameters, FailedError for a cell that fails.
+    """
+    for number in only or ():
+        if number not in NOTEBOOKS:
+            raise unknown("notebook", number, list(NOTEBOOKS))
+    done = []
+    for number, notebook in NOTEBOOKS.items():
+        if only and number not in only:
+            continue
+        given = {"profile": profile} | dict(parameters or {})
+        _refuse_unknown(notebook, given)
+        if not parameters:
+            run_all(notebook.trials(profile), layout)
+        target = layout.notebooks / f"{notebook.name}.ipynb"
+        stamp = target.with_suffix(".stamp")
+        if target.exists() and stamp.exists() and stamp.read_text() == fingerprint(notebook, given, layout):
+            print(f"{notebook.name}: unchanged", file=sys.stderr)
+        else:
+            print(f"{notebook.name}: running", file=sys.stderr, flush=True)
+            _execute(notebook, given, target)
+            write_atomically(stamp, fingerprint(notebook, given, layout).encode())
+        done.append(target)
+    return done
+
+
+def fingerprint(notebook: Notebook, parameters: Mapping[str, Any], layout: Layout) -> str:
+    """SHA-256 over the notebook, its parameters, the package's sources and the names and dates of records."""
+    digest = hashlib.sha256(json.dumps(parameters, sort_keys=True, default=str).encode())
+    package = Path(__file__).parent
+    for path in (notebook.source, *sorted(package.rglob("*.py"))):
+        digest.update(path.read_bytes())
+    for path in sorted(layout.trials.glob("*.json")):
+        digest.update(f"{path.name} {path.stat().st_mtime_ns}".encode())
+    return digest.hexdigest()
+
+
+def _refuse_unknown(notebook: Notebook, parameters: Mapping[str, Any]) -> None:
+    # papermill itself only warns about a parameter that the notebook does not have.
+    import papermill
+
+    known = papermill.inspect_notebook(str(notebook.source))
+    for name in parameters:
+        if name not in known:
+            raise unknown(f"parameter of {notebook.name}", name, list(known))
+
+
+def _execute(notebook: Notebook, parameters: Mapping[str, Any], target: Path) -> None:
+    import yaml
+
+    target.parent.mkdir(parents=True, exist_ok=True)
+    draft = target.with_name(f".{target.name}")
+    command = [sys.executable, "-m", "papermill", str(notebook.source), str(draft), "--no-progress-bar"]
+    command += ["--kernel", "python3", "--cwd", str(notebook.source.parent), "--parameters_yaml", yaml.dump(dict(parameters))]
+    # The kernel `python3` of this environment, not one that the user may have installed elsewhere.
+    environment = os.environ | {"JUPYTER_PREFER_ENV_PATH": "1", "PAPERLIB_ROOT": str(paths.root())}
+    finished = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if finished.returncode:
+        failed = target.with_name(f"{notebook.name}.failed.ipynb")
+        if draft.exists():
+            draft.replace(failed)
+        raise FailedError(f"{notebook.name}: {_what_failed(failed, finished.stderr)}")
+    draft.replace(target)
+
+
+def _what_failed(output: Path, stderr: str) -> str:
+    heading = ""
+    cells = nbformat.read(output, as_version=4).cells if output.exists() else []
+    for number, cell in enumerate(cells, start=1):
+        if cell.cell_type == "markdown" and cell.source.startswith("#"):
+            heading = cell.source.splitlines()[0].lstrip("# ")
+        for item in cell.get("outputs", []):
+            if item.output_type == "error":
+                last = (item.evalue or item.ename).strip().splitlines()[-1]
+                return f"cell {number} ({heading}) failed: {item.ename}: {last}; see {output}, mend it, run again"
+    lines = stderr.strip().splitlines() or ["no message"]
+    raise PaperlibError(f"papermill did not run: {lines[-1]}")
