@@ -13,8 +13,8 @@ from paperlib.meters.reading import Timing
 from paperlib.training import Images
 
 BATCHES = (1, 64)
-ROUNDS = 40
-BUDGET_S = 0.4
+ROUNDS = 30
+BUDGET_S = 0.2
 
 
 def masked_beside_dense(

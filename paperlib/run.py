@@ -1,6 +1,7 @@
 """The whole life of one trial: data -> model -> pruner -> training -> evaluation -> meters -> record."""
 
 import copy
+import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -36,10 +37,13 @@ OnEpoch = Callable[[Epoch], None]
 def run_all(trials: Sequence[Trial], layout: Layout) -> list[Record]:
     """Run every trial (or find its record), with progress and time left; the records in the same order.
 
-    Dense trials go before the post-training ones, which share their checkpoints.
+    Data set by data set, but within one in random (fixed) order, so that a drift of the machine does not
+    favour one method. A post-training trial runs its dense trial first if that is not there yet.
     """
     store = Store(layout)
-    order = sorted(dict.fromkeys(trials), key=lambda t: (t.dataset, METHODS[t.method].trains == "dense"))
+    order = list(dict.fromkeys(trials))
+    random.Random(0).shuffle(order)
+    order.sort(key=lambda t: (t.dataset, t.model))
     found = {trial: record for trial in order if (record := store.get(trial.id)) is not None}
     missing = [trial for trial in order if trial not in found]
     with progress(f"{len(order)} trials, {len(found)} done before", len(missing)) as step:

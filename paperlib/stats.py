@@ -8,6 +8,8 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 LEVEL = 0.95
+# What a trial shares with its dense partner: images, budget, protocol and seed.
+PAIR = ["dataset", "model", "width", "epochs", "batch_size", "lr", "train_images", "test_images", "quirks", "seed"]
 
 
 @dataclass(frozen=True)
@@ -69,9 +71,8 @@ def noise_floor(tidy: pd.DataFrame, column: str) -> float | None:
 
 def seeded_noise_floor(tidy: pd.DataFrame, column: str) -> float | None:
     """The same for figures of whole trainings: `random` at sparsity 0 beside dense, same seed and budget."""
-    keys = ["dataset", "model", "seed"]
-    plain = tidy[(tidy.protocol == "corrected") & tidy[column].notna()]
-    dense = plain[plain.method == "dense"].set_index(keys)[column]
-    mask0 = plain[(plain.method == "random") & (plain.sparsity == 0)].set_index(keys)[column]
+    plain = tidy[tidy[column].notna()]
+    dense = plain[plain.method == "dense"].set_index(PAIR)[column]
+    mask0 = plain[(plain.method == "random") & (plain.sparsity == 0)].set_index(PAIR)[column]
     ratio = (mask0 / dense).dropna()
     return float(np.percentile((ratio - 1).abs(), 95)) if len(ratio) else None

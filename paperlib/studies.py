@@ -60,11 +60,11 @@ PROFILES = {
             "smoke",
             {
                 "mlp-small": Budget(
-                    2, 1, 1_000, 500, datasets=("mnist", "fashionmnist", "cifar10"), scopes=("global", "layerwise"),
+                    2, 2, 1_000, 500, batch_size=16, datasets=("mnist", "fashionmnist", "cifar10"), scopes=("global", "layerwise"),
                     methods=("pre-training", "post-training", "set"), sparsities=(0.0, 0.5),
                 ),
                 "mlp-medium": Budget(
-                    1, 1, 500, 500, width=0.05, datasets=("mnist",), scopes=("global", "layerwise"),
+                    2, 2, 1_000, 500, batch_size=16, width=0.05, datasets=("mnist",), scopes=("global", "layerwise"),
                     methods=("pre-training",), sparsities=(0.0, 0.5),
                 ),
             },
@@ -72,9 +72,9 @@ PROFILES = {
         Profile(
             "quick",
             {
-                "mlp-small": Budget(3, 5, 6_000, 2_000, scopes=("global", "layerwise")),
+                "mlp-small": Budget(3, 5, 6_000, 2_000, batch_size=16, scopes=("global", "layerwise")),
                 "mlp-medium": Budget(
-                    3, 3, 2_000, 1_000, width=0.1, datasets=("mnist", "fashionmnist"), lr=0.1,
+                    3, 4, 3_000, 2_000, width=0.1, batch_size=32, lr=0.1, datasets=("mnist", "fashionmnist"),
                     methods=("random", "pre-training", "post-training", "set"),
                 ),
             },

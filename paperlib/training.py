@@ -1,5 +1,6 @@
 """Training and evaluation on tensors in memory: no DataLoader, no host synchronisation inside an epoch."""
 
+import copy
 import inspect
 import math
 from collections.abc import Callable, Iterator
@@ -133,6 +134,7 @@ def fit(
 
     pruning = Pruning(trial, layers, torch.Generator().manual_seed(trial.seed + 1), gradients)
     steps = steps_for(model, optimizer, keeper, loss_function)
+    _warm_up(trial, model, train)
     curve: list[Epoch] = []
     reading: Reading | None = None
     masks: Masks = {}
@@ -166,6 +168,15 @@ def fit(
             why = f"diverged: training loss {train_scores.loss:.4g} in epoch {epoch} (lr {trial.lr:g}); lower the lr"
             return Fit(tuple(curve), reading, masks, why)
     return Fit(tuple(curve), reading, _checked(method.finish(pruning, masks)))
+
+
+def _warm_up(trial: Trial, model: nn.Module, train: Images) -> None:
+    # Kernels, thread pools and lazy imports start here, on copies, and not on the first epoch's bill.
+    with torch.random.fork_rng(devices=[train.labels.device] if train.labels.is_cuda else []):
+        twin = copy.deepcopy(model).train()
+        optimizer = make_optimizer(trial, twin)
+        steps = steps_for(twin, optimizer, MaskKeeper([], optimizer), loss_of(trial))
+        steps.epoch(train.batches(trial.batch_size, torch.arange(min(len(train), 2 * trial.batch_size), device=train.labels.device)))
 
 
 def _checked(masks: Masks) -> Masks:

@@ -154,6 +154,7 @@ def test_a_gpu_that_is_lost_leaves_the_times_standing() -> None:
 
 
 def test_real_work_is_compared_with_modelled_energy_and_process_memory() -> None:
+<<<<<<< HEAD
     small, large = torch.randn(64, 64), torch.randn(768, 768)
     variants = {
         "dense": lambda: large @ large,
@@ -161,12 +162,19 @@ def test_real_work_is_compared_with_modelled_energy_and_process_memory() -> None
         "tiny": lambda: small @ small,
     }
     dense, again, tiny = compare(variants, batch_size=1, meters=Meters.for_device("cpu"), rounds=15, budget_s=2, seed=0)
+=======
+    # No speeds are asserted: other work on the machine may stop a thread at any time.
+    large = torch.randn(768, 768)
+    variants = {"dense": lambda: large @ large, "dense-again": lambda: large @ large, "nothing": lambda: None}
+    dense, again, nothing = compare(
+        variants, batch_size=1, meters=Meters.for_device("cpu"), rounds=15, budget_s=2, seed=0
+    )
+>>>>>>> meters
     assert dense.ratio == dense.ratio_low == dense.ratio_high == 1.0
     assert again.ratio_low <= again.ratio <= again.ratio_high
-    assert tiny.ratio_high < 0.5 < again.ratio_low
-    assert dense.energy_j_per_image is not None and tiny.energy_j_per_image is not None
+    assert 0 < nothing.median_s < dense.median_s <= dense.p95_s <= dense.p99_s
     assert dense.energy_source in {"modelled", "rapl"}
-    assert 0 < tiny.energy_j_per_image < dense.energy_j_per_image
+    assert dense.energy_j_per_image is not None and dense.energy_j_per_image > 0
     assert dense.peak_memory_bytes is not None
     assert dense.peak_memory_bytes >= 768 * 768 * 4 * 0.9
     assert gc.isenabled()

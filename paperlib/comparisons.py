@@ -1,0 +1,122 @@
+"""The metrics of paper P's abstract, and each pruned arm beside the dense trials of the same seeds."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import pandas as pd
+
+from paperlib.stats import PAIR, Estimate, mean_interval, noise_floor, paired_difference, paired_ratio, seeded_noise_floor
+
+ARM = ["dataset", "model", "scope", "sparsity", "method"]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One quantity. effect: how an arm is compared with dense; scale: factor from the column to `unit`;
+    source_column: the tidy column that says how it was obtained; ratio_column: ratios measured in pairs within
+    each trial, which beat a ratio of two runs."""
+
+    name: str
+    title: str
+    column: str
+    unit: str
+    effect: Literal["difference", "ratio"]
+    scale: float = 1.0
+    digits: int = 2
+    source_column: str | None = None
+    ratio_column: str | None = None
+
+
+METRICS = {
+    m.name: m
+    for m in (
+        Metric("accuracy", "Test accuracy", "test_accuracy", "%", "difference", 100),
+        Metric(
+            "inference_time", "Inference time, batch 64", "inference_s_b64", "µs per batch", "ratio", 1e6, 1,
+            ratio_column="inference_ratio_b64",
+        ),
+        Metric(
+            "inference_time_b1", "Inference time, batch 1", "inference_s_b1", "µs per image", "ratio", 1e6, 1,
+            ratio_column="inference_ratio_b1",
+        ),
+        Metric(
+            "inference_energy", "Inference energy, batch 64", "inference_energy_j_b64", "µJ per image", "ratio", 1e6, 2,
+            source_column="energy_source",
+        ),
+        Metric("training_time", "Training time", "train_time_s", "s", "ratio", digits=3),
+        Metric("training_energy", "Training energy", "train_energy_j", "J", "ratio", source_column="energy_source"),
+        Metric("co2", "CO2 of training", "train_co2_g", "mg", "ratio", 1e3, 3, source_column="energy_source"),
+        Metric(
+            "peak_memory", "Peak memory of training", "train_peak_memory_bytes", "MiB", "ratio", 2**-20, 1,
+            source_column="memory_source",
+        ),
+    )
+}  # fmt: skip
+
+# What P's abstract states (claim A1: small MLP, MNIST, 50 %, layer-wise); nothing else of P is published.
+PAPER = {
+    ("accuracy", "mnist", "mlp-small", "layerwise", 0.5): "−0.49 points",
+    ("inference_time", "mnist", "mlp-small", "layerwise", 0.5): "×0.67",
+    ("inference_energy", "mnist", "mlp-small", "layerwise", 0.5): "×0.67",
+}
+NOT_PUBLISHED = "not published"
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A pruned arm: its own mean, the effect against dense of the same seeds, what the paper says, its trials."""
+
+    dataset: str
+    model: str
+    scope: str
+    sparsity: float
+    method: str
+    own: Estimate | None
+    dense: Estimate | None
+    effect: Estimate | None
+    paper: str
+    trials: tuple[str, ...]
+
+
+def corrected(tidy: pd.DataFrame) -> pd.DataFrame:
+    """Finished trials of the corrected protocol."""
+    return tidy[(tidy.status == "done") & (tidy.protocol == "corrected")]
+
+
+def arms(tidy: pd.DataFrame, metric: Metric) -> list[Arm]:
+    """Every pruned arm of the table for one metric, in the table's order of data sets and models."""
+    rows = corrected(tidy)
+    dense = rows[rows.method == "dense"][[*PAIR, "id", metric.column]]
+    pruned = rows[~rows.method.isin(["dense", "majority"])]
+    joined = pruned.merge(dense, on=PAIR, suffixes=("", "_dense"))
+    found = []
+    for key, group in joined.groupby(ARM, sort=False):
+        dataset, model, scope, sparsity, method = key
+        reference = group[f"{metric.column}_dense"]
+        if metric.ratio_column:
+            effect = paired_ratio(group[metric.ratio_column], [1.0] * len(group))
+        elif metric.effect == "ratio":
+            effect = paired_ratio(group[metric.column], reference)
+        else:
+            effect = paired_difference(group[metric.column], reference)
+        paper = PAPER.get((metric.name, dataset, model, scope, sparsity), NOT_PUBLISHED)
+        ids = tuple(sorted({*group["id"], *group["id_dense"]}))
+        own, base = mean_interval(group[metric.column]), mean_interval(reference)
+        found.append(Arm(dataset, model, scope, sparsity, method, own, base, effect, paper, ids))
+    return found
+
+
+def noise(tidy: pd.DataFrame, metric: Metric) -> float | None:
+    """The metric's noise floor as a share of dense, None for accuracy and where no control was measured."""
+    rows = corrected(tidy)
+    if metric.effect == "difference":
+        return None
+    return noise_floor(rows, metric.ratio_column) if metric.ratio_column else seeded_noise_floor(rows, metric.column)
+
+
+def how_obtained(tidy: pd.DataFrame, metric: Metric) -> str:
+    """`modelled`, `nvml`, `process-peak`, …: the sources of this metric in these rows; '' if it needs none."""
+    if metric.source_column is None:
+        return ""
+    words = corrected(tidy)[metric.source_column].dropna().unique()
+    return "/".join(sorted(words)) or "not measured"

@@ -1,0 +1,84 @@
+"""Tables and figures as values, the files they are written to, and the manifest that lists them all."""
+
+import io
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+
+from paperlib.paths import Layout
+from paperlib.store import write_atomically
+
+
+@dataclass(frozen=True)
+class Exhibit:
+    """One table or figure. files: paths relative to the folder that holds results/ and figures/;
+    trials: ids of the records that it shows; section: the notebook it belongs to."""
+
+    name: str
+    kind: Literal["table", "figure"]
+    title: str
+    caption: str
+    files: tuple[str, ...]
+    trials: tuple[str, ...]
+    section: str = field(default="01")
+
+
+def base(layout: Layout) -> Path:
+    """The folder above results/ and figures/, to which an exhibit's paths are relative."""
+    return layout.results.parents[1]
+
+
+def provenance(tidy: pd.DataFrame) -> str:
+    """`mnist: official; octmnist: stand-in`: the word of every data set in these rows."""
+    words = tidy.groupby("dataset", sort=False)["source"].agg(lambda s: "/".join(sorted(set(s))))
+    return "; ".join(f"{name}: {word}" for name, word in words.items())
+
+
+def seeds(tidy: pd.DataFrame) -> str:
+    """`n = 3 seeds`, or the range where arms differ."""
+    counts = tidy.groupby(["dataset", "model", "method", "scope", "sparsity"])["seed"].nunique()
+    low, high = counts.min(), counts.max()
+    word = "seed" if high == 1 else "seeds"
+    interval = ", no interval" if high == 1 else ", bars and brackets 95 % intervals over seeds (Student's t)"
+    return f"n = {low} {word}{interval}" if low == high else f"n = {low} to {high} {word}{interval}"
+
+
+def write_manifest(exhibits: Iterable[Exhibit], layout: Layout) -> Path:
+    """results/<profile>/manifest.json: every exhibit with its caption, files and the trials it shows."""
+    path = layout.results / "manifest.json"
+    entries = {
+        e.name: {
+            "kind": e.kind, "title": e.title, "caption": e.caption, "section": e.section,
+            "files": list(e.files), "trials": sorted(e.trials),
+        }
+        for e in exhibits
+    }  # fmt: skip
+    write_atomically(path, (json.dumps(entries, indent=1, ensure_ascii=False) + "\n").encode())
+    return path
+
+
+def read_manifest(layout: Layout) -> list[Exhibit]:
+    """The exhibits of a profile, in the order in which they were made; empty if there are none yet."""
+    path = layout.results / "manifest.json"
+    if not path.exists():
+        return []
+    return [
+        Exhibit(name, e["kind"], e["title"], e["caption"], tuple(e["files"]), tuple(e["trials"]), e["section"])
+        for name, e in json.loads(path.read_text()).items()
+    ]
+
+
+def relative(paths: Iterable[Path], layout: Layout) -> tuple[str, ...]:
+    """Paths as the manifest names them."""
+    return tuple(p.relative_to(base(layout)).as_posix() for p in paths)
+
+
+def csv_bytes(table: pd.DataFrame) -> bytes:
+    """A table as csv with six significant digits."""
+    buffer = io.StringIO()
+    table.to_csv(buffer, index=False, float_format="%.6g")
+    return buffer.getvalue().encode()

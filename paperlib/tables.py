@@ -1,0 +1,169 @@
+"""Tables of one metric each: dense, and the effect of every pruned arm, as csv, html and LaTeX."""
+
+import pandas as pd
+from great_tables import GT, md
+
+from paperlib.comparisons import METRICS, NOT_PUBLISHED, Arm, Metric, arms, corrected, how_obtained, noise
+from paperlib.exhibits import Exhibit, csv_bytes, provenance, relative, seeds
+from paperlib.paths import Layout
+from paperlib.record import Record
+from paperlib.store import write_atomically
+
+NAMES = {"dataset": "data set", "model": "model", "scope": "scope", "sparsity": "sparsity"}
+
+
+def comparison(tidy: pd.DataFrame, metric: Metric) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """(long table with one row per arm, wide table as a reader sees it: dense, then one column per method)."""
+    found = arms(tidy, metric)
+    long = pd.DataFrame([_row(arm, metric) for arm in found])
+    shown = [arm for arm in found if arm.sparsity]
+    if not shown:
+        return long, pd.DataFrame()
+    wide: dict[tuple[str, str, str, float], dict[str, str]] = {}
+    for arm in shown:
+        key = (arm.dataset, arm.model, arm.scope, arm.sparsity)
+        row = wide.setdefault(key, {"dense": "–" if arm.dense is None else arm.dense.text(metric.scale, metric.digits)})
+        row[arm.method] = _effect(arm, metric)
+        row["paper"] = arm.paper
+    methods = list(dict.fromkeys(arm.method for arm in shown))
+    table = pd.DataFrame(
+        [dict(zip(NAMES.values(), key, strict=True)) | cells for key, cells in wide.items()],
+        columns=[*NAMES.values(), "dense", *methods, "paper"],
+    )
+    return long, table.fillna("–")
+
+
+def _row(arm: Arm, metric: Metric) -> dict[str, object]:
+    row: dict[str, object] = {name: getattr(arm, name) for name in (*NAMES, "method")}
+    for name, estimate in (("dense", arm.dense), ("pruned", arm.own)):
+        for part in ("mean", "low", "high"):
+            value = getattr(estimate, part) if estimate else None
+            row[f"{name}_{part}"] = None if value is None else value * metric.scale
+    scale = metric.scale if metric.effect == "difference" else 1
+    for part in ("mean", "low", "high"):
+        value = getattr(arm.effect, part) if arm.effect else None
+        row[f"{metric.effect}_{part}"] = None if value is None else value * scale
+    return row | {"unit": metric.unit, "n": arm.effect.n if arm.effect else 0, "paper": arm.paper}
+
+
+def _effect(arm: Arm, metric: Metric) -> str:
+    if arm.effect is None:
+        return "not measured"
+    if metric.effect == "difference":
+        text = arm.effect.text(metric.scale, metric.digits)
+        return text if text.startswith("-") else f"+{text}"
+    return f"×{arm.effect.text(1, 3)}"
+
+
+def caption(tidy: pd.DataFrame, metric: Metric) -> str:
+    """What stands under a table or figure: the effect's meaning, n, interval, noise floor, sources."""
+    rows = corrected(tidy)
+    effect = "difference to dense in points" if metric.effect == "difference" else "ratio to dense"
+    parts = [f"Dense in {metric.unit}; pruned arms as {effect}, paired by seed; {seeds(rows)}"]
+    floor = noise(tidy, metric)
+    if floor is not None:
+        parts.append(f"A/A noise floor ±{floor:.1%}: a smaller effect is none")
+    if source := how_obtained(tidy, metric):
+        parts.append(f"source: {source}")
+    parts.append(f"images: {provenance(rows)}")
+    return ". ".join(parts) + "."
+
+
+def write_comparison(tidy: pd.DataFrame, name: str, layout: Layout) -> Exhibit | None:
+    """Write the table of one metric; None if no arm is there yet."""
+    metric = METRICS[name]
+    long, wide = comparison(tidy, metric)
+    if wide.empty:
+        return None
+    text = caption(tidy, metric)
+    ids = tuple(sorted({i for arm in arms(tidy, metric) for i in arm.trials}))
+    return write(f"table_{name}", metric.title, text, long, wide, ids, layout)
+
+
+def write(  # noqa: PLR0917 - a table is what it is
+    name: str, title: str, text: str, long: pd.DataFrame, wide: pd.DataFrame, ids: tuple[str, ...], layout: Layout
+) -> Exhibit:
+    """Write `long` as csv and `wide` as html and LaTeX under results/<profile>/tables/."""
+    groups = [c for c in ("data set", "model") if c in wide.columns]
+    shown = wide.copy()
+    if groups:
+        shown["group"] = shown[groups].agg(", ".join, axis=1)
+        shown = shown.drop(columns=groups)
+        if (shown.get("paper", pd.Series(dtype=str)) == NOT_PUBLISHED).all() and "paper" in shown:
+            text += " The paper's values are not published."
+            shown = shown.drop(columns="paper")
+    great = GT(shown, groupname_col="group" if groups else None).tab_header(title=title)
+    great = great.tab_source_note(md(text))
+    if "sparsity" in shown:
+        great = great.fmt_percent("sparsity", decimals=0)
+    stem = layout.tables / name
+    page = great.as_raw_html().replace("<table ", f'<table aria-label="{title}" ', 1)
+    files = {".csv": csv_bytes(long), ".html": page.encode(), ".tex": great.as_latex().encode()}
+    for ending, content in files.items():
+        write_atomically(stem.with_suffix(ending), content)
+    paths = [stem.with_suffix(ending) for ending in files]
+    return Exhibit(name, "table", title, text, relative(paths, layout), ids)
+
+
+def write_layers(records: list[Record], layout: Layout) -> Exhibit | None:
+    """Nominal and counted sparsity of every layer, one row per model, scope, sparsity and layer (first seed)."""
+    rows = []
+    ids = []
+    for record in records:
+        trial = record.trial
+        if record.status != "done" or trial.seed or not trial.sparsity or trial.quirks or trial.dataset != "mnist":
+            continue
+        ids.append(record.id)
+        rows += [
+            {
+                "model": trial.model, "method": trial.method, "scope": trial.scope, "sparsity": trial.sparsity,
+                "layer": layer.name, "shape": "×".join(map(str, layer.shape)), "nominal": layer.nominal,
+                "achieved": layer.achieved, "removed": layer.removed, "units": layer.units,
+                "network": record.network.sparsity if record.network else None,
+            }
+            for layer in record.layers
+        ]  # fmt: skip
+    if not rows:
+        return None
+    long = pd.DataFrame(rows).drop_duplicates()
+    wide = long.copy()
+    for column in ("nominal", "achieved", "network"):
+        wide[column] = wide[column].map("{:.2%}".format)
+    text = (
+        "Counted, not computed, from the masks of seed 0 on MNIST. `nominal` is what the scope asks of a layer, "
+        "`achieved` what is gone; `network` the share of all weights of the network that is gone."
+    )
+    return write("table_layers", "Sparsity per layer", text, long, wide, tuple(ids), layout)
+
+
+def write_quirks(tidy: pd.DataFrame, layout: Layout) -> Exhibit | None:
+    """The as-published arms: test accuracy of SET at 50 % with each quirk of the authors' code."""
+    from paperlib.stats import mean_interval, paired_difference
+
+    arm = tidy[(tidy.status == "done") & (tidy.method == "set") & (tidy.sparsity == 0.5) & (tidy.scope == "global")]
+    arm = arm[(arm.dataset == "mnist") & (arm.model == "mlp-small")]
+    if not arm.quirks.any():
+        return None
+    plain = arm[arm.quirks == ""].set_index("seed")["test_accuracy"]
+    rows = []
+    for quirk, group in arm.groupby("quirks", sort=True):
+        accuracy = group.set_index("seed")["test_accuracy"].reindex(plain.index)
+        own, effect = mean_interval(accuracy), paired_difference(accuracy, plain)
+        if own is None or effect is None:
+            continue
+        rows.append(
+            {
+                "arm": str(quirk).replace("+", " + ") or "corrected",
+                "test accuracy, %": own.text(100),
+                "difference to corrected, points": effect.text(100) if quirk else "–",
+                "n": own.n,
+            }
+        )
+    table = pd.DataFrame(rows)
+    text = (
+        "SET, global 50 %, small MLP, MNIST. Each arm switches on one thing that the authors' code does; the last "
+        f"all of them. With `test-from-train` the test images are others. {provenance(arm)}; 95 % intervals over seeds."
+    )
+    return write("table_quirks", "As-published arms", text, table, table, tuple(arm["id"]), layout)
+
+
