@@ -38,7 +38,9 @@ def takes(clock: SimulatedTime, seconds: float) -> Callable[[], None]:
 @settings(max_examples=30, deadline=None)
 def test_constant_speeds_give_exact_ratios(dense: float, factors: list[float], seed: int) -> None:
     meters, clock = fake()
-    variants = {"dense": takes(clock, dense)} | {f"v{i}": takes(clock, dense * f) for i, f in enumerate(factors)}
+    variants = {"dense": takes(clock, dense)} | {
+        f"v{i}": takes(clock, dense * f) for i, f in enumerate(factors)
+    }
     timings = compare(variants, batch_size=64, meters=meters, rounds=7, budget_s=1e9, seed=seed)
     assert [t.variant for t in timings] == list(variants)
     for timing, factor in zip(timings, [1.0, *factors], strict=True):
@@ -148,28 +150,20 @@ def test_a_counter_gets_a_long_window_and_memory_its_own() -> None:
 
 def test_a_gpu_that_is_lost_leaves_the_times_standing() -> None:
     meters, clock, _ = gpu(lost_at_s=0.0)
-    timing = compare({"dense": takes(clock, 1e-3)}, batch_size=1, meters=meters, rounds=5, budget_s=1, seed=0)[0]
+    timing = compare(
+        {"dense": takes(clock, 1e-3)}, batch_size=1, meters=meters, rounds=5, budget_s=1, seed=0
+    )[0]
     assert timing.median_s == pytest.approx(1e-3)
     assert timing.energy_j_per_image is None
 
 
 def test_real_work_is_compared_with_modelled_energy_and_process_memory() -> None:
-<<<<<<< HEAD
-    small, large = torch.randn(64, 64), torch.randn(768, 768)
-    variants = {
-        "dense": lambda: large @ large,
-        "dense-again": lambda: large @ large,
-        "tiny": lambda: small @ small,
-    }
-    dense, again, tiny = compare(variants, batch_size=1, meters=Meters.for_device("cpu"), rounds=15, budget_s=2, seed=0)
-=======
     # No speeds are asserted: other work on the machine may stop a thread at any time.
     large = torch.randn(768, 768)
     variants = {"dense": lambda: large @ large, "dense-again": lambda: large @ large, "nothing": lambda: None}
     dense, again, nothing = compare(
         variants, batch_size=1, meters=Meters.for_device("cpu"), rounds=15, budget_s=2, seed=0
     )
->>>>>>> meters
     assert dense.ratio == dense.ratio_low == dense.ratio_high == 1.0
     assert again.ratio_low <= again.ratio <= again.ratio_high
     assert 0 < nothing.median_s < dense.median_s <= dense.p95_s <= dense.p99_s
