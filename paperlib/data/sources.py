@@ -192,7 +192,7 @@ def pixel_hash(parts: Parts) -> str:
 
 
 def read(spec: Spec, found: Found) -> tuple[Parts, str]:
-    """The images and the whole note; those that claim to be official are checked against the hash of the official pixels."""
+    """The images and the whole note; official ones are checked by count and pixel hash."""
     parts, more = found.read()
     info = spec.info
     if found.source == "official" and info.kind == "arrays":
@@ -219,6 +219,8 @@ def _packaged_digits(info: DatasetInfo) -> Found:
 
 def _stand_in(spec: Spec, size: int) -> Found:
     info = spec.info
+    if info.kind == "coco":
+        return _drawn_parts(spec, size)
     train, test = standin.counts_for(size, info.shape[2])
 
     def draw() -> tuple[Parts, str]:
@@ -226,3 +228,17 @@ def _stand_in(spec: Spec, size: int) -> Found:
 
     note = f"drawn gratings, {train:,} / {test:,} images; not {info.name}"
     return Found("stand-in", note, "drawn", (), (train, 0, test), size, draw)
+
+
+def _drawn_parts(spec: Spec, size: int) -> Found:
+    """The renderer's own ten solids, drawn into the cache on the first read and found there afterwards."""
+    from paperlib.data import coco, render
+
+    folder = paths.cache() / spec.info.name
+
+    def draw() -> tuple[Parts, str]:
+        render.write(folder, None, render.STAND_IN, 0)
+        return coco.find(spec, folder, size).read()
+
+    counts = render.split_counts(render.STAND_IN)
+    return Found("stand-in", render.OWN, "drawn on first use", (), counts, size, draw)
