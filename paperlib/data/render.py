@@ -43,7 +43,7 @@ def write(target: Path, meshes: Path | None, images: int, seed: int) -> str:
 
     meshes: folder with one .ply or .stl for each class (`rebuilt`), or None for own solids (`stand-in`).
     The same arguments give the same pixels. Replaces an earlier drawing, nothing else: PaperlibError if
-    `target` holds other things, for fewer than one image a class in a split, and for meshes that will not load.
+    `target` holds other things, for less than one image a class in a split, and for meshes that do not load.
     """
     classes = DATASETS["industrial"].classes
     if split_counts(images)[1] < len(classes):

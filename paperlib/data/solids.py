@@ -1,6 +1,7 @@
 """Shapes to draw: meshes from a folder, or ten parametric solids of our own with the same class names."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from paperlib.errors import PaperlibError
 Points = NDArray[np.float64]
 Faces = NDArray[np.intp]
 MAX_FACES = 3_000
+MAX_EDGE = 0.4
 SUFFIXES = (".ply", ".stl")
 
 
@@ -127,7 +129,11 @@ def _tip(part: tuple[Points, Faces], shift: tuple[float, float, float] = (0, 0, 
 def _join(*parts: tuple[Points, Faces]) -> Mesh:
     starts = np.cumsum([0] + [len(p) for p, _ in parts])
     faces = np.concatenate([f + s for (_, f), s in zip(parts, starts[:-1], strict=True)])
-    return Mesh(_unit(np.concatenate([p for p, _ in parts])), faces, True)
+    from trimesh.remesh import subdivide_to_size
+
+    # Painting from far to near goes wrong where one long face passes another: keep faces short.
+    points, faces = subdivide_to_size(_unit(np.concatenate([p for p, _ in parts])), faces, MAX_EDGE)
+    return Mesh(points, faces, True)
 
 
 def own() -> list[Mesh]:
@@ -137,7 +143,7 @@ def own() -> list[Mesh]:
     clamp = [
         _prism(np.array([(0.7 * np.cos(a), 0.7 * np.sin(a)), (np.cos(a), np.sin(a)),
                          (np.cos(b), np.sin(b)), (0.7 * np.cos(b), 0.7 * np.sin(b))]), -0.25, 0.25)
-        for a, b in zip(arc[:-1], arc[1:], strict=True)
+        for a, b in pairwise(arc)
     ]  # fmt: skip
     fins = [
         (r, -0.9 + 0.15 * k + d)

@@ -129,10 +129,20 @@ def _from_npz(info: DatasetInfo, path: Path, native: int) -> Found:
 
 
 def _from_loose(info: DatasetInfo, folder: Path, files: tuple[Path, ...]) -> Found:
-    def read_all() -> tuple[Parts, str]:
-        return (formats.read_cifar if info.shape[2] == 3 else formats.read_idx)(info, list(files)), ""
+    rgb = info.shape[2] == 3
+    counts = info.counts if rgb else (formats.idx_count(info, files[0]), 0, formats.idx_count(info, files[2]))
 
-    return Found("official", "the official files", str(folder), files, info.counts, info.shape[0], read_all)
+    def read_all() -> tuple[Parts, str]:
+        return (formats.read_cifar if rgb else formats.read_idx)(info, list(files)), ""
+
+    source, note = _complete(counts == info.counts, sum(counts), info)
+    return Found(source, note, str(folder), files, counts, info.shape[0], read_all)
+
+
+def _complete(whole: bool, n: int, info: DatasetInfo) -> tuple[Source, str]:
+    if whole:
+        return "official", "the official files"
+    return "subset", f"{n:,} of {sum(info.counts):,} official images"
 
 
 def _npz(info: DatasetInfo, folder: Path, size: int) -> tuple[Path, int] | None:
@@ -166,7 +176,7 @@ def _claim(info: DatasetInfo, path: Path, counts: tuple[int, int, int]) -> tuple
         if source != "official":
             return source, note
     if counts != info.counts:
-        return "subset", f"{note}; {sum(counts):,} of {sum(info.counts):,} official images"
+        return "subset", f"{note}; {_complete(False, sum(counts), info)[1]}"
     if known is None:
         return ("official" if info.pixels else "rebuilt"), note
     if (found := md5(path)) == known:
