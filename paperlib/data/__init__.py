@@ -1,8 +1,10 @@
 """Images in memory: `load(name)` gives an ImageSet from the best source that is here."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +16,21 @@ from paperlib.data.sources import Spec, find, parse, read
 from paperlib.data.splits import resplit_train, with_validation
 from paperlib.errors import PaperlibError
 
-__all__ = ["DATASETS", "DatasetInfo", "DatasetStatus", "ImageSet", "load", "resplit_train", "status"]
+if TYPE_CHECKING:
+    from paperlib.data.checks import Check
+    from paperlib.data.download import Fetched
+
+__all__ = [
+    "DATASETS",
+    "DatasetInfo",
+    "DatasetStatus",
+    "ImageSet",
+    "fetch",
+    "load",
+    "resplit_train",
+    "status",
+    "verify",
+]
 
 FOLDER = "folder:"
 RESOLUTIONS = (8, 512)
@@ -100,3 +116,20 @@ def _status(spec: Spec) -> DatasetStatus:
         return DatasetStatus(info.name, None, str(error), "", None, cure + (" --force" if info.files else ""))
     cure = "" if found.source in {"official", "rebuilt"} else cure
     return DatasetStatus(info.name, found.source, found.note, found.where, found.counts, cure)
+
+
+def fetch(
+    names: Sequence[str] = (), *, force: bool = False, resolution: int | None = None
+) -> list["Fetched"]:
+    """Gets the named sets (none: all) into the cache; see `paperlib.data.download.fetch`."""
+    from paperlib.data import download
+
+    _load.cache_clear()
+    return download.fetch(names, force=force, resolution=resolution)
+
+
+def verify(names: Sequence[str] = ()) -> list["Check"]:
+    """Reads and hashes every file of the named sets (none: all); see `paperlib.data.checks.verify`."""
+    from paperlib.data import checks
+
+    return checks.verify(names)

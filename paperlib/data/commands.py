@@ -32,7 +32,7 @@ def status() -> None:
     from paperlib.data import status as states
 
     found = states()
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (s.name, s.source or "damaged", " / ".join(f"{n:,}" for n in s.counts or ()), s.note, s.where, s.cure)
         for s in found
     ]
@@ -49,7 +49,7 @@ def fetch(
     ] = None,
 ) -> None:
     """Real images into the cache; exits with 1 if a set that was asked for by name could not be had."""
-    from paperlib.data.fetch import fetch as get
+    from paperlib.data import fetch as get
 
     results = get(names or (), force=force, resolution=resolution)
     _show(
@@ -63,7 +63,7 @@ def fetch(
 @app.command()
 def verify(names: Names = None) -> None:
     """Reads and hashes every file that is here; exits with 1 if one is damaged."""
-    from paperlib.data.verify import verify as check
+    from paperlib.data import verify as check
 
     checks = check(names or ())
     _show(

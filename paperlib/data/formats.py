@@ -120,7 +120,12 @@ def read_idx(info: DatasetInfo, paths: list[Path]) -> Parts:
     }
 
 
-def _idx(info: DatasetInfo, path: Path, dims: int) -> NDArray[np.uint8]:
+def idx_count(info: DatasetInfo, path: Path) -> int:
+    """The number of images that the header of an idx file declares."""
+    return _idx(info, path, 3, header_only=True).shape[0]
+
+
+def _idx(info: DatasetInfo, path: Path, dims: int, header_only: bool = False) -> NDArray[np.uint8]:
     limit = MAX_IMAGES * (info.shape[0] * info.shape[1] if dims == 3 else 1)
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
@@ -131,9 +136,11 @@ def _idx(info: DatasetInfo, path: Path, dims: int) -> NDArray[np.uint8]:
             size = int(np.prod(shape, dtype=object))
             if len(shape) != dims or size > limit:
                 raise ValueError(f"a declared shape {shape}")
+            if header_only:
+                return np.broadcast_to(np.uint8(0), shape)
             body = file.read(size + 1)
         if len(body) != size:
-            raise ValueError(f"{'more' if len(body) > size else len(body):} bytes instead of {size:,}")
+            raise ValueError(f"{'more' if len(body) > size else f'{len(body):,}'} bytes instead of {size:,}")
     except BROKEN as error:
         raise damaged(path, info.name, f"an idx file of {dims} dimensions of bytes", str(error)) from None
     return np.frombuffer(body, np.uint8).reshape(shape)

@@ -129,10 +129,20 @@ def _from_npz(info: DatasetInfo, path: Path, native: int) -> Found:
 
 
 def _from_loose(info: DatasetInfo, folder: Path, files: tuple[Path, ...]) -> Found:
-    def read_all() -> tuple[Parts, str]:
-        return (formats.read_cifar if info.shape[2] == 3 else formats.read_idx)(info, list(files)), ""
+    rgb = info.shape[2] == 3
+    counts = info.counts if rgb else (formats.idx_count(info, files[0]), 0, formats.idx_count(info, files[2]))
 
-    return Found("official", "the official files", str(folder), files, info.counts, info.shape[0], read_all)
+    def read_all() -> tuple[Parts, str]:
+        return (formats.read_cifar if rgb else formats.read_idx)(info, list(files)), ""
+
+    source, note = _complete(counts == info.counts, sum(counts), info)
+    return Found(source, note, str(folder), files, counts, info.shape[0], read_all)
+
+
+def _complete(whole: bool, n: int, info: DatasetInfo) -> tuple[Source, str]:
+    if whole:
+        return "official", "the official files"
+    return "subset", f"{n:,} of {sum(info.counts):,} official images"
 
 
 def _npz(info: DatasetInfo, folder: Path, size: int) -> tuple[Path, int] | None:
@@ -166,7 +176,7 @@ def _claim(info: DatasetInfo, path: Path, counts: tuple[int, int, int]) -> tuple
         if source != "official":
             return source, note
     if counts != info.counts:
-        return "subset", f"{note}; {sum(counts):,} of {sum(info.counts):,} official images"
+        return "subset", f"{note}; {_complete(False, sum(counts), info)[1]}"
     if known is None:
         return ("official" if info.pixels else "rebuilt"), note
     if (found := md5(path)) == known:
@@ -192,7 +202,7 @@ def pixel_hash(parts: Parts) -> str:
 
 
 def read(spec: Spec, found: Found) -> tuple[Parts, str]:
-    """The images and the whole note; those that claim to be official are checked against the hash of the official pixels."""
+    """The images and the whole note; official ones are checked by count and pixel hash."""
     parts, more = found.read()
     info = spec.info
     if found.source == "official" and info.kind == "arrays":
@@ -219,6 +229,8 @@ def _packaged_digits(info: DatasetInfo) -> Found:
 
 def _stand_in(spec: Spec, size: int) -> Found:
     info = spec.info
+    if info.kind == "coco":
+        return _drawn_parts(spec, size)
     train, test = standin.counts_for(size, info.shape[2])
 
     def draw() -> tuple[Parts, str]:
@@ -226,3 +238,17 @@ def _stand_in(spec: Spec, size: int) -> Found:
 
     note = f"drawn gratings, {train:,} / {test:,} images; not {info.name}"
     return Found("stand-in", note, "drawn", (), (train, 0, test), size, draw)
+
+
+def _drawn_parts(spec: Spec, size: int) -> Found:
+    """The renderer's own ten solids, drawn into the cache on the first read and found there afterwards."""
+    from paperlib.data import coco, render
+
+    folder = paths.cache() / spec.info.name
+
+    def draw() -> tuple[Parts, str]:
+        render.write(folder, None, render.STAND_IN, 0)
+        return coco.find(spec, folder, size).read()
+
+    counts = render.split_counts(render.STAND_IN)
+    return Found("stand-in", render.OWN, "drawn on first use", (), counts, size, draw)

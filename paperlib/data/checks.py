@@ -11,7 +11,7 @@ from paperlib.errors import PaperlibError
 
 @dataclass(frozen=True)
 class Check:
-    """One place that holds a set: `detail` is its provenance, or what is wrong and the command that mends it."""
+    """One place that holds a set: `detail` is its provenance, or what is wrong and what mends it."""
 
     name: str
     ok: bool

@@ -17,7 +17,7 @@ from pathlib import Path
 from paperlib import paths
 from paperlib.data import formats
 from paperlib.data.registry import DATASETS, DatasetInfo, RemoteFile, idx_names
-from paperlib.data.sources import find, md5, parse, pixel_hash, read
+from paperlib.data.sources import find, md5, parse, pixel_hash
 from paperlib.errors import PaperlibError
 
 BLOCK = 2**20
@@ -99,7 +99,7 @@ def _official(info: DatasetInfo, folder: Path, size: int, _scratch: Path) -> str
 
 
 def download(file: RemoteFile, target: Path, *, retries: int = RETRIES, pause: float = 1.0) -> None:
-    """`file` to `target`: resumes a partial file, retries with growing pauses, checks MD5, renames at the end.
+    """`file` to `target`: resumes a partial file, retries with growing pauses, checks MD5, renames.
 
     pause: seconds before the second try, doubled each time. PaperlibError if the host cannot be reached or
     the checksum is wrong twice.
