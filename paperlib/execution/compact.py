@@ -152,7 +152,7 @@ class _Cutter:
                 raise self._lost(str(node.target))
             else:
                 self.flows[node] = arriving[0] if arriving else None
-        return fx.GraphModule(self.new, self.graph)  # type: ignore[arg-type]
+        return fx.GraphModule(self.new, self.graph)
 
     def _lost(self, what: str) -> PaperlibError:
         return PaperlibError(f"compact cannot follow {what!r} after a pruned layer: use masked execution")

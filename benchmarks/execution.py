@@ -1,0 +1,171 @@
+"""What pruned work really costs: ratios of dense time to realised time, measured side by side in one run.
+
+`python benchmarks/execution.py [--check] [--repeats N] [--only WORD]`. Each network runs in the faster of the
+two memory formats for that network, dense too; runs are interleaved in random order and the ratio is that of
+medians. The A/A line (dense against dense) shows the noise; --check exits 1 where a figure falls short.
+"""
+
+import argparse
+import random
+import statistics
+import sys
+import time
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from paperlib.execution.compact import compact
+from paperlib.execution.costs import count
+from paperlib.execution.sparse import SparseLinear
+from paperlib.models.resnet import resnet18
+from paperlib.models.vgg import vgg16
+
+Run = Callable[[], object]
+BATCH = 64
+
+
+def filters(model: nn.Module, keep: float) -> dict[str, Tensor]:
+    """Random filter masks that keep the share `keep` of every convolution; the model is masked with them."""
+    generator, masks = torch.Generator().manual_seed(0), {}
+    for name, layer in model.named_modules():
+        if isinstance(layer, nn.Conv2d):
+            kept = torch.randperm(layer.out_channels, generator=generator)[: round(layer.out_channels * keep)]
+            masks[name] = torch.zeros(layer.out_channels, dtype=torch.bool).index_fill(0, kept, True)
+            layer.weight.data[~masks[name]] = 0
+    return masks
+
+
+def job(model: nn.Module, images: Tensor, train: bool) -> Run:
+    """One training step (without the optimizer) or one inference of `model`, in its faster memory format."""
+    labels = torch.arange(len(images)) % 10
+
+    def run() -> None:
+        model.train(train)
+        with torch.inference_mode(not train):
+            out = model(images)
+        if train:
+            model.zero_grad()
+            nn.functional.cross_entropy(out, labels).backward()
+
+    took = {}
+    for layout in (torch.contiguous_format, torch.channels_last, torch.contiguous_format):
+        model.to(memory_format=layout)  # type: ignore[call-overload]
+        images = images.contiguous(memory_format=layout)
+        run()
+        took[layout] = timed(run)
+    if took[torch.channels_last] < took[torch.contiguous_format]:
+        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        images = images.contiguous(memory_format=torch.channels_last)
+    return run
+
+
+def timed(run: Run) -> float:
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
+
+
+def ratios(jobs: dict[str, Run], repeats: int) -> dict[str, float]:
+    """Median time of the first job over that of each other, after one warm-up, in random order."""
+    times: dict[str, list[float]] = {name: [] for name in jobs}
+    for run in jobs.values():
+        run()
+    for _ in range(repeats):
+        for name in random.sample(list(jobs), len(jobs)):
+            times[name].append(timed(jobs[name]))
+    first, *others = [(name, statistics.median(t)) for name, t in times.items()]
+    return {name: first[1] / t for name, t in others}
+
+
+def figure(name: str, ratio: float, target: float | None) -> bool:
+    """Print one line; False where `ratio` falls short of its target."""
+    if target is None:
+        print(f"{name}: ratio {ratio:.2f}", flush=True)
+        return True
+    print(
+        f"{name}: ratio {ratio:.2f} (target {target:.3g}) {'ok' if ratio >= target else 'short'}", flush=True
+    )
+    return ratio >= target
+
+
+def convolutional(name: str, side: int, repeats: int, targets: dict[tuple[bool, float], float]) -> list[bool]:
+    """VGG16 or ResNet18 with a share of filters kept; without a target, 80 % of what VGG16's arithmetic gets.
+
+    Reachable for ResNet18 is taken as the counted FLOP ratio times 0.8, at most 80 % of it asked for.
+    """
+    build = {"vgg16": vgg16, "resnet18": resnet18}[name]
+    images, good = torch.randn(BATCH, 3, side, side), []
+    for train in (True, False):
+        dense = build((side, side, 3), 10)
+        jobs = {
+            "dense": job(dense, images, train),
+            "A/A dense": job(build((side, side, 3), 10), images, train),
+        }
+        counted = {}
+        for keep in (0.5, 0.2):
+            masks = filters(model := build((side, side, 3), 10), keep)
+            costs = count(model, masks, (side, side, 3))
+            flops = (costs.dense_training_flops, costs.training_flops)
+            if not train:
+                flops = (costs.dense_inference_flops, costs.inference_flops)
+            counted[f"keep {keep}"] = flops[0] / flops[1]
+            jobs[f"keep {keep}"] = job(compact(model, masks, training=train), images, train)
+        for label, ratio in ratios(jobs, repeats).items():
+            title = f"{name} {side} px {'training' if train else 'inference'} {label}"
+            share = None if label.startswith("A/A") else float(label.split()[1])
+            target = None if share is None else targets.get((train, share), 0.64 * counted[label])
+            if share is not None:
+                title += f" (arithmetic {counted[label]:.1f})"
+            good.append(figure(title, ratio, target))
+    return good
+
+
+def perceptron(repeats: int) -> list[bool]:
+    """MLP 784-512-256-10 with single weights removed, linear layers as CSR, batch 64."""
+    good = []
+    for sparsity, target in ((0.8, 1.2), (0.95, 4.0)):
+        dense = nn.Sequential(
+            nn.Linear(784, 512), nn.ReLU(), nn.Linear(512, 256), nn.ReLU(), nn.Linear(256, 10)
+        )
+        for layer in dense:
+            if isinstance(layer, nn.Linear):
+                layer.weight.data[torch.rand_like(layer.weight) < sparsity] = 0
+        sparse = nn.Sequential(*(SparseLinear(m) if isinstance(m, nn.Linear) else m for m in dense)).eval()
+        images = torch.randn(BATCH, 784)
+
+        def many(model: nn.Module, images: Tensor = images) -> Run:
+            def run() -> None:
+                with torch.inference_mode():
+                    for _ in range(50):
+                        model(images)
+
+            return run
+
+        jobs = {"dense": many(dense), "A/A dense": many(dense), "CSR": many(sparse)}
+        for label, ratio in ratios(jobs, 3 * repeats).items():
+            good.append(figure(f"mlp {sparsity:.0%} {label}", ratio, target if label == "CSR" else None))
+    return good
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--check", action="store_true", help="exit 1 where a figure falls short of its target"
+    )
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--only", choices=["mlp", "vgg16", "resnet18"])
+    options = parser.parse_args()
+    good: list[bool] = []
+    if options.only in {None, "mlp"}:
+        good += perceptron(options.repeats)
+    if options.only in {None, "vgg16"}:
+        targets = {(True, 0.5): 3.0, (True, 0.2): 10.0, (False, 0.5): 2.5, (False, 0.2): 10.0}
+        good += convolutional("vgg16", 32, options.repeats, targets)
+    if options.only in {None, "resnet18"}:
+        good += convolutional("resnet18", 28, options.repeats, {})
+    return 1 if options.check and not all(good) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

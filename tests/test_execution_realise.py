@@ -1,0 +1,124 @@
+"""Ways of execution agree with the masked model; costs agree with torch's counter and with real files."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from paperlib.errors import PaperlibError
+from paperlib.execution.costs import count
+from paperlib.execution.quantized import OnnxModel, to_onnx
+from paperlib.execution.realise import WAYS, realise
+from paperlib.execution.sparse import SparseLinear, sparsify
+from paperlib.models.resnet import resnet18
+from paperlib.models.vgg import vgg16
+
+
+def pruned(model: nn.Module, sparsity: float = 0.5) -> tuple[nn.Module, dict[str, Tensor]]:
+    """The model with random masks on its convolutions and linear layers, batch-norms found by their name."""
+    torch.manual_seed(0)
+    masks = {}
+    with torch.no_grad():
+        for name, layer in model.named_modules():
+            if not isinstance(layer, nn.Conv2d | nn.Linear):
+                continue
+            shape = layer.weight.shape if isinstance(layer, nn.Linear) else layer.weight.shape[:1]
+            mask = masks[name] = torch.rand(shape) >= sparsity
+            mask.view(-1)[0] = True
+            layer.weight[~mask] = 0
+            if isinstance(layer, nn.Conv2d) and layer.bias is not None:
+                layer.bias[~mask] = 0
+            norm = name.replace("conv", "bn").replace("downsample.0", "downsample.1")
+            if norm != name:
+                model.get_submodule(norm).weight[~mask] = 0
+    return model, masks
+
+
+@pytest.mark.parametrize("how", WAYS)
+@pytest.mark.parametrize("build", [vgg16, resnet18])
+def test_every_way_gives_the_masked_answer(how: str, build) -> None:  # type: ignore[no-untyped-def]
+    model, masks = pruned(build((16, 16, 1), 4, 0.06))
+    images = torch.randn(9, 1, 16, 16)
+    with torch.inference_mode():
+        expected = model.eval()(images)
+        model.train()
+        network = realise(model, masks, how, images)
+        found = network(images)
+        assert network(images[:1]).shape == (1, 4)
+    assert model.training
+    assert found.dtype == torch.float32
+    if WAYS[how].exact:
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    else:
+        assert (found - expected).norm() <= 0.15 * expected.norm()
+
+
+def test_unknown_way_suggests_the_nearest() -> None:
+    model, masks = pruned(vgg16((16, 16, 1), 4, 0.06))
+    with pytest.raises(PaperlibError, match="did you mean 'compact'"):
+        realise(model, masks, "compakt", torch.randn(2, 1, 16, 16))
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_sparse_linear_is_the_linear_layer(bias: bool) -> None:
+    layer = nn.Linear(40, 30, bias=bias)
+    with torch.no_grad():
+        layer.weight[torch.rand(30, 40) < 0.8] = 0
+    x = torch.randn(7, 40)
+    torch.testing.assert_close(SparseLinear(layer)(x), layer(x))
+
+
+def test_sparsify_measures_every_linear_layer_and_keeps_the_winner() -> None:
+    model = nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 4)).eval()
+    result, gains = sparsify(model, torch.randn(8, 1, 8, 8))
+    assert gains.keys() == {"1", "3"}
+    for name, gain in gains.items():
+        assert isinstance(result.get_submodule(name), SparseLinear) == (gain > 1)
+
+
+def test_onnx_export_round_trip(tmp_path: Path) -> None:
+    model, _ = pruned(resnet18((16, 16, 1), 4, 0.06))
+    to_onnx(model, torch.randn(1, 1, 16, 16), tmp_path / "model.onnx")
+    images = torch.randn(5, 1, 16, 16)
+    with torch.inference_mode():
+        found = OnnxModel(tmp_path / "model.onnx")(images)
+        torch.testing.assert_close(found, model.eval()(images), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("build", [vgg16, resnet18])
+def test_dense_flops_agree_with_torchs_counter(build) -> None:  # type: ignore[no-untyped-def]
+    model = build((20, 20, 3), 4, 0.06)
+    costs = count(model, {}, (20, 20, 3))
+    with FlopCounterMode(display=False) as forward:
+        out = model.eval()(torch.zeros(1, 3, 20, 20))
+    with FlopCounterMode(display=False) as backward:
+        out.sum().backward()
+    assert costs.dense_inference_flops == costs.inference_flops == forward.get_total_flops()
+    assert costs.dense_training_flops == forward.get_total_flops() + backward.get_total_flops()
+
+
+def test_counts_see_zeros() -> None:
+    model = nn.Sequential(nn.Flatten(), nn.Linear(6, 4), nn.ReLU(), nn.Linear(4, 2))
+    mask = torch.zeros(4, 6, dtype=torch.bool)
+    mask[:, 0] = True  # every neuron keeps one weight of six
+    with torch.no_grad():
+        model[1].weight[~mask] = 0
+    costs = count(model, {"1": mask}, (2, 3, 1))
+    assert costs.parameters == 24 + 4 + 8 + 2
+    assert costs.nonzeros == costs.parameters - 20
+    assert costs.inference_flops == 2 * (4 + 8)
+    assert costs.dense_inference_flops == 2 * (24 + 8)
+    assert costs.training_flops == 3 * 2 * (4 + 8) - 2 * 4
+    assert costs.csr_bytes == 8 * (4 + 8) + 4 * (5 + 3) + 4 * (4 + 2)
+    assert costs.int8_bytes == 24 + 8 + 4 * 6
+
+
+def test_compact_bytes_are_those_of_a_file() -> None:
+    model, masks = pruned(vgg16((16, 16, 1), 4, 0.2))
+    costs = count(model, masks, (16, 16, 1))
+    file = len(save({k: v.contiguous() for k, v in model.state_dict().items()}))
+    assert costs.dense_bytes == pytest.approx(file, rel=0.02)
+    assert costs.compact_bytes < 0.6 * costs.dense_bytes
