@@ -5,9 +5,9 @@ Faces are flat-shaded (ambient, diffuse, specular) and painted from far to near 
 
 import json
 import os
-import shutil
 import tempfile
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
 from functools import lru_cache
 from multiprocessing import get_context
 from pathlib import Path
@@ -50,23 +50,22 @@ def write(target: Path, meshes: Path | None, images: int, seed: int) -> str:
         raise PaperlibError(f"{images} images leave a split of the 10 classes empty; ask for at least 100")
     if target.exists() and not (target / LABEL).is_file() and any(target.iterdir()):
         raise PaperlibError(f"{target}: holds other files than a drawing of ours; name another folder")
-    shapes = _shapes(meshes)
+    _shapes(meshes)  # meshes that do not load are told before anything is drawn
     source, note = ("rebuilt", REBUILT) if meshes else ("stand-in", OWN)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as scratch:
-        jobs = _plan(Path(scratch), images, seed, meshes)
-        marks = _draw_all(jobs, images)
+        fresh = Path(scratch) / "new"
+        marks = _draw_all(_plan(fresh, images, seed, meshes))
         for folder in FOLDERS.values():
             table = _annotations(classes, [m for m in marks if m["folder"] == folder])
-            (Path(scratch) / folder / TABLE).write_text(json.dumps(table))
-        label = {
-            "source": source,
-            "note": f"{note}; {images:,} images, seed {seed}",
-            "faces": [len(s.faces) for s in shapes],
-        }
-        (Path(scratch) / LABEL).write_text(json.dumps(label))
-        shutil.rmtree(target, ignore_errors=True)
-        shutil.copytree(scratch, target, dirs_exist_ok=True, copy_function=shutil.move)
+            (fresh / folder / TABLE).write_text(json.dumps(table))
+        label = {"source": source, "note": f"{note}; {images:,} images, seed {seed}"}
+        (fresh / LABEL).write_text(json.dumps(label))
+        if target.exists():
+            target.rename(Path(scratch) / "old")
+        # Another process may have drawn the same set meanwhile: the later one leaves it.
+        with suppress(OSError):
+            fresh.rename(target)
     return source
 
 
@@ -85,13 +84,14 @@ def _plan(root: Path, images: int, seed: int, meshes: Path | None) -> list[Job]:
     return jobs
 
 
-def _draw_all(jobs: list[Job], images: int) -> list[dict[str, Any]]:
+def _draw_all(jobs: list[Job]) -> list[dict[str, Any]]:
     workers = min(os.cpu_count() or 1, 16)
-    if images < 500 or workers == 1:
-        return [_draw_file(job) for job in progress(jobs, "drawing parts", images)]
+    # Few images stay in this process: spawned workers import the caller's script, which may have no guard.
+    if len(jobs) <= STAND_IN or workers == 1:
+        return [_draw_file(job) for job in progress(jobs, "drawing parts", len(jobs))]
     # Spawned, not forked: a forked child of a process with torch's threads can hang.
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        return list(progress(pool.map(_draw_file, jobs, chunksize=CHUNK), "drawing parts", images))
+        return list(progress(pool.map(_draw_file, jobs, chunksize=CHUNK), "drawing parts", len(jobs)))
 
 
 @lru_cache(maxsize=1)

@@ -81,7 +81,13 @@ def _rows(table: Path, folder: Path) -> list[Row]:
 def _row(table: Path, folder: Path, line: int, row: dict[str, str]) -> Row:
     name, split, label, image = (row.get(k) or "" for k in ("object", "split", "label", "image"))
     path = Path(image)
-    good = split in {"train", "test"} and label in LABELS and image and name == Path(name).name
+    good = (
+        split in {"train", "test"}
+        and label in LABELS
+        and image
+        and name not in {".", ".."}
+        and name == Path(name).name
+    )
     if not good or path.is_absolute() or ".." in path.parts:
         raise PaperlibError(
             f"{table}, line {line}: expected object, split train or test, label normal or anomaly and a"

