@@ -11,11 +11,12 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from copy import deepcopy
 
 import torch
 from torch import Tensor, nn
 
-from paperlib.execution.compact import compact
+from paperlib.execution.compact import Join, compact
 from paperlib.execution.costs import count
 from paperlib.execution.sparse import SparseLinear
 from paperlib.models.resnet import resnet18
@@ -89,10 +90,29 @@ def figure(name: str, ratio: float, target: float | None) -> bool:
     return ratio >= target
 
 
-def convolutional(name: str, side: int, repeats: int, targets: dict[tuple[bool, float], float]) -> list[bool]:
-    """VGG16 or ResNet18 with a share of filters kept; without a target, 80 % of what VGG16's arithmetic gets.
+class FreeJoin(nn.Module):
+    """A plain sum of the same width as a Join: what joining differently cut branches can cost at least."""
 
-    Reachable for ResNet18 is taken as the counted FLOP ratio times 0.8, at most 80 % of it asked for.
+    def __init__(self, join: Join) -> None:
+        super().__init__()
+        self.swap, self.missing = join.swap, join.total - len(join.wide)
+
+    def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        wide = b if not self.swap else a
+        return nn.functional.pad(wide, (0, 0, 0, 0, 0, self.missing)) if self.missing else wide + 1.0
+
+
+def with_free_joins(model: nn.Module) -> nn.Module:
+    model = deepcopy(model)
+    for name, join in [(n, m) for n, m in model.named_modules() if isinstance(m, Join)]:
+        model.set_submodule(name, FreeJoin(join))
+    return model
+
+
+def convolutional(name: str, side: int, repeats: int, targets: dict[tuple[bool, float], float]) -> list[bool]:
+    """VGG16 or ResNet18 with a share of filters kept, against dense.
+
+    Without stated targets: 80 % of what the same compact network reaches when its residual joins are free.
     """
     build = {"vgg16": vgg16, "resnet18": resnet18}[name]
     images, good = torch.randn(BATCH, 3, side, side), []
@@ -106,18 +126,20 @@ def convolutional(name: str, side: int, repeats: int, targets: dict[tuple[bool, 
         for keep in (0.5, 0.2):
             masks = filters(model := build((side, side, 3), 10), keep)
             costs = count(model, masks, (side, side, 3))
-            flops = (costs.dense_training_flops, costs.training_flops)
-            if not train:
-                flops = (costs.dense_inference_flops, costs.inference_flops)
-            counted[f"keep {keep}"] = flops[0] / flops[1]
-            jobs[f"keep {keep}"] = job(compact(model, masks, training=train), images, train)
-        for label, ratio in ratios(jobs, repeats).items():
-            title = f"{name} {side} px {'training' if train else 'inference'} {label}"
-            share = None if label.startswith("A/A") else float(label.split()[1])
-            target = None if share is None else targets.get((train, share), 0.64 * counted[label])
-            if share is not None:
-                title += f" (arithmetic {counted[label]:.1f})"
-            good.append(figure(title, ratio, target))
+            dense_flops = costs.dense_training_flops if train else costs.dense_inference_flops
+            counted[keep] = dense_flops / (costs.training_flops if train else costs.inference_flops)
+            small = compact(model, masks, training=train)
+            jobs[f"keep {keep}"] = job(small, images, train)
+            if not targets:
+                jobs[f"keep {keep}, free joins"] = job(with_free_joins(small), images, train)
+        found = ratios(jobs, repeats)
+        title = f"{name} {side} px {'training' if train else 'inference'}"
+        figure(f"{title} A/A dense", found["A/A dense"], None)
+        for keep, arithmetic in counted.items():
+            free = found.get(f"keep {keep}, free joins", 0.0)
+            target = targets.get((train, keep), 0.8 * free)
+            line = f"{title} keep {keep} (arithmetic {arithmetic:.1f})"
+            good.append(figure(line, found[f"keep {keep}"], target))
     return good
 
 
