@@ -84,9 +84,7 @@ def figure(name: str, ratio: float, target: float | None) -> bool:
     if target is None:
         print(f"{name}: ratio {ratio:.2f}", flush=True)
         return True
-    print(
-        f"{name}: ratio {ratio:.2f} (target {target:.3g}) {'ok' if ratio >= target else 'short'}", flush=True
-    )
+    print(f"{name}: ratio {ratio:.2f} (target {target:.3g}) {'ok' if ratio >= target else 'short'}", flush=True)
     return ratio >= target
 
 
@@ -147,9 +145,7 @@ def perceptron(repeats: int) -> list[bool]:
     """MLP 784-512-256-10 with single weights removed, linear layers as CSR, batch 64."""
     good = []
     for sparsity, target in ((0.8, 1.2), (0.95, 4.0)):
-        dense = nn.Sequential(
-            nn.Linear(784, 512), nn.ReLU(), nn.Linear(512, 256), nn.ReLU(), nn.Linear(256, 10)
-        )
+        dense = nn.Sequential(nn.Linear(784, 512), nn.ReLU(), nn.Linear(512, 256), nn.ReLU(), nn.Linear(256, 10))
         for layer in dense:
             if isinstance(layer, nn.Linear):
                 layer.weight.data[torch.rand_like(layer.weight) < sparsity] = 0
@@ -172,9 +168,7 @@ def perceptron(repeats: int) -> list[bool]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--check", action="store_true", help="exit 1 where a figure falls short of its target"
-    )
+    parser.add_argument("--check", action="store_true", help="exit 1 where a figure falls short of its target")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--only", choices=["mlp", "vgg16", "resnet18"])
     options = parser.parse_args()

@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from typing import Annotated, Literal
 
 import typer
-from paperlib.data.commands import app as data_app
 from rich.console import Console
 
-from paperlib.errors import PaperlibError, FailedError
+from paperlib.data.commands import app as data_app
+from paperlib.errors import FailedError, PaperlibError
 
 app = typer.Typer(
     help="A runnable companion to two papers on neural-network pruning.",

@@ -1,11 +1,19 @@
 """The metrics of paper P's abstract, and each pruned arm beside the dense trials of the same seeds."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 import pandas as pd
 
-from paperlib.stats import PAIR, Estimate, mean_interval, noise_floor, paired_difference, paired_ratio, seeded_noise_floor
+from paperlib.stats import (
+    PAIR,
+    Estimate,
+    mean_interval,
+    noise_floor,
+    paired_difference,
+    paired_ratio,
+    seeded_noise_floor,
+)
 
 ARM = ["dataset", "model", "scope", "sparsity", "method"]
 
@@ -91,7 +99,7 @@ def arms(tidy: pd.DataFrame, metric: Metric) -> list[Arm]:
     joined = pruned.merge(dense, on=PAIR, suffixes=("", "_dense"))
     found = []
     for key, group in joined.groupby(ARM, sort=False):
-        dataset, model, scope, sparsity, method = key
+        dataset, model, scope, sparsity, method = cast(tuple[str, str, str, float, str], key)
         reference = group[f"{metric.column}_dense"]
         if metric.ratio_column:
             effect = paired_ratio(group[metric.ratio_column], [1.0] * len(group))

@@ -96,12 +96,11 @@ def _refuse_unknown(notebook: Notebook, parameters: Mapping[str, Any]) -> None:
 
 
 def _execute(notebook: Notebook, parameters: Mapping[str, Any], target: Path) -> None:
-    import yaml
-
     target.parent.mkdir(parents=True, exist_ok=True)
     draft = target.with_name(f".{target.name}")
     command = [sys.executable, "-m", "papermill", str(notebook.source), str(draft), "--no-progress-bar"]
-    command += ["--kernel", "python3", "--cwd", str(notebook.source.parent), "--parameters_yaml", yaml.dump(dict(parameters))]
+    command += ["--kernel", "python3", "--cwd", str(notebook.source.parent)]
+    command += ["--parameters_yaml", json.dumps(dict(parameters))]  # JSON is YAML
     # The kernel `python3` of this environment, not one that the user may have installed elsewhere.
     environment = os.environ | {"JUPYTER_PREFER_ENV_PATH": "1", "PAPERLIB_ROOT": str(paths.root())}
     finished = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)

@@ -60,8 +60,8 @@ PROFILES = {
             "smoke",
             {
                 "mlp-small": Budget(
-                    2, 2, 1_000, 500, batch_size=16, datasets=("mnist", "fashionmnist", "cifar10"), scopes=("global", "layerwise"),
-                    methods=("pre-training", "post-training", "set"), sparsities=(0.0, 0.5),
+                    2, 2, 1_000, 500, batch_size=16, datasets=("mnist", "fashionmnist", "cifar10"),
+                    scopes=("global", "layerwise"), methods=("pre-training", "post-training", "set"), sparsities=(0.0, 0.5),
                 ),
                 "mlp-medium": Budget(
                     2, 2, 1_000, 500, batch_size=16, width=0.05, datasets=("mnist",), scopes=("global", "layerwise"),
@@ -103,7 +103,7 @@ def profile(name: str) -> Profile:
     return PROFILES[name]
 
 
-def mlp(  # noqa: PLR0913 - each is one axis of the grid
+def mlp(
     profile_name: str,
     *,
     datasets: Sequence[str] | None = None,

@@ -80,7 +80,7 @@ def write_comparison(tidy: pd.DataFrame, name: str, layout: Layout) -> Exhibit |
     return write(f"table_{name}", metric.title, text, long, wide, ids, layout)
 
 
-def write(  # noqa: PLR0917 - a table is what it is
+def write(
     name: str, title: str, text: str, long: pd.DataFrame, wide: pd.DataFrame, ids: tuple[str, ...], layout: Layout
 ) -> Exhibit:
     """Write `long` as csv and `wide` as html and LaTeX under results/<profile>/tables/."""
@@ -165,5 +165,3 @@ def write_quirks(tidy: pd.DataFrame, layout: Layout) -> Exhibit | None:
         f"all of them. With `test-from-train` the test images are others. {provenance(arm)}; 95 % intervals over seeds."
     )
     return write("table_quirks", "As-published arms", text, table, table, tuple(arm["id"]), layout)
-
-

@@ -176,7 +176,8 @@ def _warm_up(trial: Trial, model: nn.Module, train: Images) -> None:
         twin = copy.deepcopy(model).train()
         optimizer = make_optimizer(trial, twin)
         steps = steps_for(twin, optimizer, MaskKeeper([], optimizer), loss_of(trial))
-        steps.epoch(train.batches(trial.batch_size, torch.arange(min(len(train), 2 * trial.batch_size), device=train.labels.device)))
+        few = torch.arange(min(len(train), 2 * trial.batch_size), device=train.labels.device)
+        steps.epoch(train.batches(trial.batch_size, few))
 
 
 def _checked(masks: Masks) -> Masks:

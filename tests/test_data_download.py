@@ -128,9 +128,7 @@ def test_members_are_unpacked_under_their_own_name_only(tmp_path):
         download.unpack(tmp_path / "a.zip", ("z",), tmp_path / "out")
 
 
-@pytest.mark.parametrize(
-    "member", [("../up", tarfile.REGTYPE), ("link", tarfile.SYMTYPE), ("dev", tarfile.CHRTYPE)]
-)
+@pytest.mark.parametrize("member", [("../up", tarfile.REGTYPE), ("link", tarfile.SYMTYPE), ("dev", tarfile.CHRTYPE)])
 def test_a_whole_tar_that_reaches_out_is_refused(tmp_path, member):
     with pytest.raises(tarfile.FilterError):
         download.unpack(tar_of(tmp_path / "a.tar", member), ("*",), tmp_path / "out")
@@ -187,8 +185,6 @@ def test_force_mends_a_damaged_file(offline, monkeypatch):
     broken = offline / "cache/mnist/train-images-idx3-ubyte"
     broken.write_bytes(broken.read_bytes()[:-5])
     (check,) = data.verify(["mnist"])
-    assert (
-        not check.ok and str(broken) in check.detail and "paperlib data fetch mnist --force" in check.detail
-    )
+    assert not check.ok and str(broken) in check.detail and "paperlib data fetch mnist --force" in check.detail
     assert data.fetch(["mnist"], force=True)[0].ok
     assert data.verify(["mnist"])[0].ok

@@ -133,9 +133,7 @@ def test_npz_with_a_flipped_byte_or_a_false_header_is_refused(tmp_path):
     with pytest.raises(PaperlibError, match="CRC"):
         formats.read_npz(MNIST, path, 28)
     header = io.BytesIO()
-    np.lib.format.write_array_header_1_0(
-        header, {"descr": "|u1", "fortran_order": False, "shape": (10**12, 28, 28)}
-    )
+    np.lib.format.write_array_header_1_0(header, {"descr": "|u1", "fortran_order": False, "shape": (10**12, 28, 28)})
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("train_images.npy", header.getvalue())
     with pytest.raises(PaperlibError, match="declares"):

@@ -180,9 +180,7 @@ def test_resplit_draws_test_from_train_only():
             numbers[a:b],
         )
 
-    images = ImageSet(
-        "x", part(0, 90), part(90, 100), part(100, 200), ("a",), Provenance("official", "n", "o")
-    )
+    images = ImageSet("x", part(0, 90), part(90, 100), part(100, 200), ("a",), Provenance("official", "n", "o"))
     one, two = resplit_train(images, 1), resplit_train(images, 2)
     assert sorted(np.concatenate([one.train.labels, one.val.labels, one.test.labels])) == list(range(100))
     assert (len(one.train), len(one.val), len(one.test)) == (80, 10, 10)

@@ -85,7 +85,7 @@ def make(kind: str, width: float, sparsity: float, seed: int) -> tuple[nn.Module
     train=st.booleans(),
     seed=st.integers(0, 10_000),
 )
-def test_compact_gives_the_same_outputs(  # noqa: PLR0917 - hypothesis passes them by name
+def test_compact_gives_the_same_outputs(
     kind: str, width: float, sparsity: float, batch: int, train: bool, seed: int
 ) -> None:
     model, masks = make(kind, width, sparsity, seed)

@@ -38,9 +38,7 @@ def takes(clock: SimulatedTime, seconds: float) -> Callable[[], None]:
 @settings(max_examples=30, deadline=None)
 def test_constant_speeds_give_exact_ratios(dense: float, factors: list[float], seed: int) -> None:
     meters, clock = fake()
-    variants = {"dense": takes(clock, dense)} | {
-        f"v{i}": takes(clock, dense * f) for i, f in enumerate(factors)
-    }
+    variants = {"dense": takes(clock, dense)} | {f"v{i}": takes(clock, dense * f) for i, f in enumerate(factors)}
     timings = compare(variants, batch_size=64, meters=meters, rounds=7, budget_s=1e9, seed=seed)
     assert [t.variant for t in timings] == list(variants)
     for timing, factor in zip(timings, [1.0, *factors], strict=True):
@@ -150,9 +148,7 @@ def test_a_counter_gets_a_long_window_and_memory_its_own() -> None:
 
 def test_a_gpu_that_is_lost_leaves_the_times_standing() -> None:
     meters, clock, _ = gpu(lost_at_s=0.0)
-    timing = compare(
-        {"dense": takes(clock, 1e-3)}, batch_size=1, meters=meters, rounds=5, budget_s=1, seed=0
-    )[0]
+    timing = compare({"dense": takes(clock, 1e-3)}, batch_size=1, meters=meters, rounds=5, budget_s=1, seed=0)[0]
     assert timing.median_s == pytest.approx(1e-3)
     assert timing.energy_j_per_image is None
 

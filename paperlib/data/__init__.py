@@ -118,9 +118,7 @@ def _status(spec: Spec) -> DatasetStatus:
     return DatasetStatus(info.name, found.source, found.note, found.where, found.counts, cure)
 
 
-def fetch(
-    names: Sequence[str] = (), *, force: bool = False, resolution: int | None = None
-) -> list["Fetched"]:
+def fetch(names: Sequence[str] = (), *, force: bool = False, resolution: int | None = None) -> list["Fetched"]:
     """Gets the named sets (none: all) into the cache; see `paperlib.data.download.fetch`."""
     from paperlib.data import download
 

@@ -44,9 +44,7 @@ def find(spec: Spec, folder: Path, size: int) -> Found:
         decoded = decode(files, size, "restore the file or draw the set anew: paperlib data render")
         ends = np.cumsum([len(labels) for _, labels in splits.values()])
         blocks = np.split(decoded.images, ends[:-1])
-        return {
-            n: Split(b, labels) for (n, (_, labels)), b in zip(splits.items(), blocks, strict=True)
-        }, decoded.note
+        return {n: Split(b, labels) for (n, (_, labels)), b in zip(splits.items(), blocks, strict=True)}, decoded.note
 
     train, val, test = (len(labels) for _, labels in splits.values())
     everything = tuple(path for paths, _ in splits.values() for path in paths)
@@ -63,9 +61,7 @@ def _label(folder: Path, complete: bool) -> tuple[Source, str]:
             return said["source"], str(said["note"])
     except (ValueError, KeyError, TypeError):
         pass
-    raise PaperlibError(
-        f"{path}: expected a source ({', '.join(get_args(Source))}) and a note; mend or remove it"
-    )
+    raise PaperlibError(f"{path}: expected a source ({', '.join(get_args(Source))}) and a note; mend or remove it")
 
 
 def _split(spec: Spec, folder: Path) -> tuple[list[Path], NDArray[np.int64]]:
@@ -83,9 +79,7 @@ def _split(spec: Spec, folder: Path) -> tuple[list[Path], NDArray[np.int64]]:
         kinds = [used.get(int(image["id"]), set()) for image in images]
         files = [_path(folder, str(image["file_name"])) for image in images]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise PaperlibError(
-            f"{table}: not a COCO file with images, annotations and categories ({error!r})"
-        ) from None
+        raise PaperlibError(f"{table}: not a COCO file with images, annotations and categories ({error!r})") from None
     labels = np.zeros(len(files), np.int64)
     for i, kind in enumerate(kinds):
         if len(kind) != 1 or (name := next(iter(kind))) not in classes:

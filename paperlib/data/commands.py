@@ -44,9 +44,7 @@ def status() -> None:
 def fetch(
     names: Names = None,
     force: Annotated[bool, typer.Option(help="Get them anew even if they are here.")] = False,
-    resolution: Annotated[
-        int | None, typer.Option(help="MedMNIST files of this size (28, 64, 128, 224).")
-    ] = None,
+    resolution: Annotated[int | None, typer.Option(help="MedMNIST files of this size (28, 64, 128, 224).")] = None,
 ) -> None:
     """Real images into the cache; exits with 1 if a set that was asked for by name could not be had."""
     from paperlib.data import fetch as get
@@ -76,9 +74,7 @@ def verify(names: Names = None) -> None:
 
 @app.command()
 def render(
-    meshes: Annotated[
-        Path | None, typer.Option(help="Folder of .ply meshes; none for ten drawn solids.")
-    ] = None,
+    meshes: Annotated[Path | None, typer.Option(help="Folder of .ply meshes; none for ten drawn solids.")] = None,
     out: Annotated[Path | None, typer.Option(help="Where to write; none for the cache.")] = None,
     images: Annotated[int, typer.Option(min=100, max=1_000_000)] = 10_000,
     seed: Annotated[int, typer.Option(min=0)] = 0,

@@ -81,9 +81,7 @@ def _instead(info: DatasetInfo) -> str:
 
 
 def _official(info: DatasetInfo, folder: Path, size: int, _scratch: Path) -> str:
-    wanted = (
-        [f for s, f in zip(info.sizes, info.files, strict=False) if s == size] if info.sizes else info.files
-    )
+    wanted = [f for s, f in zip(info.sizes, info.files, strict=False) if s == size] if info.sizes else info.files
     if not wanted:
         raise PaperlibError(f"{info.name} has no file of {size} px (has: {', '.join(map(str, info.sizes))})")
     for file in wanted:

@@ -21,17 +21,13 @@ def load(path: str, resolution: int | None) -> ImageSet:
     """
     root = Path(path).expanduser()
     if not root.is_dir():
-        raise PaperlibError(
-            f"folder:{path}: no such folder; give one that holds a folder of images for each class"
-        )
+        raise PaperlibError(f"folder:{path}: no such folder; give one that holds a folder of images for each class")
     parts = {name: root / name for name in ("train", "val", "test") if (root / name).is_dir()}
     if "train" not in parts or "test" not in parts:
         parts = {"all": root}
     classes = _subfolders(parts.get("train", root))
     if len(classes) < 2:
-        raise PaperlibError(
-            f"{root}: expected a folder of images for each of 2 or more classes, found {classes}"
-        )
+        raise PaperlibError(f"{root}: expected a folder of images for each of 2 or more classes, found {classes}")
     listed = {name: _files(part, classes) for name, part in parts.items()}
     files = [file for pairs in listed.values() for file, _ in pairs]
     images = decode(files, resolution or _side(files[0]), "mend or remove it")
@@ -45,9 +41,7 @@ def load(path: str, resolution: int | None) -> ImageSet:
         kept, held = holdout(splits["all"].labels, 0.2)
         splits = {"train": splits["all"].take(kept), "test": splits["all"].take(held)}
     train, val = with_validation(splits["train"], splits.get("val"))
-    provenance = Provenance(
-        "official", "; ".join(filter(None, ("the user's own images", images.note))), str(root)
-    )
+    provenance = Provenance("official", "; ".join(filter(None, ("the user's own images", images.note))), str(root))
     return ImageSet(f"folder:{path}", train, val, splits["test"], tuple(classes), provenance)
 
 
@@ -62,9 +56,7 @@ def _files(part: Path, classes: list[str]) -> list[tuple[Path, int]]:
     for label, name in enumerate(classes):
         files = sorted(p for p in (part / name).rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
         if len(files) < 3:
-            raise PaperlibError(
-                f"{part / name}: a class needs at least 3 images to be split, found {len(files)}"
-            )
+            raise PaperlibError(f"{part / name}: a class needs at least 3 images to be split, found {len(files)}")
         found += [(file, label) for file in files]
     return found
 

@@ -73,9 +73,7 @@ def npz_shapes(info: DatasetInfo, path: Path, size: int) -> dict[str, tuple[int,
         shape = shapes.get(f"{split}_images", ())
         if shape[1:3] != (size, size) or shape[0] > MAX_IMAGES or f"{split}_labels" not in shapes:
             wanted = f"{split}_images (N, {size}, {size}, …) and {split}_labels"
-            raise damaged(
-                path, info.name, wanted, ", ".join(f"{k} {v}" for k, v in shapes.items()) or "nothing"
-            )
+            raise damaged(path, info.name, wanted, ", ".join(f"{k} {v}" for k, v in shapes.items()) or "nothing")
     return shapes
 
 
@@ -99,10 +97,7 @@ def read_npz(info: DatasetInfo, path: Path, size: int) -> Parts:
 
 def idx_paths(info: DatasetInfo, folder: Path) -> list[Path] | None:
     """The set's four idx files in `folder`, gzipped or plain; None unless the first one is there."""
-    found = [
-        next((p for p in (folder / f"{n}.gz", folder / n) if p.is_file()), folder / n)
-        for n in idx_names(info)
-    ]
+    found = [next((p for p in (folder / f"{n}.gz", folder / n) if p.is_file()), folder / n) for n in idx_names(info)]
     return found if found[0].is_file() else None
 
 

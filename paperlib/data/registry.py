@@ -74,9 +74,7 @@ def _idx_files(host: str, md5s: tuple[str, ...]) -> tuple[RemoteFile, ...]:
 def _medmnist(name: str, md5s: dict[int, str]) -> tuple[RemoteFile, ...]:
     host = "https://zenodo.org/records/10519652/files/"
     stems = {size: name if size == 28 else f"{name}_{size}" for size in md5s}
-    return tuple(
-        RemoteFile(f"{stems[s]}.npz", f"{host}{stems[s]}.npz?download=1", m) for s, m in md5s.items()
-    )
+    return tuple(RemoteFile(f"{stems[s]}.npz", f"{host}{stems[s]}.npz?download=1", m) for s, m in md5s.items())
 
 
 _MEDMNIST = "Yang et al., MedMNIST v2, Scientific Data 10:41, 2023"

@@ -76,9 +76,7 @@ def _plan(root: Path, images: int, seed: int, meshes: Path | None) -> list[Job]:
     jobs: list[Job] = []
     for number, (folder, n) in enumerate(zip(FOLDERS.values(), split_counts(images), strict=True)):
         (root / folder / "images").mkdir(parents=True)
-        labels = np.random.default_rng([seed, number]).permutation(
-            np.arange(n) % len(DATASETS["industrial"].classes)
-        )
+        labels = np.random.default_rng([seed, number]).permutation(np.arange(n) % len(DATASETS["industrial"].classes))
         stream = seed * 3 + number
         jobs += [(root, folder, i, int(label), stream, meshes) for i, label in enumerate(labels)]
     return jobs

@@ -35,9 +35,7 @@ def load_folder(folder: Path) -> list[Mesh]:
         raise PaperlibError(f"{folder}: no such folder of meshes")
     found = {p.stem: p for p in sorted(folder.iterdir()) if p.suffix.lower() in SUFFIXES}
     if lacking := [c for c in DATASETS["industrial"].classes if c not in found]:
-        raise PaperlibError(
-            f"{folder}: lacks a mesh for {', '.join(lacking)}; expected NAME.ply or NAME.stl for each"
-        )
+        raise PaperlibError(f"{folder}: lacks a mesh for {', '.join(lacking)}; expected NAME.ply or NAME.stl for each")
     return [_load(found[c]) for c in DATASETS["industrial"].classes]
 
 
@@ -53,9 +51,7 @@ def _load(path: Path) -> Mesh:
         if closed and shape.volume < 0:
             faces = faces[:, ::-1]
     except Exception as error:  # a foreign file can fail the parser in any way
-        raise PaperlibError(
-            f"{path}: no mesh that can be read ({str(error) or type(error).__name__})"
-        ) from None
+        raise PaperlibError(f"{path}: no mesh that can be read ({str(error) or type(error).__name__})") from None
     return _thin(vertices, faces, closed)
 
 
@@ -109,9 +105,7 @@ def _prism(outline: Points, low: float, high: float) -> tuple[Points, Faces]:
     return points, np.concatenate(sides + caps)
 
 
-def _box(
-    x: float, y: float, low: float, high: float, at: tuple[float, float] = (0, 0)
-) -> tuple[Points, Faces]:
+def _box(x: float, y: float, low: float, high: float, at: tuple[float, float] = (0, 0)) -> tuple[Points, Faces]:
     corners = np.array([(-1, -1), (0, -1), (1, -1), (1, 0), (1, 1), (0, 1), (-1, 1), (-1, 0)], float)
     return _prism(corners * [x, y] + at, low, high)
 
@@ -146,9 +140,7 @@ def own() -> list[Mesh]:
         for a, b in pairwise(arc)
     ]  # fmt: skip
     fins = [
-        (r, -0.9 + 0.15 * k + d)
-        for k in range(12)
-        for r, d in ((0.5, 0.0), (0.5, 0.07), (0.95, 0.07), (0.95, 0.15))
+        (r, -0.9 + 0.15 * k + d) for k in range(12) for r, d in ((0.5, 0.0), (0.5, 0.07), (0.95, 0.07), (0.95, 0.15))
     ]
     plates = [_box(0.8, 0.8, -0.8 + 0.25 * k, -0.7 + 0.25 * k) for k in range(7)]
     cylinder = [(0.35, -0.9), (0.35, 0.9)]
@@ -157,15 +149,11 @@ def own() -> list[Mesh]:
     pin = [(0.2, -1.0), (0.2, -0.2), (0.45, -0.2), (0.45, 0.3), (0.3, 0.3), (0.3, 0.6)]
     return [
         _join(_prism(_polar(rounded), -0.08, 0.08), _revolve([(0.25, 0.08), (0.2, 0.3)])),
-        _join(
-            _box(1, 0.5, -0.1, 0.1), _box(0.1, 0.5, 0.1, 1.0, (-0.9, 0)), _box(0.1, 0.1, 0.1, 0.5, (-0.7, 0))
-        ),
+        _join(_box(1, 0.5, -0.1, 0.1), _box(0.1, 0.5, 0.1, 1.0, (-0.9, 0)), _box(0.1, 0.1, 0.1, 0.5, (-0.7, 0))),
         _join(*clamp, _box(0.5, 0.12, -0.25, 0.25, (1.2, 0.55))),
         _join(_revolve(fins)),
         _join(*plates, _box(0.45, 0.45, -0.9, 1.0)),
-        _join(
-            _revolve(pin), _tip(_revolve([(0.18, 0.0), (0.18, 0.8)]), (0, 0, 0)), _box(0.6, 0.25, -0.35, -0.2)
-        ),
+        _join(_revolve(pin), _tip(_revolve([(0.18, 0.0), (0.18, 0.8)]), (0, 0, 0)), _box(0.6, 0.25, -0.35, -0.2)),
         _join(
             _revolve([(0.16, -1.0), (0.2, -0.9), (0.2, 0.5), (0.5, 0.5), (0.5, 0.8)]),
             _prism(_polar(np.full(6, 0.36)), 0.8, 0.9),

@@ -56,13 +56,9 @@ def parse(name: str) -> Spec:
     info = DATASETS[head]
     allowed = {"visa": ("2cls_highshot",), "industrial": (REDUCED,)}.get(head, ())
     if option and option not in allowed:
-        raise PaperlibError(
-            f"data set {head!r} has no option {option!r} (known: {', '.join(allowed) or 'none'})"
-        )
+        raise PaperlibError(f"data set {head!r} has no option {option!r} (known: {', '.join(allowed) or 'none'})")
     if (tail or name.endswith(":")) and info.kind != "visa":
-        raise PaperlibError(
-            f"data set {head!r} takes no ':{tail}'; only visa does, e.g. visa:capsules,macaroni1"
-        )
+        raise PaperlibError(f"data set {head!r} takes no ':{tail}'; only visa does, e.g. visa:capsules,macaroni1")
     return Spec(info, option, tuple(sorted(o for o in tail.split(",") if o)))
 
 
@@ -147,9 +143,7 @@ def _complete(whole: bool, n: int, info: DatasetInfo) -> tuple[Source, str]:
 
 def _npz(info: DatasetInfo, folder: Path, size: int) -> tuple[Path, int] | None:
     """The file whose images have `size` pixels, else the next larger, else the largest; and its size."""
-    have = {
-        s: folder / (f"{info.name}.npz" if s == info.shape[0] else f"{info.name}_{s}.npz") for s in info.sizes
-    }
+    have = {s: folder / (f"{info.name}.npz" if s == info.shape[0] else f"{info.name}_{s}.npz") for s in info.sizes}
     have = {s: p for s, p in (have or {info.shape[0]: folder / f"{info.name}.npz"}).items() if p.is_file()}
     if not have:
         return None
@@ -168,9 +162,7 @@ def _claim(info: DatasetInfo, path: Path, counts: tuple[int, int, int]) -> tuple
             said = json.loads(label.read_text())
             source, note = said["source"], str(said.get("note", ""))
         except (ValueError, KeyError, TypeError, AttributeError):
-            raise PaperlibError(
-                f"{label}: expected {{'source': …, 'note': …}} in JSON; mend or remove it"
-            ) from None
+            raise PaperlibError(f"{label}: expected {{'source': …, 'note': …}} in JSON; mend or remove it") from None
         if source not in get_args(Source):
             raise PaperlibError(f"{label}: source {source!r} must be one of {', '.join(get_args(Source))}")
         if source != "official":

@@ -40,16 +40,12 @@ def find(spec: Spec, folder: Path, size: int) -> Found:
     known = sorted({r.object for r in rows})
     here = [o for o in known if (folder / o).is_dir()]
     if wrong := [o for o in spec.objects if o not in here]:
-        raise PaperlibError(
-            f"{folder}: no object {wrong[0]!r} of VisA here (here: {', '.join(here) or 'none'})"
-        )
+        raise PaperlibError(f"{folder}: no object {wrong[0]!r} of VisA here (here: {', '.join(here) or 'none'})")
     chosen = spec.objects or tuple(here)
     rows = [r for r in rows if r.object in chosen]
     labels = np.array([r.label for r in rows], np.int64)
     if len(set(labels.tolist())) != len(LABELS):
-        raise PaperlibError(
-            f"{table}: expected normal and anomalous images of {', '.join(here) or 'any object'}"
-        )
+        raise PaperlibError(f"{table}: expected normal and anomalous images of {', '.join(here) or 'any object'}")
     groups = 2 * np.array([chosen.index(r.object) for r in rows], np.int64) + labels
     if spec.option:
         train, test = (np.flatnonzero([r.train == side for r in rows]) for side in (True, False))
@@ -65,9 +61,7 @@ def find(spec: Spec, folder: Path, size: int) -> Found:
 
     counts = (len(kept), len(held), len(test))
     files = tuple(r.path for r in rows)
-    return Found(
-        "official" if len(chosen) == OBJECTS else "subset", note, str(folder), files, counts, size, read
-    )
+    return Found("official" if len(chosen) == OBJECTS else "subset", note, str(folder), files, counts, size, read)
 
 
 def _rows(table: Path, folder: Path) -> list[Row]:
@@ -82,11 +76,7 @@ def _row(table: Path, folder: Path, line: int, row: dict[str, str]) -> Row:
     name, split, label, image = (row.get(k) or "" for k in ("object", "split", "label", "image"))
     path = Path(image)
     good = (
-        split in {"train", "test"}
-        and label in LABELS
-        and image
-        and name not in {".", ".."}
-        and name == Path(name).name
+        split in {"train", "test"} and label in LABELS and image and name not in {".", ".."} and name == Path(name).name
     )
     if not good or path.is_absolute() or ".." in path.parts:
         raise PaperlibError(

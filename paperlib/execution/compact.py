@@ -105,9 +105,7 @@ def check_masks(model: nn.Module, masks: dict[str, Tensor]) -> None:
     for name, mask in masks.items():
         layer = modules.get(name)
         if not isinstance(layer, nn.Conv2d | nn.Linear):
-            raise PaperlibError(
-                f"mask for {name!r}: no convolution or linear layer of the model has this name"
-            )
+            raise PaperlibError(f"mask for {name!r}: no convolution or linear layer of the model has this name")
         shape = layer.weight.shape if isinstance(layer, nn.Linear) else layer.weight.shape[:1]
         if mask.shape != shape:
             raise PaperlibError(f"mask of layer {name!r} has shape {tuple(mask.shape)}, not {tuple(shape)}")
@@ -125,9 +123,7 @@ def compact(model: nn.Module, masks: dict[str, Tensor], training: bool = False) 
     return cut_out(model, masks, training)[0]
 
 
-def cut_out(
-    model: nn.Module, masks: dict[str, Tensor], training: bool
-) -> tuple[fx.GraphModule, dict[str, Cut]]:
+def cut_out(model: nn.Module, masks: dict[str, Tensor], training: bool) -> tuple[fx.GraphModule, dict[str, Cut]]:
     """As `compact`, with the cut of each layer that holds parameters (same names in both networks)."""
     check_masks(model, masks)
     cutter = _Cutter(trace(model), masks, training)
@@ -255,9 +251,7 @@ class _Cutter:
         union = torch.cat(here).unique()
         if not all(len(k) == len(union) for k in here):
             name = f"join_{node.name}"
-            self.new[name] = Join(
-                torch.searchsorted(union, here[0]), torch.searchsorted(union, here[1]), len(union)
-            )
+            self.new[name] = Join(torch.searchsorted(union, here[0]), torch.searchsorted(union, here[1]), len(union))
             node.op, node.target = "call_module", name
         return None if len(union) == one.full else Flow(union, one.full, one.constant)
 

@@ -77,9 +77,7 @@ class CompactTraining:
             return self._cut_of[p].take(value)
         if value is None or (isinstance(value, Tensor) and value.dim() == 0):
             return value.clone() if isinstance(value, Tensor) else value
-        raise PaperlibError(
-            f"compact training does not know the optimizer state {key!r}: use masked execution"
-        )
+        raise PaperlibError(f"compact training does not know the optimizer state {key!r}: use masked execution")
 
     def _before(self, *_: object) -> None:
         for mine, theirs in zip(self.optimizer.param_groups, self.full_optimizer.param_groups, strict=True):

@@ -45,9 +45,7 @@ for _name, _way in {
     "masked": Way(lambda m, _, __: deepcopy(m), True, True, ANY, "nothing"),
     "compact": Way(lambda m, k, _: compact(m, k), True, True, ANY, UNITS),
     "sparse": Way(lambda m, _, x: sparsify(m, x)[0], True, False, CPU, WEIGHTS),
-    "compact+sparse": Way(
-        lambda m, k, x: sparsify(compact(m, k), x)[0], True, False, CPU, f"{UNITS}, {WEIGHTS}"
-    ),
+    "compact+sparse": Way(lambda m, k, x: sparsify(compact(m, k), x)[0], True, False, CPU, f"{UNITS}, {WEIGHTS}"),
     "bf16": Way(lambda m, _, __: Bf16(m), False, False, ANY, "nothing"),
     "compact+bf16": Way(lambda m, k, _: Bf16(compact(m, k)), False, False, ANY, UNITS),
     "int8": Way(lambda m, _, x: int8(m, x), False, False, CPU, "nothing"),
