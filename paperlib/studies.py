@@ -61,7 +61,8 @@ PROFILES = {
             {
                 "mlp-small": Budget(
                     2, 2, 1_000, 500, batch_size=16, datasets=("mnist", "fashionmnist", "cifar10"),
-                    scopes=("global", "layerwise"), methods=("pre-training", "post-training", "set"), sparsities=(0.0, 0.5),
+                    scopes=("global", "layerwise"), methods=("pre-training", "post-training", "set"),
+                    sparsities=(0.0, 0.5),
                 ),
                 "mlp-medium": Budget(
                     2, 2, 1_000, 500, batch_size=16, width=0.05, datasets=("mnist",), scopes=("global", "layerwise"),
