@@ -15,7 +15,7 @@ from paperlib.stats import (
     seeded_noise_floor,
 )
 
-ARM = ["dataset", "model", "scope", "sparsity", "method"]
+ARM = ["dataset", "model", "scope", "conv_sparsity", "sparsity", "method"]
 
 
 @dataclass(frozen=True)
@@ -77,6 +77,7 @@ class Arm:
     dataset: str
     model: str
     scope: str
+    conv_sparsity: float
     sparsity: float
     method: str
     own: Estimate | None
@@ -84,6 +85,14 @@ class Arm:
     effect: Estimate | None
     paper: str
     trials: tuple[str, ...]
+
+    @property
+    def setting(self) -> str:
+        """What was asked for, in a few characters: `global 50 %`, `conv 80 %, linear 80 %`."""
+        if self.model.startswith("mlp"):
+            return f"{self.scope} {self.sparsity:.0%}"
+        scope = "" if self.scope == "global" else f"{self.scope} "
+        return f"{scope}conv {self.conv_sparsity:.0%}, linear {self.sparsity:.0%}"
 
 
 def corrected(tidy: pd.DataFrame) -> pd.DataFrame:
@@ -99,7 +108,7 @@ def arms(tidy: pd.DataFrame, metric: Metric) -> list[Arm]:
     joined = pruned.merge(dense, on=PAIR, suffixes=("", "_dense"))
     found = []
     for key, group in joined.groupby(ARM, sort=False):
-        dataset, model, scope, sparsity, method = cast(tuple[str, str, str, float, str], key)
+        dataset, model, scope, conv, sparsity, method = cast(tuple[str, str, str, float, float, str], key)
         reference = group[f"{metric.column}_dense"]
         if metric.ratio_column:
             effect = paired_ratio(group[metric.ratio_column], [1.0] * len(group))
@@ -110,7 +119,7 @@ def arms(tidy: pd.DataFrame, metric: Metric) -> list[Arm]:
         paper = PAPER.get((metric.name, dataset, model, scope, sparsity), NOT_PUBLISHED)
         ids = tuple(sorted({*group["id"], *group["id_dense"]}))
         own, base = mean_interval(group[metric.column]), mean_interval(reference)
-        found.append(Arm(dataset, model, scope, sparsity, method, own, base, effect, paper, ids))
+        found.append(Arm(dataset, model, scope, conv, sparsity, method, own, base, effect, paper, ids))
     return found
 
 

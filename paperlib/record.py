@@ -67,6 +67,9 @@ class Data(Frozen):
     train: int
     val: int
     test: int
+    train_majority: float | None = Field(None, description="share of the largest class in train")
+    train_entropy: float | None = Field(None, description="entropy of the class shares of train, in nats")
+    test_majority: float | None = Field(None, description="test accuracy of always answering train's largest class")
 
 
 class Network(Frozen):

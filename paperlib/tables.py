@@ -9,32 +9,32 @@ from paperlib.paths import Layout
 from paperlib.record import Record
 from paperlib.store import write_atomically
 
-NAMES = {"dataset": "data set", "model": "model", "scope": "scope", "sparsity": "sparsity"}
+KEY = ("dataset", "model", "scope", "conv_sparsity", "sparsity", "method")
 
 
 def comparison(tidy: pd.DataFrame, metric: Metric) -> tuple[pd.DataFrame, pd.DataFrame]:
     """(long table with one row per arm, wide table as a reader sees it: dense, then one column per method)."""
     found = arms(tidy, metric)
     long = pd.DataFrame([_row(arm, metric) for arm in found])
-    shown = [arm for arm in found if arm.sparsity]
+    shown = [arm for arm in found if arm.sparsity or arm.conv_sparsity]
     if not shown:
         return long, pd.DataFrame()
-    wide: dict[tuple[str, str, str, float], dict[str, str]] = {}
+    wide: dict[tuple[str, str, str], dict[str, str]] = {}
     for arm in shown:
-        key = (arm.dataset, arm.model, arm.scope, arm.sparsity)
+        key = (arm.dataset, arm.model, arm.setting)
         row = wide.setdefault(key, {"dense": "–" if arm.dense is None else arm.dense.text(metric.scale, metric.digits)})
         row[arm.method] = _effect(arm, metric)
         row["paper"] = arm.paper
     methods = list(dict.fromkeys(arm.method for arm in shown))
     table = pd.DataFrame(
-        [dict(zip(NAMES.values(), key, strict=True)) | cells for key, cells in wide.items()],
-        columns=[*NAMES.values(), "dense", *methods, "paper"],
+        [dict(zip(("data set", "model", "pruned"), key, strict=True)) | cells for key, cells in wide.items()],
+        columns=["data set", "model", "pruned", "dense", *methods, "paper"],
     )
     return long, table.fillna("–")
 
 
 def _row(arm: Arm, metric: Metric) -> dict[str, object]:
-    row: dict[str, object] = {name: getattr(arm, name) for name in (*NAMES, "method")}
+    row: dict[str, object] = {name: getattr(arm, name) for name in KEY}
     for name, estimate in (("dense", arm.dense), ("pruned", arm.own)):
         for part in ("mean", "low", "high"):
             value = getattr(estimate, part) if estimate else None
@@ -94,8 +94,6 @@ def write(
             shown = shown.drop(columns="paper")
     great = GT(shown, groupname_col="group" if groups else None).tab_header(title=title)
     great = great.tab_source_note(md(text))
-    if "sparsity" in shown:
-        great = great.fmt_percent("sparsity", decimals=0)
     stem = layout.tables / name
     page = great.as_raw_html().replace("<table ", f'<table aria-label="{title}" ', 1)
     files = {".csv": csv_bytes(long), ".html": page.encode(), ".tex": great.as_latex().encode()}
@@ -116,7 +114,7 @@ def write_layers(records: list[Record], layout: Layout) -> Exhibit | None:
         ids.append(record.id)
         rows += [
             {
-                "model": trial.model, "method": trial.method, "scope": trial.scope, "sparsity": trial.sparsity,
+                "model": trial.model, "method": trial.method, "scope": trial.scope, "sparsity": f"{trial.sparsity:.0%}",
                 "layer": layer.name, "shape": "×".join(map(str, layer.shape)), "nominal": layer.nominal,
                 "achieved": layer.achieved, "removed": layer.removed, "units": layer.units,
                 "network": record.network.sparsity if record.network else None,
