@@ -49,7 +49,7 @@ METRICS = {
         ),
         Metric(
             "inference_energy", "Inference energy, batch 64", "inference_energy_j_b64", "µJ per image", "ratio", 1e6, 2,
-            source_column="energy_source",
+            source_column="energy_source", ratio_column="inference_energy_ratio_b64",
         ),
         Metric("training_time", "Training time", "train_time_s", "s", "ratio", digits=3),
         Metric("training_energy", "Training energy", "train_energy_j", "J", "ratio", source_column="energy_source"),
