@@ -40,14 +40,13 @@ def comparison(tidy: pd.DataFrame, metric_name: str, model: str, layout: Layout)
             _level(axes, here[0].dense, metric.scale)
             if (majority := _majority(rows, dataset)) is not None:
                 axes.axhline(majority * metric.scale, color=style.COLOURS["majority"], linestyle=":")
+            low, high = axes.get_ylim()  # wide intervals of few seeds leave the possible range
+            axes.set_ylim(max(low, -2), min(high, 102))
         else:
             axes.axhline(1, color=style.COLOURS["dense"], linewidth=1)
             if floor is not None:
                 axes.axhspan(1 / (1 + floor), 1 + floor, color=style.NOISE, zorder=0)
     unit = f"{metric.title}, {metric.unit}" if absolute else "ratio to dense"
-        if absolute:
-            low, high = axes.get_ylim()  # wide intervals of few seeds leave the possible range
-            axes.set_ylim(max(low, -2), min(high, 102))
     for axes in grid[:: style.COLUMNS]:
         axes.set_ylabel(unit)
     style.legend(figure, methods, _reference_lines(absolute, floor))

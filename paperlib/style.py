@@ -8,6 +8,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from PIL import Image
 
 from paperlib.exhibits import Exhibit, relative
 from paperlib.paths import Layout
@@ -87,6 +88,13 @@ def save(figure: Figure, name: str, title: str, caption: str, trials: Sequence[s
         buffer = io.BytesIO()
         figure.savefig(buffer, format=ending[1:], metadata=metadata)
         path = layout.figures / f"{name}{ending}"
-        write_atomically(path, buffer.getvalue())
+        write_atomically(path, buffer.getvalue() if ending == ".svg" else _small(buffer))
         files.append(path)
     return Exhibit(name, "figure", title, caption, relative(files, layout), tuple(sorted(set(trials))))
+
+
+def _small(png: io.BytesIO) -> bytes:
+    # Notebooks and reports embed these: 256 colours lose nothing that an eye sees, and two thirds of the bytes.
+    out = io.BytesIO()
+    Image.open(png).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(out, format="PNG", optimize=True)
+    return out.getvalue()

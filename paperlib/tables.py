@@ -92,7 +92,7 @@ def write(
         if (shown.get("paper", pd.Series(dtype=str)) == NOT_PUBLISHED).all() and "paper" in shown:
             text += " The paper's values are not published."
             shown = shown.drop(columns="paper")
-    great = GT(shown, groupname_col="group" if groups else None).tab_header(title=title)
+    great = GT(shown, groupname_col="group" if groups else None, id=name).tab_header(title=title)
     great = great.tab_source_note(md(text))
     stem = layout.tables / name
     page = great.as_raw_html().replace("<table ", f'<table aria-label="{title}" ', 1)
