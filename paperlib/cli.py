@@ -59,6 +59,7 @@ def run(
     resolution: Annotated[int | None, typer.Option(help="Image side in pixels; the set's own if left out.")] = None,
     train_images: Annotated[int | None, typer.Option(help="At most so many training images.")] = None,
     test_images: Annotated[int | None, typer.Option(help="At most so many test images.")] = None,
+    real_images: Annotated[bool, typer.Option("--real-images", help="Refuse drawn stand-ins.")] = False,
     quirk: Annotated[list[str] | None, typer.Option(help="An as-published arm; may be repeated.")] = None,
     results: Annotated[str, typer.Option(help="Name of the results folder.")] = "scratch",
     json: Annotated[bool, typer.Option("--json", help="Print the whole record as JSON.")] = False,
@@ -89,6 +90,7 @@ def run(
         resolution=resolution,
         train_images=train_images,
         test_images=test_images,
+        real_images=real_images,
         quirks=tuple(sorted(quirk or ())),
     )
     layout = Layout.of(results)

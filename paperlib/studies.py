@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from paperlib.data.registry import DATASETS
+from paperlib.data import DATASETS, load
 from paperlib.errors import PaperlibError
 from paperlib.models import build
 from paperlib.pruners import layers_of
@@ -126,7 +126,8 @@ def mlp(
     for axis, values in given.items():
         if values is not None and not values:
             raise PaperlibError(f"{axis} is empty: give at least one value, or None for the profile's own")
-    budgets = profile(profile_name).mlp
+    chosen = profile(profile_name)
+    budgets = chosen.mlp
     trials: list[Trial] = []
     for model in models or budgets:
         if model not in budgets:
@@ -134,7 +135,7 @@ def mlp(
         budget = budgets[model]
         for dataset in datasets or budget.datasets:
             for seed in range(seeds if seeds is not None else budget.seeds):
-                base = _base(budget, dataset, model, seed)
+                base = _base(budget, dataset, model, seed, real_images=not chosen.stand_ins)
                 trials.append(make_trial(**base))
                 trials.append(make_trial(**base, method="random"))
                 trials += [
@@ -149,16 +150,19 @@ def mlp(
 
 def quirks(profile_name: str) -> list[Trial]:
     """The as-published arms: SET at 50 % global on the small MLP and MNIST, each quirk alone and all of them."""
-    budget = profile(profile_name).mlp["mlp-small"]
+    chosen = profile(profile_name)
+    budget = chosen.mlp["mlp-small"]
     arms: list[tuple[str, ...]] = [(), *((quirk,) for quirk in QUIRKS), tuple(sorted(QUIRKS))]
     return [
-        make_trial(**_base(budget, "mnist", "mlp-small", seed), method="set", sparsity=0.5, quirks=arm)
+        make_trial(
+            **_base(budget, "mnist", "mlp-small", seed, not chosen.stand_ins), method="set", sparsity=0.5, quirks=arm
+        )
         for seed in range(budget.seeds)
         for arm in arms
     ]
 
 
-def _base(budget: Budget, dataset: str, model: str, seed: int) -> dict[str, Any]:
+def _base(budget: Budget, dataset: str, model: str, seed: int, real_images: bool) -> dict[str, Any]:
     return {
         "dataset": dataset,
         "model": model,
@@ -169,6 +173,7 @@ def _base(budget: Budget, dataset: str, model: str, seed: int) -> dict[str, Any]
         "lr": budget.lr,
         "train_images": budget.train_images,
         "test_images": budget.test_images,
+        "real_images": real_images,
     }
 
 
@@ -177,11 +182,12 @@ def _possible(model: str, width: float, dataset: str, method: str, scope: str, s
     # Asked of the pruner itself, on a model without memory.
     if method == "set" and scope == "global-threshold":
         return False
-    info = DATASETS[dataset]
+    trial = make_trial(model=model, method="random", scope=scope, sparsity=sparsity)
+    known = DATASETS[dataset] if dataset in DATASETS else load(dataset)  # a folder of one's own
     with torch.device("meta"):
-        network = build(model, info.shape, len(info.classes), width)
+        network = build(model, known.shape, len(known.classes), width)
     try:
-        uniform(layers_of(network, make_trial(model=model, method="random", scope=scope, sparsity=sparsity)))
+        uniform(layers_of(network, trial))
     except PaperlibError:
         return False
     return True

@@ -25,6 +25,7 @@ class Trial(BaseModel):
     width: factor on the hidden widths, for small budgets.
     resolution: height and width in pixels, None for the set's own.
     train_images, test_images: upper limits, None for all.
+    real_images: refuse to run on drawn stand-ins (profile `paper`).
     options: further keyword arguments of the torch optimiser, e.g. {"momentum": 0.9}.
     quirks: what the authors' code does differently, one sensitivity arm each (PAPERS facts 1.2);
         none is the `corrected` protocol.
@@ -49,6 +50,7 @@ class Trial(BaseModel):
     resolution: int | None = None
     train_images: int | None = Field(None, ge=1)
     test_images: int | None = Field(None, ge=1)
+    real_images: bool = False
     quirks: tuple[Quirk, ...] = ()
 
     @model_validator(mode="after")
@@ -89,6 +91,8 @@ class Trial(BaseModel):
                 words += [w for k, v in sorted(value.items()) for w in ("--option", f"{k}={v}")]
             elif name == "quirks":
                 words += [w for q in value for w in ("--quirk", q)]
+            elif value is True:
+                words.append(flag)
             else:
                 words += [flag, str(value)]
         return shlex.join(words)
