@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import typer
 from rich.console import Console
 
+from paperlib.claims.command import claims as claims_command
 from paperlib.data.commands import app as data_app
 from paperlib.errors import FailedError, PaperlibError
 
@@ -17,6 +18,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+app.command("claims")(claims_command)
 app.add_typer(data_app, name="data", help="The images: what is here, fetch, verify.")
 Profile = Literal["smoke", "quick", "laptop", "paper"]
 

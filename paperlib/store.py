@@ -6,6 +6,7 @@ import tempfile
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -96,9 +97,13 @@ class Store:
             "use the matching paperlib, or move the results folder away"
         )
 
+    def table(self) -> pd.DataFrame:
+        """The tidy table of all records."""
+        return tidy(self.records())
+
     def write_table(self) -> pd.DataFrame:
         """Write tidy.parquet and tidy.csv beside the trials and return the table."""
-        table = tidy(self.records())
+        table = self.table()
         write_atomically(self.layout.results / "tidy.csv", table.to_csv(index=False).encode())
         write_atomically(self.layout.results / "tidy.parquet", table.to_parquet(index=False))
         return table
@@ -155,8 +160,14 @@ def _row(record: Record) -> dict[str, Any]:
         row[f"test_{name}"] = getattr(test, name) if test else None
     for name in ("time_s", "energy_j", "co2_g", "peak_memory_bytes"):
         row[f"train_{name}"] = getattr(training, name) if training else None
+    losses = [epoch.train.loss for epoch in record.curve]
+    falls = [b < a for a, b in pairwise(losses)]
+    row["best_train_accuracy"] = max((epoch.train.accuracy for epoch in record.curve), default=None)
+    row["first_train_loss"], row["last_train_loss"] = (losses[0], losses[-1]) if losses else (None, None)
+    row["train_loss_falling"] = sum(falls) / len(falls) if falls else None
     row["energy_source"] = training.energy_source if training else None
     row["memory_source"] = training.memory_source if training else None
+    row["inference_energy_source"] = next((t.energy_source for t in record.inference if t.energy_source), None)
     row["load_s"] = record.load_s
     dense = {timing.batch_size: timing for timing in record.inference if timing.variant == "dense"}
     for timing in record.inference:
