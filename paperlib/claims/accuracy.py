@@ -22,7 +22,7 @@ from paperlib.claims.builders import (
 )
 from paperlib.claims.evidence import QUANTITIES, Cell, Evidence
 from paperlib.claims.facts import majority
-from paperlib.claims.verdict import Verdict
+from paperlib.claims.verdict import Verdict, between
 from paperlib.stats import spread_interval
 
 DOERRICH_28 = {"vgg16": 0.9485, "resnet18": 0.9193}  # facts 3, three seeds, BloodMNIST at 28 px
@@ -45,9 +45,8 @@ def _fails_above_80(evidence: Evidence) -> Verdict:
     cells = [Cell("above 80 %", rows["seed"].to_numpy()[gain.index], gain.to_numpy(float), gain.index.to_numpy())]
     failed = float((gain < 0.05).mean())
     worst = pd.Series(gain < 0.05).groupby(rows.model[gain.index]).mean()
-    base = "supported" if failed >= 0.9 else "contradicted" if failed <= 0.5 else "inconclusive"
     return Verdict(
-        base, "" if base != "inconclusive" else "needs more settings: some fail, some do not",
+        *between(failed >= 0.9, failed <= 0.5, "needs more settings: some fail, some do not"),
         evidence.rests_on(QUANTITIES["accuracy"], cells), needs=needs, provenance=evidence.provenance(cells),
         detail=f"{failed:.0%} of {len(gain)} trials end within 5 points of the majority rate ("
         + ", ".join(f"{m}: {v:.0%}" for m, v in worst.items()) + ")",
@@ -63,10 +62,9 @@ def _repeats_agree(evidence: Evidence) -> Verdict:
     spread = spread_interval([c.values for c in cells])
     if spread is None or spread.low is None or spread.high is None:
         return Verdict("inconclusive", f"needs {needs}", needs=needs)
-    base = "supported" if spread.high < SPREAD else "contradicted" if spread.low > SPREAD else "inconclusive"
     return Verdict(
-        base, "" if base != "inconclusive" else "needs more seeds", evidence.rests_on(metric, cells), spread, "points",
-        SPREAD, detail=f"standard deviation between seeds, pooled over {len(cells)} settings", needs=needs,
+        *between(spread.high < SPREAD, spread.low > SPREAD, "needs more seeds"), evidence.rests_on(metric, cells),
+        spread, "points", SPREAD, detail=f"standard deviation between seeds, pooled over {len(cells)} settings", needs=needs,
         provenance=evidence.provenance(cells), trials=evidence.ids(cells),
     )  # fmt: skip
 

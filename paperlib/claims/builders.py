@@ -86,7 +86,7 @@ def same(
     """Equal to the reference within the margin (TOST), or also better where that keeps the claim true."""
     accept: set[Outcome] = {"none", "above"} if or_above else {"none"}
     wide = margin if margin is not None else (COST_MARGIN if QUANTITIES[metric].effect == "ratio" else MARGIN)
-    return _compare(metric, settings, than, accept, {"below", "above"} - accept, share, wide)
+    return _compare(metric, settings, than, accept, {"below"} if or_above else {"below", "above"}, share, wide)
 
 
 def effect_in(metric: str, settings: Sequence[Setting], low: float, high: float, than: Reference = dense_of) -> Test:

@@ -27,7 +27,9 @@ def claims(
     chosen = find(claim) if claim else None
     tidy = Store(Layout.of(profile)).table()
     if chosen is not None:
-        console.print(_one(verdicts(tidy, [chosen])[0], tidy.set_index("id")["command"].to_dict() if len(tidy) else {}))
+        console.print(
+            _one(verdicts(tidy, [chosen])[0], dict(zip(tidy["id"], tidy["command"], strict=True)) if len(tidy) else {})
+        )
         return
     found = verdicts(tidy)
     if not console.is_terminal:

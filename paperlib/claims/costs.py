@@ -20,7 +20,7 @@ from paperlib.claims.builders import (
     same,
 )
 from paperlib.claims.evidence import QUANTITIES, Evidence, Setting, dense_of
-from paperlib.claims.verdict import Verdict
+from paperlib.claims.verdict import Verdict, between
 from paperlib.stats import Estimate
 
 ABSTRACT = grid_p(sparsities=(0.5,), datasets=("mnist",), models=("mlp-small",))
@@ -51,16 +51,16 @@ def _laptop_half(evidence: Evidence) -> Verdict:
     pairs = rows[~big].merge(rows[big], on=keys)
     if pairs.empty:
         return Verdict("untestable here", "no trial was measured on both kinds of machine", needs=needs)
-    log = np.log(pairs.train_energy_j_x / pairs.train_energy_j_y).groupby(pairs.seed).mean().to_numpy()
+    ratio = (pairs.train_energy_j_x / pairs.train_energy_j_y).groupby(pairs.seed).agg(lambda r: np.log(r).mean())
+    log = ratio.to_numpy(float)
     if len(log) < 2:
         return Verdict("inconclusive", "needs more seeds, n = 1", needs=needs)
     half = stats.t.ppf(0.975, len(log) - 1) * stats.sem(log)
     low, mean, high = (float(np.exp(v)) for v in (log.mean() - half, log.mean(), log.mean() + half))
-    base = "supported" if low > 0.4 and high < 0.6 else "contradicted" if high < 0.4 or low > 0.6 else "inconclusive"
     sources = sorted({*pairs.source_x, *pairs.source_y} - {"official"})
     kinds = sorted({*pairs.energy_source_x, *pairs.energy_source_y} & {"modelled", "simulated"})
     return Verdict(
-        base, "" if base != "inconclusive" else "needs more seeds",
+        *between(low > 0.4 and high < 0.6, high < 0.4 or low > 0.6, "needs more seeds"),
         tuple([f"{s} images" for s in sources] + [f"{k} energy" for k in kinds]),
         Estimate(mean, low, high, len(log)), "ratio", detail=f"{metric.title.lower()} of {len(pairs)} pairs",
         needs=needs, provenance="/".join(sorted(set(pairs.source_x))), trials=tuple(sorted({*pairs.id_x, *pairs.id_y})),
@@ -96,10 +96,9 @@ def _energy_tracks_time(evidence: Evidence) -> Verdict:
         return Verdict("inconclusive", "needs settings that differ in time and energy", needs=needs)
     r = stats.pearsonr(x, y)
     low, high = r.confidence_interval()
-    base = "supported" if low > 0.5 else "contradicted" if high < 0.5 else "inconclusive"
     cells = [c for pair in pairs for c in pair]
     return Verdict(
-        base, "" if base != "inconclusive" else "needs more settings", evidence.rests_on(energy, cells),
+        *between(low > 0.5, high < 0.5, "needs more settings"), evidence.rests_on(energy, cells),
         Estimate(float(r.statistic), float(low), float(high), len(pairs)), "correlation", 0.5,
         detail=f"log ratios to dense of {len(pairs)} settings", needs=needs,
         provenance=evidence.provenance(cells), trials=evidence.ids(cells),

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import pandas as pd
@@ -95,10 +95,11 @@ class Evidence:
         if self.rows.empty:
             return {}
         keys = ["dataset", "model", "method", "conv_sparsity", "sparsity", "scope"]
-        return dict(self.rows.groupby(keys, sort=False).indices)
+        found = self.rows.groupby(keys, sort=False).indices
+        return {cast(tuple[Any, ...], key): np.asarray(index, np.intp) for key, index in found.items()}
 
     @cached_property
-    def _codes(self) -> dict[bool, NDArray[np.int64]]:
+    def _codes(self) -> dict[bool, NDArray[Any]]:
         # Learning rate and batch size are a model's own, so they pair trials of the same model only.
         same = [*PAIRED, "lr", "batch_size"]
         return {

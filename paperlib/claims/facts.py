@@ -83,7 +83,7 @@ def _splits(evidence: Evidence) -> Verdict:
     said = ", ".join(f"{n} {'/'.join(f'{c:,}' for c in DATASETS[n].counts)}" for n in shares)
     return Verdict(
         "supported" if all(shares.values()) else "contradicted", needs=COUNTED,
-        detail=f"train/val/test: {said}; VisA {visa.balance[0]:,} + {visa.balance[1]:,}. §4.5 states a test share of 10 %",
+        detail=f"train/val/test: {said}; VisA {visa.balance[0]:,} + {visa.balance[1]:,}. §4.5 says 10 % test",
     )  # fmt: skip
 
 
@@ -109,11 +109,11 @@ def _prunes_during_training(evidence: Evidence) -> Verdict:
             prune.l1_unstructured(layer, "weight", amount)
             layer(torch.randn(4, 8)).square().sum().backward()
             torch.optim.SGD(layer.parameters(), 0.1).step()
-            removed.append(int((layer.weight_mask == 0).sum()))
+            removed.append(layer.weight.numel() - int(torch.count_nonzero(layer.get_buffer("weight_mask"))))
     works = 0 < removed[0] < removed[1]
     return Verdict(
         "contradicted" if works else "supported", needs="nothing: it is tried out",
-        detail=f"torch.nn.utils.prune between steps of one training: {removed[0]}, then {removed[1]} of 64 weights gone",
+        detail=f"torch.nn.utils.prune between steps of a training: {removed[0]}, then {removed[1]} of 64 weights gone",
     )  # fmt: skip
 
 

@@ -61,6 +61,11 @@ class Verdict:
         return f"{self.estimate.text(digits=3)} {self.unit}".strip()
 
 
+def between(supported: bool, contradicted: bool, lack: str) -> tuple[Base, str]:
+    """(base, reason) of a test with two bounds; `lack` is what is missing if neither is crossed."""
+    return ("supported", "") if supported else ("contradicted", "") if contradicted else ("inconclusive", lack)
+
+
 def join(verdicts: Sequence[Verdict]) -> Verdict:
     """The verdict on a claim with several parts: its weakest part decides, the others stay in the detail."""
     base = min((v.base for v in verdicts), key=_WEAKEST.index)

@@ -1,0 +1,214 @@
+"""Claims on tables with known truth: every verdict for every kind of claim, and what a verdict rests on."""
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import get_args
+
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from paperlib.claims import CLAIMS, Evidence, Verdict, accuracy, costs, facts, find, table, tally, verdicts, write
+from paperlib.claims.builders import METHODS, Test, below, grid_f
+from paperlib.claims.evidence import Setting
+from paperlib.claims.verdict import Base, Kind, deny, inconsistent, join
+from paperlib.cli import app
+from paperlib.errors import PaperlibError
+from paperlib.paths import Layout
+from tests import claim_records as made
+
+
+def saving(setting: Setting, factor: float) -> dict[str, float]:
+    """Every pruned arm costs `factor` of dense; the control `random` at sparsity 0 costs the same."""
+    if setting.method == "dense" or not (setting.conv or setting.linear):
+        return {}
+    return dict.fromkeys(("time", "energy", "memory", "inference", "inference_energy"), factor)
+
+
+@pytest.fixture(scope="module")
+def cheaper() -> pd.DataFrame:
+    return made.table(lambda s: saving(s, 0.6))
+
+
+@pytest.fixture(scope="module")
+def dearer() -> pd.DataFrame:
+    return made.table(lambda s: saving(s, 1.5) | {"accuracy": 0.3 if s.conv or s.linear else 0.9})
+
+
+@pytest.fixture(scope="module")
+def equal() -> pd.DataFrame:
+    return made.table()
+
+
+def ask(tidy: pd.DataFrame, *ids: str) -> list[str]:
+    return [v.word for v in verdicts(tidy, [CLAIMS[i] for i in ids])]
+
+
+def test_ledger_is_complete_and_every_test_belongs_to_one_claim() -> None:
+    assert list(CLAIMS) == [f"A{i}" for i in range(1, 7)] + [f"C{i}" for i in range(1, 64)]
+    parts = [accuracy.TESTS, costs.TESTS, facts.TESTS]
+    assert Counter(i for part in parts for i in part) == Counter(list(CLAIMS))
+    assert {c.kind for c in CLAIMS.values()} == set(get_args(Kind))
+    assert len({c.text for c in CLAIMS.values()}) == len(CLAIMS)
+
+
+def test_every_claim_has_a_verdict_on_any_records(equal: pd.DataFrame) -> None:
+    for tidy in (pd.DataFrame(), equal, equal.head(40)):
+        found = verdicts(tidy)
+        assert [v.claim for v in found] == list(CLAIMS)
+        assert all(v.base in get_args(Base) and v.needs for v in found)
+        assert all(v.reason for v in found if v.base in {"inconclusive", "untestable here", "internally inconsistent"})
+
+
+# One claim of each kind that measures, and what it says under each truth.
+KINDS = {"time": "C52", "energy": "C46", "memory": "C2"}
+
+
+@pytest.mark.parametrize("claim", KINDS.values(), ids=KINDS)
+def test_costs_reach_every_verdict(
+    claim: str, cheaper: pd.DataFrame, dearer: pd.DataFrame, equal: pd.DataFrame
+) -> None:
+    assert ask(cheaper, claim) == ["supported"]
+    assert ask(dearer, claim) == ["contradicted"]
+    assert ask(equal, claim) == ["inside the noise"]
+    one_seed = ask(cheaper[cheaper.seed == 0], claim)[0]
+    assert one_seed.startswith("inconclusive (needs more seeds")
+    partly = ask(cheaper[cheaper.dataset != "visa"], claim)[0]
+    assert partly.startswith("inconclusive (needs ") and "visa" in partly
+    columns = [c for c in cheaper if c.startswith(("inference_r", "inference_s", "train_energy", "train_peak"))]
+    assert ask(cheaper.drop(columns=columns), claim)[0].startswith("untestable here")
+
+
+def test_accuracy_reaches_every_verdict(cheaper: pd.DataFrame, dearer: pd.DataFrame) -> None:
+    assert ask(cheaper, "C16", "C58", "A6", "C17") == ["supported"] * 4
+    assert ask(dearer, "C16", "C58", "A6") == ["contradicted"] * 3
+    assert ask(cheaper, "C6", "C36", "C42") == ["inside the noise"] * 3
+    assert ask(cheaper[cheaper.seed == 0], "C16", "C6")[0].startswith("inconclusive")
+    noisy = made.table(noise=0.5)
+    assert ask(noisy, "C16", "C17") == [ask(noisy, "C16")[0], "contradicted"]
+    assert ask(noisy, "C16")[0].startswith("inconclusive (needs more seeds")
+
+
+def test_conflicting_text_is_inconsistent_whatever_is_measured(cheaper: pd.DataFrame, dearer: pd.DataFrame) -> None:
+    ids = [c.id for c in CLAIMS.values() if c.kind == "internal consistency"]
+    assert ids == ["C4", "C30", "C44", "C60", "C63"]
+    for tidy, ours in ((cheaper, "supported"), (dearer, "contradicted")):
+        for verdict in verdicts(tidy, [CLAIMS[i] for i in ids]):
+            assert verdict.base == "internally inconsistent" and verdict.detail.startswith("our records: ")
+        assert f"our records: {ours}" in verdicts(tidy, [CLAIMS["C60"]])[0].detail
+    assert facts.fraction_is(21, 24, 0.875, 3) and not facts.fraction_is(12, 18, 0.75)
+
+
+def test_counts_agree_with_independent_sources() -> None:
+    # Parameter counts as torchvision's documentation states them.
+    assert facts.parameters("vgg16", 1000) == 138_357_544 and facts.parameters("resnet18", 1000) == 11_689_512
+    assert facts.vgg19_parameters() == 143_667_240
+    assert facts.parameters("vgg16", 10) == 134_301_514
+    rate, entropy = facts.majority("visa")
+    assert (rate, entropy) == (pytest.approx(0.889, abs=5e-4), pytest.approx(0.348, abs=5e-4))
+    rate, entropy = facts.majority("bloodmnist")
+    assert (rate, entropy) == (pytest.approx(0.195, abs=5e-4), pytest.approx(2.003, abs=5e-4))
+    assert facts.majority("industrial") == (pytest.approx(0.1), pytest.approx(2.302585))
+    # 1.8 and 15.5 billion multiply-adds: the published figures of both networks.
+    assert facts.work("resnet18") == (20, pytest.approx(1.8e9, rel=0.02))
+    assert facts.work("vgg16") == (13, pytest.approx(15.5e9, rel=0.01))
+    assert ask(pd.DataFrame(), "C10", "C11", "C12", "C13", "C35") == [
+        "supported", "supported", "supported", "contradicted", "contradicted"
+    ]  # fmt: skip
+
+
+def test_nothing_rests_silently_on_a_stand_in_or_a_model() -> None:
+    tidy = made.table(lambda s: saving(s, 0.6), source="stand-in", energy_source="modelled")
+    for verdict in verdicts(tidy):
+        if verdict.trials:
+            assert "stand-in images" in verdict.word
+        if "energy" in verdict.needs and verdict.estimate and verdict.claim in {"C46", "C47", "C62", "A3", "C54"}:
+            assert "modelled energy" in verdict.word
+    assert ask(tidy, "C46") == ["supported (stand-in images; modelled energy)"]
+    assert ask(tidy, "C16") == ["supported (stand-in images)"]
+
+
+def test_numbers_of_the_abstract() -> None:
+    as_published = made.table(lambda s: saving(s, 0.67) | {"accuracy": 0.8951 if s.linear else 0.9})
+    assert ask(as_published, "A1", "A2") == ["supported", "supported"]
+    assert ask(made.table(), "A1") == ["contradicted"]
+    only_layerwise = made.table(lambda s: saving(s, 0.7) if s.scope == "layerwise" else saving(s, 1.0))
+    assert ask(only_layerwise, "A3") == ["supported"]
+
+
+def test_models_are_compared_across_their_own_learning_rates() -> None:
+    tidy = made.table(lambda s: dict.fromkeys(("energy", "time"), 0.41 if s.model == "resnet18" else 1.0))
+    tidy.loc[tidy.model == "resnet18", "lr"] = 0.1
+    assert ask(tidy, "C47", "C48") == ["supported", "supported"]
+    assert ask(made.table(), "C47", "C48") == ["inside the noise", "contradicted"]
+
+
+def test_machines_are_kept_apart(cheaper: pd.DataFrame) -> None:
+    assert ask(cheaper, "C45", "C43")[0] == "untestable here (no trials on a gpu)"
+    a100 = made.table(lambda s: saving(s, 1.0), device="cuda", gpu="A100-SXM4-80GB")
+    assert ask(a100, "C43", "C45") == ["supported", "supported"]
+    laptop = made.table(lambda s: dict.fromkeys(("energy",), 0.5), device="cuda", gpu="RTX 3060")
+    laptop["id"] = "l" + laptop["id"]
+    assert ask(pd.concat([a100, laptop], ignore_index=True), "C14") == ["supported"]
+    assert ask(a100, "C14")[0].startswith("untestable here")
+    assert ask(a100.assign(gpu="A100 MIG 1g.10gb"), "C18") == ["contradicted"]
+    assert ask(a100.assign(gpu="A100 MIG 1g.10gb", energy_source=None), "C18") == ["supported"]
+
+
+def test_curves() -> None:
+    collapsed = {"best_train_accuracy": 0.19, "first_train_loss": 2.05, "last_train_loss": 2.0}
+    tidy = made.table(lambda s: collapsed if (s.conv == 0.8 and s.model == "vgg16") else {})
+    assert ask(tidy, "C19", "C24") == ["supported", "supported"] and ask(made.table(), "C19") == ["contradicted"]
+
+
+def test_energy_follows_time_or_not() -> None:
+    def truth(s: Setting, turn: int) -> dict[str, float]:
+        step = 1 + 0.1 * METHODS.index(s.method) if s.conv or s.linear else 1.0
+        return {"time": step, "energy": step**turn}
+
+    assert ask(made.table(lambda s: truth(s, 1)), "C59") == ["supported"]
+    assert ask(made.table(lambda s: truth(s, -1)), "C59") == ["contradicted"]
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.sampled_from(get_args(Base)), min_size=1, max_size=5))
+def test_a_conjunction_is_as_weak_as_its_weakest_part(bases: list[Base]) -> None:
+    joined = join([Verdict(base, trials=(str(i),)) for i, base in enumerate(bases)])
+    assert (joined.base == "supported") == (set(bases) == {"supported"})
+    assert "contradicted" not in bases or joined.base in {"contradicted", "internally inconsistent"}
+    assert len(joined.trials) == len(bases)
+    assert deny(deny(Verdict("supported"))).base == "supported"
+
+
+def test_noise_verdict_has_few_false_alarms_and_enough_power() -> None:
+    test: Test = below("training_energy", grid_f(("set",)))
+    null = Counter(test(Evidence.of(made.table(seed=i, seeds=3))).base for i in range(20))
+    assert null["inside the noise"] >= 18 and not null["supported"]
+    real = [test(Evidence.of(made.table(lambda s: saving(s, 0.85), seed=i))).base for i in range(10)]
+    assert real.count("supported") >= 9
+
+
+def test_files_and_tally(layout: Layout) -> None:
+    found = write(layout)
+    rows = pd.read_csv(layout.results / "claims.csv")
+    assert len(rows) == len(found) == 69 and sum(tally(found).values()) == 69
+    entries = json.loads(Path(layout.results / "claims.json").read_text())
+    assert [e["id"] for e in entries] == list(CLAIMS) and entries[0]["verdict"] == found[0].word
+    assert list(table(found)["verdict"]) == [v.word for v in found]
+    assert tally([Verdict("supported", rests_on=("stand-in images",))], qualified=True) == {
+        "supported (stand-in images)": 1
+    }
+
+
+def test_command(layout: Layout) -> None:
+    run = CliRunner()
+    ledger = run.invoke(app, ["claims", "--profile", layout.name])
+    assert ledger.exit_code == 0 and len(ledger.output.splitlines()) == 70
+    one = run.invoke(app, ["claims", "c11", "--profile", layout.name])
+    assert one.exit_code == 0 and "138.4 M" in one.output and "supported" in one.output
+    with pytest.raises(PaperlibError, match="unknown claim 'C466'; did you mean 'C46'"):
+        find("C466")
+    assert inconsistent("x").word == "internally inconsistent (x)"
