@@ -64,7 +64,8 @@ def _repeats_agree(evidence: Evidence) -> Verdict:
         return Verdict("inconclusive", f"needs {needs}", needs=needs)
     return Verdict(
         *between(spread.high < SPREAD, spread.low > SPREAD, "needs more seeds"), evidence.rests_on(metric, cells),
-        spread, "points", SPREAD, detail=f"standard deviation between seeds, pooled over {len(cells)} settings", needs=needs,
+        spread, "points", SPREAD, needs=needs,
+        detail=f"standard deviation between seeds, pooled over {len(cells)} settings",
         provenance=evidence.provenance(cells), trials=evidence.ids(cells),
     )  # fmt: skip
 

@@ -6,6 +6,7 @@ from paperlib.stats.estimates import (
     Estimate,
     bootstrap_interval,
     mean_interval,
+    mean_intervals,
     paired_difference,
     paired_ratio,
     spread_interval,
@@ -14,6 +15,6 @@ from paperlib.stats.noise import PAIR, control_differences, control_ratios, nois
 
 __all__ = [
     "ALPHA", "LEVEL", "PAIR", "Estimate", "Outcome", "beyond_p", "bootstrap_interval", "control_differences",
-    "control_ratios", "holm", "mean_interval", "noise_floor", "outcomes", "paired_difference", "paired_ratio",
+    "control_ratios", "holm", "mean_interval", "mean_intervals", "noise_floor", "outcomes", "paired_difference", "paired_ratio",
     "seeded_noise_floor", "sign_flip_p", "spread_interval", "tost_p",
 ]  # fmt: skip

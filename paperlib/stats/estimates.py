@@ -57,6 +57,20 @@ def paired_ratio(a: ArrayLike, b: ArrayLike) -> Estimate | None:
     return Estimate(float(np.exp(log.mean)), low, high, log.n)
 
 
+def mean_intervals(values: ArrayLike, groups: ArrayLike, count: int) -> list[Estimate | None]:
+    """`mean_interval` of every group at once: groups holds the group (0 to count - 1) of each value."""
+    x, g = np.asarray(values, float), np.asarray(groups)
+    good = np.isfinite(x)
+    x, g = x[good], g[good]
+    n = np.bincount(g, minlength=count)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        mean = np.bincount(g, x, count) / n
+        error = np.sqrt(np.bincount(g, (x - mean[g]) ** 2, count) / (n - 1) / n)
+        half = stats.t.ppf(0.5 + LEVEL / 2, n - 1) * error
+    rows = zip(n.tolist(), mean.tolist(), (mean - half).tolist(), (mean + half).tolist(), strict=True)
+    return [None if k == 0 else Estimate(m, *((lo, hi) if k > 1 else (None, None)), k) for k, m, lo, hi in rows]
+
+
 def bootstrap_interval(values: ArrayLike) -> Estimate | None:
     """Mean with an expanded percentile bootstrap interval (Hesterberg 2015, doi 10.1080/00031305.2015.1089789).
 
