@@ -141,13 +141,14 @@ def _one_line_errors() -> Iterator[None]:
     except PaperlibError as error:
         print(f"paperlib: {error}", file=sys.stderr)
         sys.exit(1 if isinstance(error, FailedError) else 2)
-    except KeyboardInterrupt:
-        print("paperlib: interrupted; the same command goes on where this one stopped", file=sys.stderr)
-        sys.exit(130)
+    except SystemExit as end:
+        if end.code == 130:  # typer's for Ctrl-C
+            print("paperlib: interrupted; the same command goes on where this one stopped", file=sys.stderr)
+        raise
 
 
 def main() -> None:
     """Entry point of the `paperlib` command."""
     warnings.showwarning = lambda message, *_: print(f"paperlib: warning: {message}", file=sys.stderr)
     with _one_line_errors():
-        sys.exit(app(standalone_mode=False) or 0)
+        app()

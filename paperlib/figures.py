@@ -238,9 +238,10 @@ def layers(records: Sequence[Record], model: str, layout: Layout, dataset: str =
     line = Line2D([], [], color="black", label="nominal")
     figure.legend(handles=[*handles, line], loc="outside lower center", ncols=3, frameon=False)
     text = (
-        f"Bars: share of each layer's weights that is gone, counted from the masks ({model}, {dataset}, seed 0, n = 1: "
-        "no interval). Line: nominal share of the layer. SET spreads the same total over the layers by the Erdős–Rényi "
-        "formula; layer-wise leaves the first and the last layer dense."
+        f"Bars: share of each layer's weights that is gone, counted from the masks ({model}, "
+        f"{dataset}: {shown[0].data.source}, seed 0, n = 1, no interval). Line: nominal share of the layer. SET "
+        "spreads the same total over the layers by the Erdős–Rényi formula; layer-wise leaves the first and the last "
+        "layer dense."
     )
     ids = [r.id for r in shown]
     return style.save(figure, f"layers_{model}", f"Sparsity per layer, {model}", text, ids, layout)

@@ -70,6 +70,7 @@ def execute(
             print(f"{notebook.name}: running", file=sys.stderr, flush=True)
             _execute(notebook, given, target)
             write_atomically(stamp, fingerprint(notebook, given, layout).encode())
+            target.with_name(f"{notebook.name}.failed.ipynb").unlink(missing_ok=True)
         done.append(target)
     return done
 
