@@ -5,7 +5,7 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup images reproduce test lint bench clean
+.PHONY: help setup images reproduce lab test bench clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,6 +25,9 @@ images: setup ## Fetch the real images that can be had (MNIST, FashionMNIST); no
 
 reproduce: images ## Re-run the papers on PROFILE=quick (smoke, quick, laptop, paper) and build the report
 	@$(BIN)/paperlib reproduce --profile $(PROFILE)
+
+lab: setup ## Open JupyterLab on the notebooks (this machine only, token on)
+	PAPERLIB_ROOT=$(CURDIR) $(BIN)/jupyter lab --ip=127.0.0.1 notebooks
 
 test: setup ## Run every check: lint, types, tests with coverage
 	$(BIN)/ruff check .
