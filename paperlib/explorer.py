@@ -19,7 +19,7 @@ from paperlib.paths import Layout
 from paperlib.pruners import METHODS
 from paperlib.record import Epoch, Record
 from paperlib.run import dense_twin, run
-from paperlib.stats import mean_interval
+from paperlib.stats import mean_interval, paired_ratio
 from paperlib.trial import SCOPES, Trial, make_trial
 
 # Small enough that mlp-small answers within seconds on two cores.
@@ -58,16 +58,15 @@ def picture(pruned: Sequence[Record], dense: Sequence[Record]) -> Figure:
         accuracy.axhline(data.test_majority * 100, color=style.COLOURS["majority"], linestyle=":")
     _costs(cost, pruned, dense)
     shown = pruned[0].layers
-    layers.bar(
-        [layer.name for layer in shown], [layer.achieved * 100 for layer in shown], color=style.colour(trial.method)
-    )
+    achieved = {layer.name: layer.achieved * 100 for layer in shown}
+    layers.bar(list(achieved), list(achieved.values()), color=style.colour(trial.method))
     layers.set_ylim(0, 105)
     layers.tick_params(axis="x", rotation=60 if len(shown) > 6 else 0)
     style.legend(figure, list(dict.fromkeys(["dense", trial.method])))
     source = pruned[0].training.energy_source if pruned[0].training else None
     title = (
         f"{trial.method}, {trial.scope} {trial.sparsity:.0%}, {trial.model} on {trial.dataset} ({data.source}); "
-        f"n = {len(pruned)}; energy {source or 'not measured'}"
+        f"n = {len(pruned)}; energy {source or 'not measured'}; grey: A/A noise of inference"
     )
     figure.suptitle(title, fontsize=9, x=0.01, ha="left")
     return figure
@@ -85,7 +84,15 @@ def _costs(axes: Axes, pruned: Sequence[Record], dense: Sequence[Record]) -> Non
             if p.training.energy_j and d.training.energy_j:
                 bars.setdefault("training\nenergy", []).append(p.training.energy_j / d.training.energy_j)
     for name, ratios in bars.items():
-        axes.bar(name, float(np.exp(np.mean(np.log(ratios)))), color=style.colour(pruned[0].trial.method), width=0.6)
+        found = paired_ratio(ratios, [1.0] * len(ratios))
+        if found is None:
+            continue
+        known = found.low is not None and found.high is not None
+        reach = [[found.mean - found.low], [found.high - found.mean]] if known else None  # type: ignore[operator]
+        axes.bar(name, found.mean, yerr=reach, color=style.colour(pruned[0].trial.method), width=0.6)
+    again = [abs(t.ratio - 1) for r in pruned for t in r.inference if t.variant == "dense-again" and t.ratio]
+    if again:
+        axes.axhspan(1 / (1 + max(again)), 1 + max(again), color=style.NOISE, zorder=0)
     axes.axhline(1, color=style.COLOURS["dense"], linewidth=1)
 
 
