@@ -34,6 +34,8 @@ def reproduce(
     notebooks.execute(only, profile, layout)
     page = report.build(layout)
     console = Console()
+    if not console.is_terminal:
+        console = Console(width=120)
     console.print(report.headline(layout))
     console.print(f"Report: {page}", soft_wrap=True)
 
@@ -109,6 +111,16 @@ def _option(text: str) -> tuple[str, float | bool]:
         return name, float(value)
     except ValueError:
         raise PaperlibError(f"--option wants name=number or name=true, not {text!r}") from None
+
+
+@app.command("keep-outputs")
+def keep_outputs(profile: Annotated[Profile, typer.Option(help="Whose outputs.")] = "quick") -> None:
+    """For maintainers: put the outputs of executed notebooks into notebooks/, to be committed."""
+    from paperlib import notebooks
+    from paperlib.paths import Layout
+
+    for source in notebooks.keep_outputs(profile, Layout.of(profile)):
+        typer.echo(source)
 
 
 @app.command()

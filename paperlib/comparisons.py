@@ -5,6 +5,8 @@ from typing import Literal, cast
 
 import pandas as pd
 
+from paperlib.data.registry import DATASETS
+from paperlib.pruners import METHODS
 from paperlib.stats import (
     PAIR,
     Estimate,
@@ -49,7 +51,7 @@ METRICS = {
         ),
         Metric(
             "inference_energy", "Inference energy, batch 64", "inference_energy_j_b64", "µJ per image", "ratio", 1e6, 2,
-            source_column="energy_source",
+            source_column="energy_source", ratio_column="inference_energy_ratio_b64",
         ),
         Metric("training_time", "Training time", "train_time_s", "s", "ratio", digits=3),
         Metric("training_energy", "Training energy", "train_energy_j", "J", "ratio", source_column="energy_source"),
@@ -101,7 +103,7 @@ def corrected(tidy: pd.DataFrame) -> pd.DataFrame:
 
 
 def arms(tidy: pd.DataFrame, metric: Metric) -> list[Arm]:
-    """Every pruned arm of the table for one metric, in the table's order of data sets and models."""
+    """Every pruned arm of the table for one metric, in the papers' order of data sets and methods."""
     rows = corrected(tidy)
     dense = rows[rows.method == "dense"][[*PAIR, "id", metric.column]]
     pruned = rows[~rows.method.isin(["dense", "majority"])]
@@ -120,7 +122,19 @@ def arms(tidy: pd.DataFrame, metric: Metric) -> list[Arm]:
         ids = tuple(sorted({*group["id"], *group["id_dense"]}))
         own, base = mean_interval(group[metric.column]), mean_interval(reference)
         found.append(Arm(dataset, model, scope, conv, sparsity, method, own, base, effect, paper, ids))
-    return found
+    return sorted(found, key=_order)
+
+
+def _order(arm: Arm) -> tuple[int, str, str, str, float, float, int, str]:
+    # As the papers list them; a reader's own data sets and methods follow by name.
+    return (
+        _place(list(DATASETS), arm.dataset), arm.dataset, arm.model[::-1], arm.scope,
+        -arm.conv_sparsity, arm.sparsity, _place(list(METHODS), arm.method), arm.method,
+    )  # fmt: skip
+
+
+def _place(names: list[str], name: str) -> int:
+    return names.index(name) if name in names else len(names)
 
 
 def noise(tidy: pd.DataFrame, metric: Metric) -> float | None:

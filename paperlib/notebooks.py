@@ -78,11 +78,34 @@ def fingerprint(notebook: Notebook, parameters: Mapping[str, Any], layout: Layou
     """SHA-256 over the notebook, its parameters, the package's sources and the names and dates of records."""
     digest = hashlib.sha256(json.dumps(parameters, sort_keys=True, default=str).encode())
     package = Path(__file__).parent
-    for path in (notebook.source, *sorted(package.rglob("*.py"))):
+    digest.update("\n".join(cell.source for cell in nbformat.read(notebook.source, as_version=4).cells).encode())
+    for path in (*sorted(package.rglob("*.py")), *sorted(package.rglob("*.j2"))):
         digest.update(path.read_bytes())
     for path in sorted(layout.trials.glob("*.json")):
         digest.update(f"{path.name} {path.stat().st_mtime_ns}".encode())
     return digest.hexdigest()
+
+
+def keep_outputs(profile: str, layout: Layout) -> list[Path]:
+    """Put the outputs of executed notebooks into their sources, to be committed; returns the sources.
+
+    What papermill added goes: the injected cell and its metadata. Raises PaperlibError if one did not run.
+    """
+    for notebook in NOTEBOOKS.values():
+        target = layout.notebooks / f"{notebook.name}.ipynb"
+        if not target.exists():
+            raise PaperlibError(f"{target} is not there: run `paperlib reproduce --profile {profile}` first")
+        source, ran = (nbformat.read(path, as_version=4) for path in (notebook.source, target))
+        cells = [cell for cell in ran.cells if "injected-parameters" not in cell.metadata.get("tags", [])]
+        if [cell.source for cell in cells] != [cell.source for cell in source.cells]:
+            raise PaperlibError(
+                f"{notebook.name} changed since it ran: run `paperlib reproduce --profile {profile}` again"
+            )
+        for old, new in zip(source.cells, cells, strict=True):
+            if old.cell_type == "code":
+                old.outputs, old.execution_count = new.outputs, new.execution_count
+        write_atomically(notebook.source, (nbformat.writes(source) + "\n").encode())
+    return [notebook.source for notebook in NOTEBOOKS.values()]
 
 
 def _refuse_unknown(notebook: Notebook, parameters: Mapping[str, Any]) -> None:

@@ -13,6 +13,7 @@ import pandas as pd
 from pydantic import ValidationError
 
 from paperlib.errors import PaperlibError
+from paperlib.meters.reading import Timing
 from paperlib.paths import Layout
 from paperlib.record import SCHEMA, Record
 
@@ -139,15 +140,20 @@ def _row(record: Record) -> dict[str, Any]:
     row["energy_source"] = training.energy_source if training else None
     row["memory_source"] = training.memory_source if training else None
     row["load_s"] = record.load_s
+    dense = {timing.batch_size: timing for timing in record.inference if timing.variant == "dense"}
     for timing in record.inference:
         again = "_again" if timing.variant == "dense-again" else ""
-        if timing.variant == "dense":
-            continue
         end = f"_b{timing.batch_size}{again}"
+        if timing.variant != "dense":
+            row |= {
+                f"inference_ratio{end}": timing.ratio,
+                f"inference_ratio_low{end}": timing.ratio_low,
+                f"inference_ratio_high{end}": timing.ratio_high,
+                f"inference_energy_ratio{end}": _ratio(timing.energy_j_per_image, dense.get(timing.batch_size)),
+            }
+        elif trial.method != "dense":
+            continue
         row |= {
-            f"inference_ratio{end}": timing.ratio,
-            f"inference_ratio_low{end}": timing.ratio_low,
-            f"inference_ratio_high{end}": timing.ratio_high,
             f"inference_s{end}": timing.median_s,
             f"inference_energy_j{end}": timing.energy_j_per_image,
             f"inference_peak_memory_bytes{end}": timing.peak_memory_bytes,
@@ -161,3 +167,7 @@ def _row(record: Record) -> dict[str, Any]:
         "command": record.command,
         "finished": record.finished,
     }
+
+
+def _ratio(energy_j: float | None, dense: Timing | None) -> float | None:
+    return energy_j / dense.energy_j_per_image if energy_j and dense and dense.energy_j_per_image else None

@@ -69,15 +69,15 @@ def caption(tidy: pd.DataFrame, metric: Metric) -> str:
     return ". ".join(parts) + "."
 
 
-def write_comparison(tidy: pd.DataFrame, name: str, layout: Layout) -> Exhibit | None:
-    """Write the table of one metric; None if no arm is there yet."""
+def write_comparison(tidy: pd.DataFrame, name: str, study: str, layout: Layout) -> Exhibit | None:
+    """Write the table of one metric of a study (`mlp`, …); None if no arm is there yet."""
     metric = METRICS[name]
     long, wide = comparison(tidy, metric)
     if wide.empty:
         return None
     text = caption(tidy, metric)
     ids = tuple(sorted({i for arm in arms(tidy, metric) for i in arm.trials}))
-    return write(f"table_{name}", metric.title, text, long, wide, ids, layout)
+    return write(f"{name}_{study}", metric.title, text, long, wide, ids, layout)
 
 
 def write(
@@ -92,7 +92,7 @@ def write(
         if (shown.get("paper", pd.Series(dtype=str)) == NOT_PUBLISHED).all() and "paper" in shown:
             text += " The paper's values are not published."
             shown = shown.drop(columns="paper")
-    great = GT(shown, groupname_col="group" if groups else None).tab_header(title=title)
+    great = GT(shown, groupname_col="group" if groups else None, id=name).tab_header(title=title)
     great = great.tab_source_note(md(text))
     stem = layout.tables / name
     page = great.as_raw_html().replace("<table ", f'<table aria-label="{title}" ', 1)
@@ -131,7 +131,7 @@ def write_layers(records: list[Record], layout: Layout) -> Exhibit | None:
         "Counted, not computed, from the masks of seed 0 on MNIST. `nominal` is what the scope asks of a layer, "
         "`achieved` what is gone; `network` the share of all weights of the network that is gone."
     )
-    return write("table_layers", "Sparsity per layer", text, long, wide, tuple(ids), layout)
+    return write("layers_mlp", "Sparsity per layer", text, long, wide, tuple(ids), layout)
 
 
 def write_quirks(tidy: pd.DataFrame, layout: Layout) -> Exhibit | None:
@@ -162,4 +162,4 @@ def write_quirks(tidy: pd.DataFrame, layout: Layout) -> Exhibit | None:
         "SET, global 50 %, small MLP, MNIST. Each arm switches on one thing that the authors' code does; the last "
         f"all of them. With `test-from-train` the test images are others. {provenance(arm)}; 95 % intervals over seeds."
     )
-    return write("table_quirks", "As-published arms", text, table, table, tuple(arm["id"]), layout)
+    return write("quirks_mlp", "As-published arms", text, table, table, tuple(arm["id"]), layout)

@@ -1,5 +1,6 @@
 """Paper P's two multilayer perceptrons (section 1.2 of the facts: in-16-16-out and in-4000-1000-4000-out)."""
 
+from collections import OrderedDict
 from math import prod
 
 from torch import nn
@@ -9,14 +10,16 @@ from paperlib.models.registry import MODELS
 
 def mlp(inputs: int, hidden: tuple[int, ...], classes: int, dropout: float = 0.0) -> nn.Sequential:
     """Flatten, then linear layers with ReLU (and dropout) between them; raw logits come out."""
-    layers: list[nn.Module] = [nn.Flatten()]
+    layers: OrderedDict[str, nn.Module] = OrderedDict(flatten=nn.Flatten())
     before = inputs
-    for units in hidden:
-        layers += [nn.Linear(before, units), nn.ReLU()]
+    for number, units in enumerate(hidden, start=1):
+        layers[f"fc{number}"] = nn.Linear(before, units)
+        layers[f"relu{number}"] = nn.ReLU()
         if dropout:
-            layers.append(nn.Dropout(dropout))
+            layers[f"dropout{number}"] = nn.Dropout(dropout)
         before = units
-    return nn.Sequential(*layers, nn.Linear(before, classes))
+    layers["out"] = nn.Linear(before, classes)
+    return nn.Sequential(layers)
 
 
 def scaled(widths: tuple[int, ...], factor: float) -> tuple[int, ...]:

@@ -1,0 +1,72 @@
+"""What the records say, in sentences: computed, never typed."""
+
+import pandas as pd
+
+from paperlib.comparisons import METRICS, PAPER, Arm, Metric, arms, corrected, how_obtained, noise
+from paperlib.exhibits import provenance
+
+
+def findings(tidy: pd.DataFrame) -> list[str]:
+    """Headline sentences with numbers and intervals for whatever these records hold."""
+    rows = corrected(tidy)
+    told = [_accuracy(tidy), *(_cost(tidy, name) for name in ("inference_time", "training_time", "training_energy"))]
+    told += [_abstract(tidy), _failures(tidy)]
+    return [text for text in told if text] + [f"Images: {provenance(rows)}."]
+
+
+def _arms(tidy: pd.DataFrame, metric: Metric) -> list[Arm]:
+    return [a for a in arms(tidy, metric) if a.effect and (a.sparsity or a.conv_sparsity)]
+
+
+def _accuracy(tidy: pd.DataFrame) -> str:
+    found = [a.effect for a in _arms(tidy, METRICS["accuracy"]) if a.effect]
+    if not found:
+        return ""
+    apart = [e for e in found if e.low is not None and e.high is not None and not e.low <= 0 <= e.high]
+    lower = sum(e.mean < 0 for e in apart)
+    means = sorted(100 * e.mean for e in found)
+    return (
+        f"Accuracy: of {len(found)} pruned arms, {lower} are below dense and {len(apart) - lower} above it with an "
+        f"interval that excludes zero; the other {len(found) - len(apart)} cannot be told from dense with these seeds. "
+        f"The changes run from {means[0]:+.1f} to {means[-1]:+.1f} points, median {means[len(means) // 2]:+.1f}."
+    )
+
+
+def _cost(tidy: pd.DataFrame, name: str) -> str:
+    metric = METRICS[name]
+    found = [a.effect for a in _arms(tidy, metric) if a.effect]
+    floor = noise(tidy, metric)
+    if not found or floor is None:
+        return ""
+    less = sum(e.high is not None and e.high < 1 / (1 + floor) for e in found)
+    more = sum(e.low is not None and e.low > 1 + floor for e in found)
+    means = sorted(e.mean for e in found)
+    source = f" ({how_obtained(tidy, metric)})" if metric.source_column else ""
+    return (
+        f"{metric.title}{source}, masked as in the papers: the median arm takes ×{means[len(means) // 2]:.3f} of dense "
+        f"(×{means[0]:.3f} to ×{means[-1]:.3f}); the A/A noise floor is ±{floor:.1%}. "
+        f"Beyond it, {less} of {len(found)} arms cost less and {more} cost more."
+    )
+
+
+def _abstract(tidy: pd.DataFrame) -> str:
+    """P's one published set of numbers (claim A1) beside ours."""
+    parts = []
+    for name, unit in (("accuracy", " points"), ("inference_time", ""), ("inference_energy", "")):
+        metric = METRICS[name]
+        for arm in _arms(tidy, metric):
+            key = (name, arm.dataset, arm.model, arm.scope, arm.sparsity)
+            if key in PAPER and arm.method == "pre-training" and arm.effect:
+                shown = arm.effect.text(100) + unit if name == "accuracy" else "×" + arm.effect.text(1, 3)
+                source = f", {how_obtained(tidy, metric)}" if metric.source_column else ""
+                parts.append(f"{metric.title.lower()} {shown}{source} (paper {PAPER[key]})")
+    if not parts:
+        return ""
+    return "Small MLP, MNIST, layer-wise 50 %, pruned before training, against dense: " + "; ".join(parts) + "."
+
+
+def _failures(tidy: pd.DataFrame) -> str:
+    failed = tidy[tidy.status == "failed"]
+    if failed.empty:
+        return ""
+    return f"{len(failed)} of {len(tidy)} trials failed to train: {'; '.join(sorted(set(failed.reason)))}."

@@ -1,0 +1,171 @@
+"""The report: a folder of plain HTML that opens from disk without a network, written only when something changed."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from rich.table import Table
+
+from paperlib.collate import Source
+from paperlib.comparisons import METRICS, arms, noise
+from paperlib.exhibits import Exhibit, base, provenance, read_manifest
+from paperlib.findings import findings
+from paperlib.paths import Layout
+from paperlib.store import Store, write_atomically
+
+TEMPLATES = Path(__file__).parent
+SECTIONS = {
+    "01": "Paper P: perceptrons, global and layer-wise",
+    "02": "Paper P: VGG-16",
+    "03": "Paper F: VGG16 and ResNet18 on medical and industrial images",
+    "04": "On the edge: what pruned work costs on a CPU",
+}
+
+
+@dataclass(frozen=True)
+class Block:
+    """A section of the page: its title and exhibits, tables with their HTML."""
+
+    number: str
+    title: str
+    tables: list[tuple[Exhibit, str]]
+    figures: list[tuple[Exhibit, str]]
+
+
+def build(layout: Layout) -> Path:
+    """Write results/<profile>/report/ (index, trials, notebooks, pictures) and return the path of index.html.
+
+    Raises PaperlibError if there are no records. An unchanged report is left as it is.
+    """
+    page = layout.report / "index.html"
+    stamp = layout.report / ".stamp"
+    now = _fingerprint(layout)
+    if page.exists() and stamp.exists() and stamp.read_text() == now:
+        return page
+    table = Store(layout).write_table()
+    source = Source.of(layout)
+    exhibits = read_manifest(layout)
+    _copy(exhibits, layout)
+    notebooks = [_notebook_page(path, layout) for path in sorted(layout.notebooks.glob("0?_*.ipynb"))]
+    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True)
+    common = {"profile": layout.name, "environments": _environments(source), "provenance": provenance(table)}
+    page_html = environment.get_template("report.html.j2").render(
+        **common, findings=findings(table), blocks=_blocks(exhibits, layout), notebooks=notebooks,
+        trials=len(table), failed=int((table.status == "failed").sum()), images=_images(source),
+    )  # fmt: skip
+    rows = table.sort_values(["dataset", "model", "method", "scope", "sparsity", "seed"]).to_dict("records")
+    trials_html = environment.get_template("trials.html.j2").render(**common, rows=rows)
+    write_atomically(layout.report / "trials.html", trials_html.encode())
+    write_atomically(page, page_html.encode())
+    write_atomically(stamp, now.encode())
+    return page
+
+
+def headline(layout: Layout) -> Table:
+    """The table that ends a reproduction: per data set, model and setting, what all methods did against dense."""
+    tidy = Source.of(layout).table
+    names = ("accuracy", "inference_time", "training_time")
+    lines: dict[tuple[str, str, str], dict[str, list[float]]] = {}
+    dense: dict[tuple[str, str, str], str] = {}
+    for name in names:
+        for arm in arms(tidy, METRICS[name]):
+            if arm.effect and (arm.sparsity or arm.conv_sparsity):
+                key = (arm.dataset, arm.model, arm.setting)
+                lines.setdefault(key, {}).setdefault(name, []).append(arm.effect.mean)
+                if name == "accuracy" and arm.dense:
+                    dense[key] = f"{arm.dense.mean:.1%}"
+    table = Table(title="Pruned against dense, range over the methods", title_justify="left")
+    for column in ("data set", "model", "pruned", "dense\naccuracy", "accuracy,\npoints"):
+        table.add_column(column, no_wrap=True)
+    for name in names[1:]:
+        floor = noise(tidy, METRICS[name])
+        table.add_column(
+            METRICS[name].title.lower().replace(", ", ",\n") + ("" if floor is None else f"\n(noise ±{floor:.1%})")
+        )
+    for key, effects in sorted(lines.items()):
+        cells = [_range(effects.get(name, []), name) for name in names]
+        table.add_row(*key, dense.get(key, "–"), *cells)
+    table.caption = f"{provenance(tidy)}. Ratios: masked networks, as in the papers."
+    return table
+
+
+def _range(values: list[float], name: str) -> str:
+    if not values:
+        return "–"
+    if name == "accuracy":
+        return f"{100 * min(values):+.1f} to {100 * max(values):+.1f}"
+    return f"×{min(values):.2f} to ×{max(values):.2f}"
+
+
+def _blocks(exhibits: Iterable[Exhibit], layout: Layout) -> list[Block]:
+    blocks = []
+    for number in sorted({e.section for e in exhibits}):
+        here = [e for e in exhibits if e.section == number]
+        tables = [(e, _file(e, ".html", layout).read_text()) for e in here if e.kind == "table"]
+        figures = [(e, f"figures/{e.name}.png") for e in here if e.kind == "figure"]
+        blocks.append(Block(number, SECTIONS.get(number, number), tables, figures))
+    return blocks
+
+
+def _file(exhibit: Exhibit, ending: str, layout: Layout) -> Path:
+    return base(layout) / next(f for f in exhibit.files if f.endswith(ending))
+
+
+def _copy(exhibits: Iterable[Exhibit], layout: Layout) -> None:
+    # The report folder can be sent to someone alone: it holds its own pictures and tables.
+    for exhibit in exhibits:
+        for name in exhibit.files:
+            source = base(layout) / name
+            target = layout.report / ("figures" if exhibit.kind == "figure" else "tables") / source.name
+            if not target.exists() or target.read_bytes() != source.read_bytes():
+                write_atomically(target, source.read_bytes())
+
+
+def _notebook_page(notebook: Path, layout: Layout) -> dict[str, str]:
+    from nbconvert import HTMLExporter
+
+    # Without these two addresses the page asks no host for scripts.
+    exporter = HTMLExporter(mathjax_url="", require_js_url="", embed_images=True)
+    body, _ = exporter.from_filename(str(notebook))
+    write_atomically(layout.report / "notebooks" / f"{notebook.stem}.html", body.encode())
+    return {"name": notebook.stem, "href": f"notebooks/{notebook.stem}.html"}
+
+
+def _environments(source: Source) -> list[dict[str, Any]]:
+    found = {record.environment.model_dump_json(): record for record in source.records}
+    described = []
+    for record in found.values():
+        training = next(
+            (r.training for r in source.records if r.environment == record.environment and r.training), None
+        )
+        described.append(
+            record.environment.model_dump()
+            | {
+                "energy": (training.energy_source if training else None) or "not measured",
+                "memory": (training.memory_source if training else None) or "not measured",
+                "grid": (training.grid if training else None) or "not stated",
+            }
+        )
+    return described
+
+
+def _images(source: Source) -> list[dict[str, Any]]:
+    found = {}
+    for record in source.records:
+        data = record.data
+        found[data.name, data.source, data.train, data.test] = data.model_dump()
+    return [found[key] for key in sorted(found)]
+
+
+def _fingerprint(layout: Layout) -> str:
+    digest = hashlib.sha256()
+    package = [*TEMPLATES.rglob("*.py"), *TEMPLATES.rglob("*.j2")]
+    for path in (*sorted(package), layout.results / "manifest.json", *sorted(layout.notebooks.glob("*.ipynb"))):
+        digest.update(path.read_bytes() if path.exists() else b"")
+    states = [(p.name, p.stat().st_mtime_ns) for p in sorted(layout.trials.glob("*.json"))]
+    digest.update(json.dumps(states).encode())
+    return digest.hexdigest()
