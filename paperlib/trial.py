@@ -11,9 +11,11 @@ from paperlib.errors import PaperlibError
 from paperlib.registry import unknown
 
 Scope = Literal["global", "layerwise", "global-threshold", "layerwise-matched"]
-Quirk = Literal["double-softmax", "uniform-er", "swap-first", "stale-regrowth", "test-from-train"]
-SCOPES: tuple[Scope, ...] = get_args(Scope)
-QUIRKS: tuple[Quirk, ...] = get_args(Quirk)
+Quirk = Literal[
+    "double-softmax", "uniform-er", "swap-first", "stale-regrowth", "test-from-train", "keeps-last-only"
+]  # fmt: skip
+Schedule = Literal["constant", "cosine"]
+Compute = Literal["fp32", "fp32-channels-last", "bf16", "bf16-channels-last", "auto"]
 
 
 class Trial(BaseModel):
@@ -26,6 +28,9 @@ class Trial(BaseModel):
     resolution: height and width in pixels, None for the set's own.
     train_images, test_images: upper limits, None for all.
     options: further keyword arguments of the torch optimiser, e.g. {"momentum": 0.9}.
+    schedule: of the learning rate; `cosine` falls to zero over all steps.
+    augment: random crop and horizontal flip of training images (never of others).
+    compute: number format and memory layout of training; `auto` measures which is fastest here.
     quirks: what the authors' code does differently, one sensitivity arm each (PAPERS facts 1.2);
         none is the `corrected` protocol.
     """
@@ -46,6 +51,9 @@ class Trial(BaseModel):
     optimizer: str = "SGD"
     lr: float = Field(0.05, gt=0)
     options: dict[str, float | bool] = {}
+    schedule: Schedule = "constant"
+    augment: bool = False
+    compute: Compute = "fp32"
     resolution: int | None = None
     train_images: int | None = Field(None, ge=1)
     test_images: int | None = Field(None, ge=1)
@@ -89,6 +97,8 @@ class Trial(BaseModel):
                 words += [w for k, v in sorted(value.items()) for w in ("--option", f"{k}={v}")]
             elif name == "quirks":
                 words += [w for q in value for w in ("--quirk", q)]
+            elif value is True:
+                words.append(flag)
             else:
                 words += [flag, str(value)]
         return shlex.join(words)
@@ -96,8 +106,10 @@ class Trial(BaseModel):
 
 def make_trial(**fields: Any) -> Trial:
     """A Trial, with validation errors turned into one clear line (PaperlibError)."""
-    if (scope := fields.get("scope")) is not None and scope not in SCOPES:
-        raise unknown("scope", scope, list(SCOPES))
+    words = {"scope": Scope, "schedule": Schedule, "compute": Compute}
+    for name, kind in words.items():
+        if (given := fields.get(name)) is not None and given not in get_args(kind):
+            raise unknown(name, given, list(get_args(kind)))
     try:
         return Trial(**fields)
     except ValidationError as error:
