@@ -61,7 +61,8 @@ def layers_of(model: nn.Module, trial: Trial) -> list[Layer]:
     Scope `layerwise` leaves the first and the last linear layer dense (paper P); convolutions are in scope
     where conv_sparsity > 0 (paper F). P's VGG code keeps only the last one dense (quirk `keeps-last-only`): the
     first linear layer that it skips is one that the network does not use. Raises PaperlibError for
-    conv_sparsity without convolutions and for a layerwise scope without hidden-to-hidden layers, or with too few weights for the matched total.
+    conv_sparsity without convolutions and for a layerwise scope without hidden-to-hidden layers, or with too
+    few weights for the matched total.
     """
     named = dict(model.named_modules())
     modules = [(n, m) for n, m in named.items() if isinstance(m, nn.Linear | nn.Conv2d)]
