@@ -107,6 +107,13 @@ class Environment(Frozen):
     gpu: str | None = None
 
 
+class Compute(Frozen):
+    """Number format and memory layout of training. step_s: seconds of a step of each candidate, if measured."""
+
+    choice: str
+    step_s: dict[str, float] = {}
+
+
 class Record(Frozen):
     """Everything one trial found. `status` is failed when training diverged; `reason` then says how."""
 
@@ -122,6 +129,7 @@ class Record(Frozen):
     curve: tuple[Epoch, ...] = ()
     test: Scores | None = None
     training: Reading | None = None
+    compute: Compute | None = None
     shared_training: str | None = Field(None, description="id of the dense trial whose training this one reuses")
     load_s: float | None = None
     inference: tuple[Timing, ...] = ()

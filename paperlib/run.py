@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import load_file, save
 from torch import nn
 
+from paperlib.calibration import arrange, choose
 from paperlib.counting import count_layers, count_network
 from paperlib.data import load, resplit_train
 from paperlib.data.imageset import ImageSet
@@ -114,6 +115,9 @@ def _compute(trial: Trial, layout: Layout, shared: Record | None, on_epoch: OnEp
     images = prepare(trial)
     torch.manual_seed(trial.seed)
     model = _network(trial, images).to(device)
+    few = images.train.take(np.arange(min(len(images.train), 2 * trial.batch_size)))
+    compute = (shared and shared.compute) or choose(trial, model, Images.of(few, device))
+    model, bf16 = arrange(model, compute.choice), compute.choice.startswith("bf16")
     untrained = copy.deepcopy(model)
     layers = layers_of(model, trial if method.prunes else dense_twin(trial))
     make_optimizer(trial, model)  # a wrong name or option shows before any data moves
@@ -123,7 +127,7 @@ def _compute(trial: Trial, layout: Layout, shared: Record | None, on_epoch: OnEp
             model, result = Constant(images.train.labels, len(images.classes)).to(device), Fit((), None, {})
         elif shared is None:
             train, val = Images.of(images.train, device), Images.of(images.val, device)
-            result = fit(trial, model, layers, train, val, meters, on_epoch)
+            result = fit(trial, model, layers, train, val, meters, on_epoch, bf16)
         else:
             result = _prune_trained(trial, layout, shared, model, layers)
         apply_masks(layers, result.masks)
@@ -145,8 +149,9 @@ def _compute(trial: Trial, layout: Layout, shared: Record | None, on_epoch: OnEp
             network=count_network(model, layers, result.masks),
             layers=count_layers(layers, result.masks),
             curve=result.curve,
-            test=evaluate(model, test, final=True) if done else None,
+            test=evaluate(model, test, final=True, bf16=bf16) if done else None,
             training=result.reading,
+            compute=compute,
             shared_training=shared.id if shared else None,
             load_s=load_seconds(model, test, meters) if done else None,
             inference=masked_beside_dense(networks, test, meters, trial.seed) if done else (),

@@ -9,7 +9,10 @@ from scipy import stats
 
 LEVEL = 0.95
 # What a trial shares with its dense partner: images, budget, protocol and seed.
-PAIR = ["dataset", "model", "width", "epochs", "batch_size", "lr", "train_images", "test_images", "quirks", "seed"]
+PAIR = [
+    "dataset", "resolution", "train_images", "test_images", "model", "width", "epochs", "batch_size", "optimizer",
+    "lr", "options", "schedule", "augment", "compute", "quirks", "seed",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)

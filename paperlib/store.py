@@ -109,7 +109,7 @@ _DATASETS, _MODELS, _METHODS = (
 )
 TRIAL_COLUMNS = (
     "dataset", "model", "width", "method", "scope", "sparsity", "conv_sparsity", "swap", "seed", "epochs",
-    "batch_size", "optimizer", "lr",
+    "batch_size", "optimizer", "lr", "schedule", "augment", "compute",
 )  # fmt: skip
 
 
@@ -133,6 +133,9 @@ def _row(record: Record) -> dict[str, Any]:
     trial, test, network, training = record.trial, record.test, record.network, record.training
     row: dict[str, Any] = {"id": record.id} | {name: getattr(trial, name) for name in TRIAL_COLUMNS}
     row |= {
+        "options": json.dumps(trial.options, sort_keys=True),
+        "resolution": record.data.shape[0],
+        "computed_in": record.compute.choice if record.compute else None,
         "protocol": trial.protocol,
         "quirks": "+".join(trial.quirks),
         "source": record.data.source,

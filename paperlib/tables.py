@@ -7,6 +7,7 @@ from paperlib.comparisons import METRICS, NOT_PUBLISHED, Arm, Metric, arms, corr
 from paperlib.exhibits import Exhibit, csv_bytes, provenance, relative, seeds
 from paperlib.paths import Layout
 from paperlib.record import Record
+from paperlib.stats import mean_interval, paired_difference
 from paperlib.store import write_atomically
 
 KEY = ("dataset", "model", "scope", "conv_sparsity", "sparsity", "method")
@@ -137,10 +138,36 @@ def write_layers(records: list[Record], layout: Layout) -> Exhibit | None:
     return write("layers_mlp", "Sparsity per layer", text, long, wide, tuple(ids), layout)
 
 
+def write_published(tidy: pd.DataFrame, layout: Layout) -> Exhibit | None:
+    """P's VGG-16 as its code prunes it, linear layers only: what is gone, and what that does to accuracy."""
+    rows = tidy[(tidy.status == "done") & (tidy.quirks == "keeps-last-only")]
+    dense = rows[rows.method == "dense"].set_index(["dataset", "seed"])["test_accuracy"]
+    pruned = rows[rows.method != "dense"]
+    if pruned.empty:
+        return None
+    table = []
+    for (dataset, scope, sparsity, method), group in pruned.groupby(["dataset", "scope", "sparsity", "method"]):
+        accuracy = group.set_index(["dataset", "seed"])["test_accuracy"]
+        own, effect = mean_interval(accuracy), paired_difference(accuracy, dense.reindex(accuracy.index))
+        table.append(
+            {
+                "data set": dataset, "method": method, "pruned": f"{scope} {sparsity:.0%}",
+                "gone of the whole network": f"{group.network_sparsity.mean():.2%}",
+                "test accuracy, %": own.text(100) if own else "–",
+                "difference to dense, points": effect.text(100) if effect else "–",
+            }
+        )  # fmt: skip
+    frame = pd.DataFrame(table)
+    text = (
+        "Convolutions stay dense, and layer-wise leaves only the last linear layer dense, as in the published code. "
+        f"{seeds(rows)}; images: {provenance(rows)}."
+    )
+    title = "VGG-16 pruned as published"
+    return write("published_vgg", title, text, frame, frame, tuple(rows["id"]), layout)
+
+
 def write_quirks(tidy: pd.DataFrame, layout: Layout) -> Exhibit | None:
     """The as-published arms: test accuracy of SET at 50 % with each quirk of the authors' code."""
-    from paperlib.stats import mean_interval, paired_difference
-
     arm = tidy[(tidy.status == "done") & (tidy.method == "set") & (tidy.sparsity == 0.5) & (tidy.scope == "global")]
     arm = arm[(arm.dataset == "mnist") & (arm.model == "mlp-small")]
     if not arm.quirks.any():

@@ -11,9 +11,12 @@ from paperlib.errors import PaperlibError
 from paperlib.registry import unknown
 
 Scope = Literal["global", "layerwise", "global-threshold", "layerwise-matched"]
-Quirk = Literal["double-softmax", "uniform-er", "swap-first", "stale-regrowth", "test-from-train"]
+Quirk = Literal[
+    "double-softmax", "uniform-er", "swap-first", "stale-regrowth", "test-from-train", "keeps-last-only"
+]  # fmt: skip
 SCOPES: tuple[Scope, ...] = get_args(Scope)
-QUIRKS: tuple[Quirk, ...] = get_args(Quirk)
+Schedule = Literal["constant", "cosine"]
+Compute = Literal["fp32", "fp32-channels-last", "bf16", "bf16-channels-last", "auto"]
 
 
 class Trial(BaseModel):
@@ -27,6 +30,9 @@ class Trial(BaseModel):
     train_images, test_images: upper limits, None for all.
     real_images: refuse to run on drawn stand-ins (profile `paper`).
     options: further keyword arguments of the torch optimiser, e.g. {"momentum": 0.9}.
+    schedule: of the learning rate; `cosine` falls to zero over all steps.
+    augment: random crop and horizontal flip of training images (never of others).
+    compute: number format and memory layout of training; `auto` measures which is fastest here.
     quirks: what the authors' code does differently, one sensitivity arm each (PAPERS facts 1.2);
         none is the `corrected` protocol.
     """
@@ -47,6 +53,9 @@ class Trial(BaseModel):
     optimizer: str = "SGD"
     lr: float = Field(0.05, gt=0)
     options: dict[str, float | bool] = {}
+    schedule: Schedule = "constant"
+    augment: bool = False
+    compute: Compute = "fp32"
     resolution: int | None = None
     train_images: int | None = Field(None, ge=1)
     test_images: int | None = Field(None, ge=1)
@@ -100,8 +109,10 @@ class Trial(BaseModel):
 
 def make_trial(**fields: Any) -> Trial:
     """A Trial, with validation errors turned into one clear line (PaperlibError)."""
-    if (scope := fields.get("scope")) is not None and scope not in SCOPES:
-        raise unknown("scope", scope, list(SCOPES))
+    words = {"scope": Scope, "schedule": Schedule, "compute": Compute}
+    for name, kind in words.items():
+        if (given := fields.get(name)) is not None and given not in get_args(kind):
+            raise unknown(name, given, list(get_args(kind)))
     try:
         return Trial(**fields)
     except ValidationError as error:
