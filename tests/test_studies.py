@@ -51,7 +51,7 @@ def test_small_profiles_allow_stand_ins(profile: str) -> None:
 
 def test_quirks_come_alone_and_together() -> None:
     arms = {t.quirks for t in studies.quirks("quick")}
-    assert () in arms and tuple(sorted(QUIRKS)) in arms and len(arms) == 2 + len(studies.QUIRKS)
+    assert () in arms and tuple(sorted(QUIRKS)) in arms and len(arms) == 2 + len(QUIRKS)
 
 
 @pytest.mark.parametrize(
