@@ -60,8 +60,10 @@ def run(
     train_images: Annotated[int | None, typer.Option(help="At most so many training images.")] = None,
     test_images: Annotated[int | None, typer.Option(help="At most so many test images.")] = None,
     real_images: Annotated[bool, typer.Option("--real-images", help="Refuse drawn stand-ins.")] = False,
+    execution: Annotated[str, typer.Option(help="compact where it pays, or masked as in the papers.")] = "compact",
     quirk: Annotated[list[str] | None, typer.Option(help="An as-published arm; may be repeated.")] = None,
     results: Annotated[str, typer.Option(help="Name of the results folder.")] = "scratch",
+    keep_weights: Annotated[bool, typer.Option("--keep-weights", help="Keep them, for `paperlib export`.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the whole record as JSON.")] = False,
 ) -> None:
     """Run one trial, or find its record, and print it."""
@@ -91,12 +93,13 @@ def run(
         train_images=train_images,
         test_images=test_images,
         real_images=real_images,
+        execution=execution,
         quirks=tuple(sorted(quirk or ())),
     )
     layout = Layout.of(results)
     known = Store(layout).get(trial.id) is not None
     with progress(f"{method} {model} on {dataset}", 0 if known else epochs) as step:
-        record = run_trial(trial, layout, on_epoch=lambda epoch: step.advance())
+        record = run_trial(trial, layout, on_epoch=lambda epoch: step.advance(), keep_weights=keep_weights)
     if json:
         typer.echo(record.model_dump_json(indent=1))
     else:

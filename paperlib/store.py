@@ -5,7 +5,7 @@ import os
 import tempfile
 import warnings
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -157,11 +157,16 @@ def _row(record: Record) -> dict[str, Any]:
         row[f"train_{name}"] = getattr(training, name) if training else None
     row["energy_source"] = training.energy_source if training else None
     row["memory_source"] = training.memory_source if training else None
+    row["compact_epochs"] = record.compact_epochs
+    row |= asdict(record.costs) if record.costs else {}
     row["load_s"] = record.load_s
     dense = {timing.batch_size: timing for timing in record.inference if timing.variant == "dense"}
     for timing in record.inference:
-        again = "_again" if timing.variant == "dense-again" else ""
-        end = f"_b{timing.batch_size}{again}"
+        end = f"_b{timing.batch_size}" + {"dense": "", "masked": "", "dense-again": "_again"}.get(
+            timing.variant, "_realised"
+        )
+        if end.endswith("_realised"):
+            row[f"inference_way{end}"] = timing.variant
         if timing.variant != "dense":
             row |= {
                 f"inference_ratio{end}": timing.ratio,

@@ -12,6 +12,7 @@ from paperlib.registry import unknown
 
 Scope = Literal["global", "layerwise", "global-threshold", "layerwise-matched"]
 Quirk = Literal["double-softmax", "uniform-er", "swap-first", "stale-regrowth", "test-from-train"]
+Execution = Literal["compact", "masked"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 QUIRKS: tuple[Quirk, ...] = get_args(Quirk)
 
@@ -25,6 +26,8 @@ class Trial(BaseModel):
     width: factor on the hidden widths, for small budgets.
     resolution: height and width in pixels, None for the set's own.
     train_images, test_images: upper limits, None for all.
+    execution: train on the compact network between mask changes, where that pays and the optimiser allows it (the
+        same results, to rounding), or always on the full one with masks, as both papers do.
     real_images: refuse to run on drawn stand-ins (profile `paper`).
     options: further keyword arguments of the torch optimiser, e.g. {"momentum": 0.9}.
     quirks: what the authors' code does differently, one sensitivity arm each (PAPERS facts 1.2);
@@ -50,6 +53,7 @@ class Trial(BaseModel):
     resolution: int | None = None
     train_images: int | None = Field(None, ge=1)
     test_images: int | None = Field(None, ge=1)
+    execution: Execution = "compact"
     real_images: bool = False
     quirks: tuple[Quirk, ...] = ()
 
