@@ -4,6 +4,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -106,6 +107,22 @@ def run(
         Console().print(record_table(record))
     if record.status == "failed":
         raise FailedError(f"trial {record.id} failed: {record.reason}")
+
+
+@app.command()
+def export(
+    trial: Annotated[str, typer.Argument(help="The id that `paperlib run --keep-weights` printed.")],
+    to: Annotated[Path, typer.Option(help="Folder for the files.")] = Path(),
+    results: Annotated[str, typer.Option(help="Name of the results folder.")] = "scratch",
+) -> None:
+    """Write a trial's pruned network, compacted, as safetensors and ONNX; checked with onnxruntime."""
+    from paperlib.export import export as write
+    from paperlib.paths import Layout
+
+    done = write(trial, Layout.of(results), to)
+    for file in done.files:
+        typer.echo(f"{file}: {file.stat().st_size:,} bytes (dense: {done.dense_bytes:,})")
+    typer.echo(f"logits of {done.images} test images differ by at most {done.largest_difference:.1e}")
 
 
 def _option(text: str) -> tuple[str, float | bool]:

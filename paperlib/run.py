@@ -32,7 +32,7 @@ from paperlib.pruners import METHODS, Layer, Pruning, apply_masks, layers_of
 from paperlib.record import Data, Epoch, Record
 from paperlib.store import Store, write_atomically
 from paperlib.training import Fit, Images, evaluate, fit, make_optimizer
-from paperlib.trial import Trial
+from paperlib.trial import Trial, make_trial
 
 OnEpoch = Callable[[Epoch], None]
 
@@ -88,7 +88,7 @@ _PRUNING = ("method", "sparsity", "conv_sparsity", "scope", "swap", "execution")
 
 def dense_twin(trial: Trial) -> Trial:
     """The dense trial of the same data, budget and seed, whose network post-training takes."""
-    nothing_removed = {name: getattr(Trial(), name) for name in _PRUNING}
+    nothing_removed = {name: getattr(make_trial(), name) for name in _PRUNING}
     return Trial.model_validate(trial.model_dump() | nothing_removed)
 
 
@@ -122,7 +122,7 @@ def _compute(trial: Trial, layout: Layout, shared: Record | None, on_epoch: OnEp
     method = METHODS[trial.method]
     images = prepare(trial)
     torch.manual_seed(trial.seed)
-    model = _network(trial, images).to(device)
+    model = network_of(trial, images.shape, len(images.classes)).to(device)
     untrained = copy.deepcopy(model)
     layers = layers_of(model, trial if method.prunes else dense_twin(trial))
     make_optimizer(trial, model)  # a wrong name or option shows before any data moves
@@ -167,13 +167,14 @@ def _compute(trial: Trial, layout: Layout, shared: Record | None, on_epoch: OnEp
         )
 
 
-def _network(trial: Trial, images: ImageSet) -> nn.Module:
+def network_of(trial: Trial, shape: tuple[int, int, int], classes: int) -> nn.Module:
+    """The trial's untrained network for images of `shape` (height, width, channels)."""
+
     def empty(width: float) -> nn.Module:
         with torch.device("meta"):
-            return build(trial.model, images.shape, len(images.classes), width)
+            return build(trial.model, shape, classes, width)
 
-    width = METHODS[trial.method]().width(trial, empty)
-    return build(trial.model, images.shape, len(images.classes), width)
+    return build(trial.model, shape, classes, METHODS[trial.method]().width(trial, empty))
 
 
 @contextmanager
