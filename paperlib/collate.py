@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from paperlib import figures, tables
+from paperlib import edge_figures, figures, tables
 from paperlib.comparisons import METRICS
 from paperlib.errors import PaperlibError
 from paperlib.exhibits import Exhibit, read_manifest, write_manifest
@@ -51,7 +51,10 @@ def mlp(source: Source) -> list[Exhibit | None]:
     return [*made, tables.write_layers(here.records, layout), tables.write_quirks(table, layout)]
 
 
-SECTIONS: dict[str, Callable[[Source], Sequence[Exhibit | None]]] = {"01": mlp}
+SECTIONS: dict[str, Callable[[Layout], Sequence[Exhibit | None]]] = {
+    "01": lambda layout: mlp(Source.of(layout)),
+    "04": edge_figures.write,
+}
 
 
 def write(number: str, layout: Layout) -> list[Exhibit]:
@@ -61,7 +64,7 @@ def write(number: str, layout: Layout) -> list[Exhibit]:
     """
     if number not in SECTIONS:
         raise unknown("section", number, list(SECTIONS))
-    made = [replace(e, section=number) for e in SECTIONS[number](Source.of(layout)) if e]
+    made = [replace(e, section=number) for e in SECTIONS[number](layout) if e]
     others = [e for e in read_manifest(layout) if e.section != number]
     write_manifest(sorted([*others, *made], key=lambda e: e.section), layout)
     return made

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 import torch
 from safetensors.torch import load as parse
@@ -153,25 +154,34 @@ def settings(profile: str) -> list[Setting]:
     return found
 
 
-def edge(profile: str, layout: Layout) -> tuple[list[EdgeRecord], Machine]:
-    """Everything of a profile, measured or found under results/<profile>/edge/."""
+def edge(profile: str, layout: Layout) -> list[EdgeRecord]:
+    """Every network of a profile, measured or found under results/<profile>/edge/; the machine's limits beside."""
     todo, records = settings(profile), []
     with progress(f"{len(todo)} networks on the CPU", len(todo)) as step:
         for setting in todo:
             step.describe(f"{setting.model} {setting.scenario} {setting.sparsity:g}")
-            records.append(_found(setting, layout) or measure(setting, layout))
+            path = _folder(layout) / f"{setting.id}.json"
+            found = EdgeRecord.model_validate_json(path.read_bytes()) if path.exists() else measure(setting)
+            write_atomically(path, (found.model_dump_json(indent=1) + "\n").encode())
+            records.append(found)
             step.advance()
-    path = layout.results / "edge" / "machine.json"
-    if path.exists():
-        return records, Machine.model_validate_json(path.read_bytes())
-    machine = limits(BUDGETS[profile])
-    write_atomically(path, (machine.model_dump_json(indent=1) + "\n").encode())
-    return records, machine
+    if not (path := _folder(layout) / "machine.json").exists():
+        write_atomically(path, (limits(BUDGETS[profile]).model_dump_json(indent=1) + "\n").encode())
+    return records
 
 
-def _found(setting: Setting, layout: Layout) -> EdgeRecord | None:
-    path = layout.results / "edge" / f"{setting.id}.json"
-    return EdgeRecord.model_validate_json(path.read_bytes()) if path.exists() else None
+def stored(layout: Layout) -> tuple[list[EdgeRecord], Machine | None]:
+    """What `edge` left, in its own order; no records and None where it has not run."""
+    folder = _folder(layout)
+    machine = folder / "machine.json"
+    found = [EdgeRecord.model_validate_json(p.read_bytes()) for p in folder.glob("*.json") if p != machine]
+    models = list(BUDGETS["quick"].widths)
+    found.sort(key=lambda r: (models.index(r.setting.model), r.setting.scenario, r.setting.sparsity))
+    return found, Machine.model_validate_json(machine.read_bytes()) if machine.exists() else None
+
+
+def _folder(layout: Layout) -> Path:
+    return layout.results / "edge"
 
 
 def pruned(setting: Setting) -> tuple[nn.Module, nn.Module, Masks]:
@@ -192,8 +202,8 @@ def _weakest(layer: Layer, setting: Setting) -> Tensor:
     return remove_lowest(scores, min(layer.units - 1, round(layer.units * share)))
 
 
-def measure(setting: Setting, layout: Layout) -> EdgeRecord:
-    """Time every way of one network beside dense, on one thread and on all, and store the record."""
+def measure(setting: Setting) -> EdgeRecord:
+    """Time every way of one network beside dense, on one thread and on all."""
     dense, model, masks = pruned(setting)
     images = torch.randn(max(BATCHES), SHAPE[2], *SHAPE[:2])
     hows = ["masked", "compact", "sparse", "bf16", *(QUANTISED if setting.quantised else ())]
@@ -202,7 +212,7 @@ def measure(setting: Setting, layout: Layout) -> EdgeRecord:
     with torch.inference_mode():
         expected = model(images).argmax(1)
         disagrees = {how: float((way(images).argmax(1) != expected).float().mean()) for how, way in ways.items()}
-    record = EdgeRecord(
+    return EdgeRecord(
         id=setting.id,
         setting=setting,
         costs=count(model, masks, SHAPE),
@@ -211,8 +221,6 @@ def measure(setting: Setting, layout: Layout) -> EdgeRecord:
         environment=environment("cpu"),
         finished=datetime.now(UTC).isoformat(timespec="seconds"),
     )
-    write_atomically(layout.results / "edge" / f"{record.id}.json", (record.model_dump_json(indent=1) + "\n").encode())
-    return record
 
 
 def _run(
