@@ -4,6 +4,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -63,8 +64,10 @@ def run(
     train_images: Annotated[int | None, typer.Option(help="At most so many training images.")] = None,
     test_images: Annotated[int | None, typer.Option(help="At most so many test images.")] = None,
     real_images: Annotated[bool, typer.Option("--real-images", help="Refuse drawn stand-ins.")] = False,
+    execution: Annotated[str, typer.Option(help="compact where it pays, or masked as in the papers.")] = "compact",
     quirk: Annotated[list[str] | None, typer.Option(help="An as-published arm; may be repeated.")] = None,
     results: Annotated[str, typer.Option(help="Name of the results folder.")] = "scratch",
+    keep_weights: Annotated[bool, typer.Option("--keep-weights", help="Keep them, for `paperlib export`.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the whole record as JSON.")] = False,
 ) -> None:
     """Run one trial, or find its record, and print it."""
@@ -97,18 +100,35 @@ def run(
         train_images=train_images,
         test_images=test_images,
         real_images=real_images,
+        execution=execution,
         quirks=tuple(sorted(quirk or ())),
     )
     layout = Layout.of(results)
     known = Store(layout).get(trial.id) is not None
     with progress(f"{method} {model} on {dataset}", 0 if known else epochs) as step:
-        record = run_trial(trial, layout, on_epoch=lambda epoch: step.advance())
+        record = run_trial(trial, layout, on_epoch=lambda epoch: step.advance(), keep_weights=keep_weights)
     if json:
         typer.echo(record.model_dump_json(indent=1))
     else:
         Console().print(record_table(record))
     if record.status == "failed":
         raise FailedError(f"trial {record.id} failed: {record.reason}")
+
+
+@app.command()
+def export(
+    trial: Annotated[str, typer.Argument(help="The id that `paperlib run --keep-weights` printed.")],
+    to: Annotated[Path, typer.Option(help="Folder for the files.")] = Path(),
+    results: Annotated[str, typer.Option(help="Name of the results folder.")] = "scratch",
+) -> None:
+    """Write a trial's pruned network, compacted, as safetensors and ONNX; checked with onnxruntime."""
+    from paperlib.export import export as write
+    from paperlib.paths import Layout
+
+    done = write(trial, Layout.of(results), to)
+    for file in done.files:
+        typer.echo(f"{file}: {file.stat().st_size:,} bytes (dense: {done.dense_bytes:,})")
+    typer.echo(f"logits of {done.images} test images differ by at most {done.largest_difference:.1e}")
 
 
 def _option(text: str) -> tuple[str, float | bool]:

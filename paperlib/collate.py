@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from paperlib import figures, industrial, industrial_tables, tables
+from paperlib import edge_figures, figures, industrial, industrial_tables, tables
 from paperlib.comparisons import METRICS
 from paperlib.errors import PaperlibError
 from paperlib.exhibits import Exhibit, read_manifest, write_manifest
@@ -82,7 +82,12 @@ def networks(source: Source) -> list[Exhibit | None]:
     return made + [tables.write_comparison(table, name, "industrial", layout) for name in METRICS]
 
 
-SECTIONS: dict[str, Callable[[Source], Sequence[Exhibit | None]]] = {"01": mlp, "02": vgg, "03": networks}
+SECTIONS: dict[str, Callable[[Layout], Sequence[Exhibit | None]]] = {
+    "01": lambda layout: mlp(Source.of(layout)),
+    "02": lambda layout: vgg(Source.of(layout)),
+    "03": lambda layout: networks(Source.of(layout)),
+    "04": edge_figures.write,
+}
 
 
 def write(number: str, layout: Layout) -> list[Exhibit]:
@@ -92,7 +97,7 @@ def write(number: str, layout: Layout) -> list[Exhibit]:
     """
     if number not in SECTIONS:
         raise unknown("section", number, list(SECTIONS))
-    made = [replace(e, section=number) for e in SECTIONS[number](Source.of(layout)) if e]
+    made = [replace(e, section=number) for e in SECTIONS[number](layout) if e]
     others = [e for e in read_manifest(layout) if e.section != number]
     write_manifest(sorted([*others, *made], key=lambda e: e.section), layout)
     return made

@@ -13,6 +13,7 @@ from typing import Any
 import nbformat
 
 from paperlib import paths, studies
+from paperlib.edge import edge
 from paperlib.errors import FailedError, PaperlibError
 from paperlib.paths import Layout
 from paperlib.registry import unknown
@@ -27,6 +28,7 @@ class Notebook:
 
     name: str
     trials: Callable[[str], list[Trial]]
+    measure: Callable[[str, Layout], object] = lambda profile, layout: None
 
     @property
     def source(self) -> Path:
@@ -39,6 +41,7 @@ NOTEBOOKS = {
         Notebook("01_mlp_global_vs_layerwise", lambda profile: studies.mlp(profile) + studies.quirks(profile)),
         Notebook("02_vgg16_cnn", studies.vgg),
         Notebook("03_industrial_resnet", studies.industrial),
+        Notebook("04_edge_cpu", lambda profile: [], edge),
         Notebook("05_collate", lambda profile: []),
     )
 }
@@ -64,6 +67,7 @@ def execute(
         _refuse_unknown(notebook, given)
         if not parameters:
             run_all(notebook.trials(profile), layout)
+            notebook.measure(profile, layout)
         target = layout.notebooks / f"{notebook.name}.ipynb"
         stamp = target.with_suffix(".stamp")
         if target.exists() and stamp.exists() and stamp.read_text() == fingerprint(notebook, given, layout):
@@ -84,7 +88,7 @@ def fingerprint(notebook: Notebook, parameters: Mapping[str, Any], layout: Layou
     digest.update("\n".join(cell.source for cell in nbformat.read(notebook.source, as_version=4).cells).encode())
     for path in (*sorted(package.rglob("*.py")), *sorted(package.rglob("*.j2"))):
         digest.update(path.read_bytes())
-    for path in sorted(layout.trials.glob("*.json")):
+    for path in (*sorted(layout.trials.glob("*.json")), *sorted((layout.results / "edge").glob("*.json"))):
         digest.update(f"{path.name} {path.stat().st_mtime_ns}".encode())
     return digest.hexdigest()
 

@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from paperlib.execution.costs import Costs
 from paperlib.meters.reading import Reading, Timing
 from paperlib.trial import Trial
 
@@ -130,6 +131,8 @@ class Record(Frozen):
     test: Scores | None = None
     training: Reading | None = None
     compute: Compute | None = None
+    compact_epochs: int | None = Field(None, description="how many epochs ran on the compact network")
+    costs: Costs | None = None
     shared_training: str | None = Field(None, description="id of the dense trial whose training this one reuses")
     load_s: float | None = None
     inference: tuple[Timing, ...] = ()

@@ -5,7 +5,7 @@ import os
 import tempfile
 import warnings
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -160,25 +160,11 @@ def _row(record: Record) -> dict[str, Any]:
         row[f"train_{name}"] = getattr(training, name) if training else None
     row["energy_source"] = training.energy_source if training else None
     row["memory_source"] = training.memory_source if training else None
+    row["compact_epochs"] = record.compact_epochs
+    row |= asdict(record.costs) if record.costs else {}
     row["load_s"] = record.load_s
-    dense = {timing.batch_size: timing for timing in record.inference if timing.variant == "dense"}
-    for timing in record.inference:
-        again = "_again" if timing.variant == "dense-again" else ""
-        end = f"_b{timing.batch_size}{again}"
-        if timing.variant != "dense":
-            row |= {
-                f"inference_ratio{end}": timing.ratio,
-                f"inference_ratio_low{end}": timing.ratio_low,
-                f"inference_ratio_high{end}": timing.ratio_high,
-                f"inference_energy_ratio{end}": _ratio(timing.energy_j_per_image, dense.get(timing.batch_size)),
-            }
-        elif trial.method != "dense":
-            continue
-        row |= {
-            f"inference_s{end}": timing.median_s,
-            f"inference_energy_j{end}": timing.energy_j_per_image,
-            f"inference_peak_memory_bytes{end}": timing.peak_memory_bytes,
-        }
+    for size in sorted({timing.batch_size for timing in record.inference}):
+        row |= _inference({t.variant: t for t in record.inference if t.batch_size == size}, f"_b{size}")
     environment = record.environment
     return row | {
         "device": environment.device,
@@ -190,5 +176,32 @@ def _row(record: Record) -> dict[str, Any]:
     }
 
 
-def _ratio(energy_j: float | None, dense: Timing | None) -> float | None:
-    return energy_j / dense.energy_j_per_image if energy_j and dense and dense.energy_j_per_image else None
+def _inference(timed: dict[str, Timing], end: str) -> dict[str, Any]:
+    """Columns of one batch size: the network as the papers run it, the A/A control, and `realised_…`, the exact
+    way that makes removed work disappear (masked itself where nothing pays)."""
+    dense, plain = timed["dense"], timed.get("masked", timed["dense"])
+    own = [name for name in timed if name not in {"dense", "dense-again", "masked"}]
+    realised = timed[own[0]] if own else plain
+    row: dict[str, Any] = {f"realised_way{end}": realised.variant}
+    for prefix, timing in (("inference", plain), ("realised", realised)):
+        columns = {
+            "s": timing.median_s,
+            "energy_j": timing.energy_j_per_image,
+            "peak_memory_bytes": timing.peak_memory_bytes,
+        }
+        if timing is not dense:
+            columns |= _ratios(timing, dense)
+        if again := timed.get("dense-again"):
+            columns |= {f"{name}{end}_again": value for name, value in _ratios(again, dense).items()}
+            columns |= {f"s{end}_again": again.median_s, f"energy_j{end}_again": again.energy_j_per_image}
+        row |= {f"{prefix}_{n}" if n.endswith("_again") else f"{prefix}_{n}{end}": v for n, v in columns.items()}
+    return row
+
+
+def _ratios(timing: Timing, dense: Timing) -> dict[str, float | None]:
+    ratio = {"ratio": timing.ratio, "ratio_low": timing.ratio_low, "ratio_high": timing.ratio_high}
+    return ratio | {"energy_ratio": _ratio(timing.energy_j_per_image, dense)}
+
+
+def _ratio(energy_j: float | None, dense: Timing) -> float | None:
+    return energy_j / dense.energy_j_per_image if energy_j and dense.energy_j_per_image else None

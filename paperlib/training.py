@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from paperlib.data.augment import crop_and_flip
 from paperlib.data.imageset import Split
 from paperlib.errors import PaperlibError
-from paperlib.execution.steps import steps_for
+from paperlib.execution.steps import CompactSteps, TorchSteps, steps_for
 from paperlib.meters import Meters
 from paperlib.meters.reading import Reading
 from paperlib.metrics import scores
@@ -68,12 +68,13 @@ def normalise(pixels: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Fit:
-    """What training left: curve, cost, masks, and why it failed if it did."""
+    """What training left: curve, cost, masks, why it failed if it did, and how many epochs ran compact."""
 
     curve: tuple[Epoch, ...]
     reading: Reading | None
     masks: Masks
     failure: str | None = None
+    compact_epochs: int | None = None
 
 
 def make_optimizer(trial: Trial, model: nn.Module) -> torch.optim.Optimizer:
@@ -143,6 +144,8 @@ def fit(
 
     pruning = Pruning(trial, layers, torch.Generator().manual_seed(trial.seed + 1), gradients)
     steps = steps_for(model, optimizer, keeper, loss_function, bf16)
+    if trial.execution == "compact" and isinstance(steps, TorchSteps):
+        steps = CompactSteps(steps)
     augment = torch.Generator(device).manual_seed(trial.seed + 3) if trial.augment else None
     warm_up(trial, model, train, bf16)
     curve: list[Epoch] = []
@@ -178,7 +181,8 @@ def fit(
         if not math.isfinite(train_scores.loss) or train_scores.loss > limit:
             why = f"diverged: training loss {train_scores.loss:.4g} in epoch {epoch} (lr {trial.lr:g}); lower the lr"
             return Fit(tuple(curve), reading, masks, why)
-    return Fit(tuple(curve), reading, _checked(method.finish(pruning, masks)))
+    compact = steps.epochs if isinstance(steps, CompactSteps) else 0
+    return Fit(tuple(curve), reading, _checked(method.finish(pruning, masks)), compact_epochs=compact)
 
 
 def _scheduled(

@@ -14,6 +14,7 @@ Scope = Literal["global", "layerwise", "global-threshold", "layerwise-matched"]
 Quirk = Literal[
     "double-softmax", "uniform-er", "swap-first", "stale-regrowth", "test-from-train", "keeps-last-only"
 ]  # fmt: skip
+Execution = Literal["compact", "masked"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 Schedule = Literal["constant", "cosine"]
 Compute = Literal["fp32", "fp32-channels-last", "bf16", "bf16-channels-last", "auto"]
@@ -28,6 +29,8 @@ class Trial(BaseModel):
     width: factor on the hidden widths, for small budgets.
     resolution: height and width in pixels, None for the set's own.
     train_images, test_images: upper limits, None for all.
+    execution: train on the compact network between mask changes, where that pays and the optimiser allows it (the
+        same results, to rounding), or always on the full one with masks, as both papers do.
     real_images: refuse to run on drawn stand-ins (profile `paper`).
     options: further keyword arguments of the torch optimiser, e.g. {"momentum": 0.9}.
     schedule: of the learning rate; `cosine` falls to zero over all steps.
@@ -59,6 +62,7 @@ class Trial(BaseModel):
     resolution: int | None = None
     train_images: int | None = Field(None, ge=1)
     test_images: int | None = Field(None, ge=1)
+    execution: Execution = "compact"
     real_images: bool = False
     quirks: tuple[Quirk, ...] = ()
 
@@ -109,7 +113,7 @@ class Trial(BaseModel):
 
 def make_trial(**fields: Any) -> Trial:
     """A Trial, with validation errors turned into one clear line (PaperlibError)."""
-    words = {"scope": Scope, "schedule": Schedule, "compute": Compute}
+    words = {"scope": Scope, "schedule": Schedule, "compute": Compute, "execution": Execution}
     for name, kind in words.items():
         if (given := fields.get(name)) is not None and given not in get_args(kind):
             raise unknown(name, given, list(get_args(kind)))

@@ -4,6 +4,7 @@ A step of a small MLP takes torch some 300 µs, nearly all of it dispatch; the s
 NumPy calls on flat buffers takes a third or less, which decides the time of P's protocol (batch 4).
 """
 
+import copy
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
@@ -12,6 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from paperlib.errors import PaperlibError
+from paperlib.execution.compact import pays
+from paperlib.execution.compact_training import CompactTraining
 from paperlib.pruners import MaskKeeper
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -66,6 +70,43 @@ class TorchSteps:
             self.keeper.after_step()
             logits.append(output.detach())
         return torch.cat(logits)
+
+
+class CompactSteps:
+    """TorchSteps on the compact network, epoch by epoch, where that pays and can be followed; else on the full one.
+
+    epochs: how many ran on the compact network.
+    """
+
+    def __init__(self, full: TorchSteps) -> None:
+        self.full, self.epochs = full, 0
+        self._refused: object = None
+
+    def epoch(self, batches: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
+        engine = self._engine()
+        if engine is None:
+            return self.full.epoch(batches)
+        small = copy.copy(self.full)
+        small.model, small.optimizer = engine.model, engine.optimizer
+        small.keeper = MaskKeeper([], engine.optimizer)  # the engine masks what is left to mask
+        logits = small.epoch(batches)
+        engine.scatter_back()
+        self.epochs += 1
+        return logits
+
+    def _engine(self) -> CompactTraining | None:
+        masks = self.full.keeper.masks
+        if not masks or masks is self._refused:
+            return None
+        try:
+            engine = CompactTraining(self.full.model, masks, self.full.optimizer)
+        except PaperlibError:  # a layer or an optimizer that it cannot follow
+            self._refused = masks
+            return None
+        if pays(engine.model, self.full.model):
+            return engine
+        self._refused = masks
+        return None
 
 
 class NumpySteps:
