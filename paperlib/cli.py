@@ -62,6 +62,7 @@ def run(
     resolution: Annotated[int | None, typer.Option(help="Image side in pixels; the set's own if left out.")] = None,
     train_images: Annotated[int | None, typer.Option(help="At most so many training images.")] = None,
     test_images: Annotated[int | None, typer.Option(help="At most so many test images.")] = None,
+    real_images: Annotated[bool, typer.Option("--real-images", help="Refuse drawn stand-ins.")] = False,
     quirk: Annotated[list[str] | None, typer.Option(help="An as-published arm; may be repeated.")] = None,
     results: Annotated[str, typer.Option(help="Name of the results folder.")] = "scratch",
     json: Annotated[bool, typer.Option("--json", help="Print the whole record as JSON.")] = False,
@@ -95,6 +96,7 @@ def run(
         resolution=resolution,
         train_images=train_images,
         test_images=test_images,
+        real_images=real_images,
         quirks=tuple(sorted(quirk or ())),
     )
     layout = Layout.of(results)
@@ -145,13 +147,14 @@ def _one_line_errors() -> Iterator[None]:
     except PaperlibError as error:
         print(f"paperlib: {error}", file=sys.stderr)
         sys.exit(1 if isinstance(error, FailedError) else 2)
-    except KeyboardInterrupt:
-        print("paperlib: interrupted; the same command goes on where this one stopped", file=sys.stderr)
-        sys.exit(130)
+    except SystemExit as end:
+        if end.code == 130:  # typer's for Ctrl-C
+            print("paperlib: interrupted; the same command goes on where this one stopped", file=sys.stderr)
+        raise
 
 
 def main() -> None:
     """Entry point of the `paperlib` command."""
     warnings.showwarning = lambda message, *_: print(f"paperlib: warning: {message}", file=sys.stderr)
     with _one_line_errors():
-        sys.exit(app(standalone_mode=False) or 0)
+        app()

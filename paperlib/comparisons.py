@@ -5,8 +5,6 @@ from typing import Literal, cast
 
 import pandas as pd
 
-from paperlib.data.registry import DATASETS
-from paperlib.pruners import METHODS
 from paperlib.stats import (
     PAIR,
     Estimate,
@@ -103,7 +101,7 @@ def corrected(tidy: pd.DataFrame) -> pd.DataFrame:
 
 
 def arms(tidy: pd.DataFrame, metric: Metric) -> list[Arm]:
-    """Every pruned arm of the table for one metric, in the papers' order of data sets and methods."""
+    """Every pruned arm of the table for one metric, in the table's order."""
     rows = corrected(tidy)
     dense = rows[rows.method == "dense"][[*PAIR, "id", metric.column]]
     pruned = rows[~rows.method.isin(["dense", "majority"])]
@@ -122,19 +120,7 @@ def arms(tidy: pd.DataFrame, metric: Metric) -> list[Arm]:
         ids = tuple(sorted({*group["id"], *group["id_dense"]}))
         own, base = mean_interval(group[metric.column]), mean_interval(reference)
         found.append(Arm(dataset, model, scope, conv, sparsity, method, own, base, effect, paper, ids))
-    return sorted(found, key=_order)
-
-
-def _order(arm: Arm) -> tuple[int, str, str, str, float, float, int, str]:
-    # As the papers list them; a reader's own data sets and methods follow by name.
-    return (
-        _place(list(DATASETS), arm.dataset), arm.dataset, arm.model[::-1], arm.scope,
-        -arm.conv_sparsity, arm.sparsity, _place(list(METHODS), arm.method), arm.method,
-    )  # fmt: skip
-
-
-def _place(names: list[str], name: str) -> int:
-    return names.index(name) if name in names else len(names)
+    return found
 
 
 def noise(tidy: pd.DataFrame, metric: Metric) -> float | None:

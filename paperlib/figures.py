@@ -65,15 +65,16 @@ def _reference_lines(absolute: bool, floor: float | None) -> list[tuple[str, Lin
 
 
 def _dots(axes: Axes, found: Sequence[Arm], methods: Sequence[str], scale: float, absolute: bool) -> None:
-    settings = list(
-        dict.fromkeys(a.setting for a in sorted(found, key=lambda a: (a.scope, a.conv_sparsity, a.sparsity)))
-    )
+    settings = list(dict.fromkeys(a.setting for a in found))
     step = 0.7 / max(1, len(methods))
     for arm in found:
         estimate = arm.own if absolute else arm.effect
         x = settings.index(arm.setting) + (methods.index(arm.method) - (len(methods) - 1) / 2) * step
         dot(axes, x, estimate, scale, arm.method)
-    axes.set_xticks(range(len(settings)), [s.replace(" ", "\n", 1) for s in settings])
+    if len(settings) > 4:
+        axes.set_xticks(range(len(settings)), settings, rotation=40, ha="right", fontsize=7)
+    else:
+        axes.set_xticks(range(len(settings)), [s.replace(" ", "\n", 1) for s in settings])
     axes.set_xlim(-0.5, len(settings) - 0.5)
     axes.grid(axis="x", visible=False)
 
@@ -239,9 +240,10 @@ def layers(records: Sequence[Record], model: str, layout: Layout, dataset: str =
     line = Line2D([], [], color="black", label="nominal")
     figure.legend(handles=[*handles, line], loc="outside lower center", ncols=3, frameon=False)
     text = (
-        f"Bars: share of each layer's weights that is gone, counted from the masks ({model}, {dataset}, seed 0, n = 1: "
-        "no interval). Line: nominal share of the layer. SET spreads the same total over the layers by the Erdős–Rényi "
-        "formula; layer-wise leaves the first and the last layer dense."
+        f"Bars: share of each layer's weights that is gone, counted from the masks ({model}, "
+        f"{dataset}: {shown[0].data.source}, seed 0, n = 1, no interval). Line: nominal share of the layer. SET "
+        "spreads the same total over the layers by the Erdős–Rényi formula; layer-wise leaves the first and the last "
+        "layer dense."
     )
     ids = [r.id for r in shown]
     return style.save(figure, f"layers_{model}", f"Sparsity per layer, {model}", text, ids, layout)

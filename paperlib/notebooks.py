@@ -72,6 +72,7 @@ def execute(
             print(f"{notebook.name}: running", file=sys.stderr, flush=True)
             _execute(notebook, given, target)
             write_atomically(stamp, fingerprint(notebook, given, layout).encode())
+            target.with_name(f"{notebook.name}.failed.ipynb").unlink(missing_ok=True)
         done.append(target)
     return done
 
@@ -140,7 +141,10 @@ def _execute(notebook: Notebook, parameters: Mapping[str, Any], target: Path) ->
 def _what_failed(output: Path, stderr: str) -> str:
     heading = ""
     cells = nbformat.read(output, as_version=4).cells if output.exists() else []
-    for number, cell in enumerate(cells, start=1):
+    # Count as the reader's own notebook does, without the cells that papermill put in.
+    added = {"injected-parameters", "papermill-error-cell-tag"}
+    own = [cell for cell in cells if not added & set(cell.metadata.get("tags", []))]
+    for number, cell in enumerate(own, start=1):
         if cell.cell_type == "markdown" and cell.source.startswith("#"):
             heading = cell.source.splitlines()[0].lstrip("# ")
         for item in cell.get("outputs", []):

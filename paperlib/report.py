@@ -128,8 +128,9 @@ def _copy(exhibits: Iterable[Exhibit], layout: Layout) -> None:
 def _notebook_page(notebook: Path, layout: Layout) -> dict[str, str]:
     from nbconvert import HTMLExporter
 
-    # Without these two addresses the page asks no host for scripts.
-    exporter = HTMLExporter(mathjax_url="", require_js_url="", embed_images=True)
+    # The one template that carries alternative texts; without these addresses its pages ask no host for scripts.
+    hosts = dict.fromkeys(("mathjax_url", "require_js_url", "jquery_url", "mermaid_js_url"), "")
+    exporter = HTMLExporter(template_name="classic", embed_images=True, **hosts)
     body, _ = exporter.from_filename(str(notebook))
     write_atomically(layout.report / "notebooks" / f"{notebook.stem}.html", body.encode())
     return {"name": notebook.stem, "href": f"notebooks/{notebook.stem}.html"}

@@ -90,9 +90,13 @@ def checkpoint(layout: Layout, trial_id: str) -> Path:
 
 
 def prepare(trial: Trial) -> ImageSet:
-    """The trial's images, with its split and limits."""
+    """The trial's images, with its split and limits. PaperlibError if it wants real ones and none are here."""
     split_seed = trial.seed if "test-from-train" in trial.quirks else None
-    return _prepared(trial.dataset, trial.resolution, split_seed, trial.train_images, trial.test_images)
+    images = _prepared(trial.dataset, trial.resolution, split_seed, trial.train_images, trial.test_images)
+    if trial.real_images and images.provenance.source == "stand-in":
+        cure = "`paperlib data fetch`, or point PAPERLIB_DATA at a folder that has it"
+        raise PaperlibError(f"this trial takes real images only, and {trial.dataset} is a drawn stand-in here: {cure}")
+    return images
 
 
 @lru_cache(maxsize=2)

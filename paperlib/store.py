@@ -12,10 +12,14 @@ from typing import Any
 import pandas as pd
 from pydantic import ValidationError
 
+from paperlib.data.registry import DATASETS
 from paperlib.errors import PaperlibError
 from paperlib.meters.reading import Timing
+from paperlib.models import MODELS
 from paperlib.paths import Layout
+from paperlib.pruners import METHODS
 from paperlib.record import SCHEMA, Record
+from paperlib.trial import SCOPES
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -100,6 +104,9 @@ class Store:
         return table
 
 
+_DATASETS, _MODELS, _METHODS = (
+    {name: place for place, name in enumerate(names)} for names in (DATASETS, MODELS, METHODS)
+)
 TRIAL_COLUMNS = (
     "dataset", "model", "width", "method", "scope", "sparsity", "conv_sparsity", "swap", "seed", "epochs",
     "batch_size", "optimizer", "lr", "schedule", "augment", "compute",
@@ -107,8 +114,19 @@ TRIAL_COLUMNS = (
 
 
 def tidy(records: Iterable[Record]) -> pd.DataFrame:
-    """One row per record. Units stand in the names; a figure that was not obtained is missing, never 0."""
-    return pd.DataFrame([_row(record) for record in records])
+    """One row per record, in the papers' order. Units stand in the names; what was not obtained is missing, never 0."""
+    return pd.DataFrame([_row(record) for record in sorted(records, key=_order)])
+
+
+def _order(record: Record) -> tuple[Any, ...]:
+    # A reader's own data sets, models and methods come last, by name.
+    t = record.trial
+    places = [
+        (names.get(name, len(names)), name)
+        for names, name in ((_DATASETS, t.dataset), (_MODELS, t.model), (_METHODS, t.method))
+    ]
+    scope, conv = SCOPES.index(t.scope), -t.conv_sparsity
+    return *places[:2], t.quirks, scope, conv, t.sparsity, places[2], t.seed, record.id
 
 
 def _row(record: Record) -> dict[str, Any]:

@@ -16,6 +16,7 @@ Quirk = Literal[
 ]  # fmt: skip
 Schedule = Literal["constant", "cosine"]
 Compute = Literal["fp32", "fp32-channels-last", "bf16", "bf16-channels-last", "auto"]
+SCOPES: tuple[Scope, ...] = get_args(Scope)
 
 
 class Trial(BaseModel):
@@ -27,6 +28,7 @@ class Trial(BaseModel):
     width: factor on the hidden widths, for small budgets.
     resolution: height and width in pixels, None for the set's own.
     train_images, test_images: upper limits, None for all.
+    real_images: refuse to run on drawn stand-ins (profile `paper`).
     options: further keyword arguments of the torch optimiser, e.g. {"momentum": 0.9}.
     schedule: of the learning rate; `cosine` falls to zero over all steps.
     augment: random crop and horizontal flip of training images (never of others).
@@ -57,6 +59,7 @@ class Trial(BaseModel):
     resolution: int | None = None
     train_images: int | None = Field(None, ge=1)
     test_images: int | None = Field(None, ge=1)
+    real_images: bool = False
     quirks: tuple[Quirk, ...] = ()
 
     @model_validator(mode="after")

@@ -1,0 +1,66 @@
+"""Intervals against scipy, their coverage by simulation, and the noise floor."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats as oracle
+
+from paperlib.stats import mean_interval, noise_floor, paired_difference, paired_ratio
+
+
+@given(st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=20))
+def test_mean_interval_is_students(values: list[float]) -> None:
+    estimate = mean_interval(values)
+    assert estimate is not None and estimate.n == len(values)
+    assert estimate.mean == pytest.approx(np.mean(values), abs=1e-6)
+    if np.std(values) > 1e-9 * max(map(abs, values)):
+        low, high = oracle.t.interval(0.95, len(values) - 1, np.mean(values), oracle.sem(values))
+        assert (estimate.low, estimate.high) == (pytest.approx(low), pytest.approx(high))
+
+
+def test_one_seed_has_no_interval_and_none_has_no_estimate() -> None:
+    one = mean_interval([0.5])
+    assert one is not None and one.n == 1 and one.low is None and one.high is None
+    assert one.text(100) == "50.00"
+    assert mean_interval([]) is None and mean_interval([np.nan]) is None
+
+
+def test_pairs_take_the_seeds_apart() -> None:
+    # Seeds differ by far more than the effect: only a paired comparison sees it.
+    seeds = np.array([10.0, 20.0, 30.0, 40.0])
+    estimate = paired_difference(seeds + 1 + np.array([0.01, -0.01, 0.02, -0.02]), seeds)
+    assert estimate is not None and estimate.low is not None and estimate.low > 0.9
+    ratio = paired_ratio(seeds * 2, seeds)
+    assert ratio is not None and ratio.mean == pytest.approx(2) and ratio.low == pytest.approx(2)
+
+
+def test_ratio_is_the_same_from_both_sides() -> None:
+    a, b = np.array([1.0, 2.0, 4.0]), np.array([3.0, 2.0, 5.0])
+    forth, back = paired_ratio(a, b), paired_ratio(b, a)
+    assert forth and back and forth.low and back.high
+    assert forth.mean == pytest.approx(1 / back.mean) and forth.low == pytest.approx(1 / back.high)
+
+
+def test_missing_pairs_are_left_out() -> None:
+    ratio = paired_ratio([1.0, np.nan, 4.0], [2.0, 1.0, 8.0])
+    assert ratio is not None and ratio.n == 2 and ratio.mean == pytest.approx(0.5)
+    assert paired_ratio([0.0], [1.0]) is None
+
+
+def test_intervals_cover_what_they_promise() -> None:
+    rng = np.random.default_rng(0)
+    hits = 0
+    for sample in rng.normal(3.0, 2.0, (4000, 3)):
+        estimate = mean_interval(sample)
+        assert estimate and estimate.low is not None and estimate.high is not None
+        hits += estimate.low <= 3.0 <= estimate.high
+    assert hits / 4000 == pytest.approx(0.95, abs=0.02)
+
+
+def test_noise_floor_is_the_95th_percentile_of_the_controls() -> None:
+    ratios = 1 + np.linspace(-0.1, 0.1, 201)
+    table = pd.DataFrame({"inference_ratio_b64": 1.0, "inference_ratio_b64_again": ratios})
+    assert noise_floor(table, "inference_ratio_b64") == pytest.approx(0.095)
+    assert noise_floor(table.drop(columns="inference_ratio_b64_again"), "inference_ratio_b64") is None
