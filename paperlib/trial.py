@@ -18,6 +18,7 @@ Execution = Literal["compact", "masked"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 Schedule = Literal["constant", "cosine"]
 Compute = Literal["fp32", "fp32-channels-last", "bf16", "bf16-channels-last", "auto"]
+SCOPES: tuple[Scope, ...] = get_args(Scope)
 
 
 class Trial(BaseModel):

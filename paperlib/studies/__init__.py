@@ -2,10 +2,11 @@
 
 from paperlib.studies.budgets import PROFILES, Budget, Profile, profile
 from paperlib.studies.paper_f import SCENARIOS, Scenario, industrial
-from paperlib.studies.paper_p import mlp, quirks, vgg
+from paperlib.studies.paper_p import QUIRKS, mlp, quirks, vgg
 
 __all__ = [
     "PROFILES",
+    "QUIRKS",
     "SCENARIOS",
     "Budget",
     "Profile",

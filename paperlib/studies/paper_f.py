@@ -54,8 +54,8 @@ def industrial(
     profile cannot afford more. Raises PaperlibError for an axis without values and for unknown names.
     """
     refuse_empty(datasets=datasets, models=models, scenarios=scenarios, methods=methods)
-    budgets = profile(profile_name).industrial
-    chosen = [scenario(s) for s in scenarios or SCENARIOS]
+    chosen = profile(profile_name)
+    budgets, asked = chosen.industrial, [scenario(s) for s in scenarios or SCENARIOS]
     trials: list[Trial] = []
     for model in models or budgets:
         if model not in budgets:
@@ -64,12 +64,12 @@ def industrial(
         for dataset in datasets or budget.datasets:
             extra = budget.baselines if budget.baselines_on is None or dataset in budget.baselines_on else ()
             for seed in range(seeds if seeds is not None else budget.seeds):
-                common = base(budget, dataset, model, seed)
+                common = base(chosen, budget, dataset, model, seed)
                 trials += [make_trial(**common), make_trial(**common, method="random")]
                 trials += [make_trial(**common, method="majority")] if model == next(iter(budgets)) else []
                 trials += [
                     make_trial(**common, method=method, conv_sparsity=s.conv, sparsity=s.linear)
-                    for s in chosen
+                    for s in asked
                     for method in methods or (*budget.methods, *extra)
                 ]
     return list(dict.fromkeys(trials))
