@@ -9,8 +9,10 @@ from typing import Annotated, Literal
 import typer
 from rich.console import Console
 
+from paperlib.comparing import compare
 from paperlib.data.commands import app as data_app
 from paperlib.errors import FailedError, PaperlibError
+from paperlib.merging import merge
 
 app = typer.Typer(
     help="A runnable companion to two papers on neural-network pruning.",
@@ -18,6 +20,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(data_app, name="data", help="The images: what is here, fetch, verify.")
+app.command()(compare)
+app.command()(merge)
 Profile = Literal["smoke", "quick", "laptop", "paper"]
 
 
