@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 import typer
 from rich.console import Console
 
+from paperlib.batches import run_batch, trials
 from paperlib.comparing import compare
 from paperlib.data.commands import app as data_app
 from paperlib.errors import FailedError, PaperlibError
@@ -24,6 +25,8 @@ app = typer.Typer(
 app.add_typer(data_app, name="data", help="The images: what is here, fetch, verify.")
 app.command()(compare)
 app.command()(merge)
+app.command()(trials)
+app.command("run-batch")(run_batch)
 # What torch raises as plain RuntimeError on a CPU, and OutOfMemoryError on a GPU.
 _NO_MEMORY = re.compile("allocate memory|out of memory|not enough memory", re.IGNORECASE)
 Profile = Literal["smoke", "quick", "laptop", "paper"]
