@@ -5,6 +5,7 @@ On 2 cores about 15 minutes. `python -m soak 0.1` runs a tenth of it.
 
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -20,20 +21,22 @@ LONG = 500
 def main(scale: float) -> int:
     torch.set_num_threads(1)  # OpenMP threads do not survive a fork
     count = {name: max(1, round(n * scale)) for name, n in KILLS.items()}
+    outcomes: list[kills.Outcome] = []
     with tempfile.TemporaryDirectory() as scratch:
         folders = {name: Path(scratch, name) for name in (*KILLS, "long")}
         for folder in folders.values():
             folder.mkdir()
-        outcomes = [
-            kills.in_trials(folders["trials"], count["trials"], tiny()),
-            kills.in_writes(folders["store writes"], count["store writes"]),
-            kills.in_downloads(folders["downloads"], count["downloads"]),
-            kills.in_notebooks(folders["notebooks"], count["notebooks"]),
-        ]
-        for o in outcomes:
+        for name, scenario in (
+            ("trials", partial(kills.in_trials, images=tiny())),
+            ("store writes", kills.in_writes),
+            ("downloads", kills.in_downloads),
+            ("notebooks", kills.in_notebooks),
+        ):
+            o = scenario(folders[name], count[name])
             print(
                 f"SIGKILL in {o.name}: {o.struck} struck, {o.torn} half-written, {o.lost} lost or changed", flush=True
             )
+            outcomes.append(o)
         growth = long_run(folders["long"], max(10, round(LONG * scale)), tiny())
     total, bad = sum(o.struck for o in outcomes), sum(o.torn + o.lost for o in outcomes)
     print(f"in all: {total} kills, {bad} losses")
