@@ -4,8 +4,8 @@ snakemake --cores 2 --config profile=smoke          here
 snakemake --profile profiles/slurm --config profile=paper   on Slurm
 
 Markers, not records, are the outputs: snakemake deletes the outputs of a job that failed, and a record that
-is there must stay. Each job writes its own marker as its last act: Slurm without accounting cannot say how a job
-ended, and snakemake's touch() would mark one that scancel killed as done.
+is there must stay. Each job writes its own marker as its last act: a job that did not
+reach its end can then not be taken for done, whatever the scheduler reports (without accounting, little).
 """
 
 import json
