@@ -1,5 +1,7 @@
-"""The command line. Exit codes: 0 done, 1 something failed (recorded), 2 bad input, 130 interrupted."""
+"""The command line. Exit codes: 0 done, 1 something failed (recorded), 2 bad input, 130 and 143 interrupted."""
 
+import re
+import signal
 import sys
 import warnings
 from collections.abc import Iterator
@@ -10,8 +12,11 @@ from typing import Annotated, Literal
 import typer
 from rich.console import Console
 
+from paperlib.batches import run_batch, trials
+from paperlib.comparing import compare
 from paperlib.data.commands import app as data_app
 from paperlib.errors import FailedError, PaperlibError
+from paperlib.merging import merge
 
 app = typer.Typer(
     help="A runnable companion to two papers on neural-network pruning.",
@@ -19,6 +24,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(data_app, name="data", help="The images: what is here, fetch, verify.")
+app.command()(compare)
+app.command()(merge)
+app.command()(trials)
+app.command("run-batch")(run_batch)
+# What torch raises as plain RuntimeError on a CPU, and OutOfMemoryError on a GPU.
+_NO_MEMORY = re.compile("allocate memory|out of memory|not enough memory", re.IGNORECASE)
 Profile = Literal["smoke", "quick", "laptop", "paper"]
 
 
@@ -167,8 +178,14 @@ def _one_line_errors() -> Iterator[None]:
     except PaperlibError as error:
         print(f"paperlib: {error}", file=sys.stderr)
         sys.exit(1 if isinstance(error, FailedError) else 2)
+    except (MemoryError, OSError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and not _NO_MEMORY.search(str(error)):
+            raise
+        first = (str(error) or "out of memory").splitlines()[0]
+        print(f"paperlib: {first}; mend it, and the same command goes on where this one stopped", file=sys.stderr)
+        sys.exit(1)
     except SystemExit as end:
-        if end.code == 130:  # typer's for Ctrl-C
+        if end.code in {130, 143}:  # typer's for Ctrl-C, and ours for SIGTERM
             print("paperlib: interrupted; the same command goes on where this one stopped", file=sys.stderr)
         raise
 
@@ -177,4 +194,5 @@ def main() -> None:
     """Entry point of the `paperlib` command."""
     warnings.showwarning = lambda message, *_: print(f"paperlib: warning: {message}", file=sys.stderr)
     with _one_line_errors():
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # schedulers send it before they kill
         app()

@@ -5,6 +5,7 @@ import os
 import tempfile
 import warnings
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -87,7 +88,8 @@ class Store:
                 raise ValueError("the id does not belong to the trial")
         except (ValidationError, ValueError, AttributeError) as error:
             aside = path.with_suffix(".damaged")
-            path.replace(aside)
+            with suppress(FileNotFoundError):  # another run has just done so
+                path.replace(aside)
             reason = str(error).splitlines()[0]
             warnings.warn(f"damaged record {path.name} ({reason}) set aside as {aside}; it runs again", stacklevel=2)
             return None

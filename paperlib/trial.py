@@ -15,7 +15,6 @@ Quirk = Literal[
     "double-softmax", "uniform-er", "swap-first", "stale-regrowth", "test-from-train", "keeps-last-only"
 ]  # fmt: skip
 Execution = Literal["compact", "masked"]
-SCOPES: tuple[Scope, ...] = get_args(Scope)
 Schedule = Literal["constant", "cosine"]
 Compute = Literal["fp32", "fp32-channels-last", "bf16", "bf16-channels-last", "auto"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)

@@ -163,14 +163,13 @@ def profile(name: str) -> Profile:
     return PROFILES[name]
 
 
-def base(chosen: Profile, budget: Budget, dataset: str, model: str, seed: int) -> dict[str, Any]:
+def base(budget: Budget, dataset: str, model: str, seed: int) -> dict[str, Any]:
     """The trial fields that all trials of one data set, model and seed share."""
     names = (
         "width", "epochs", "batch_size", "lr", "train_images", "test_images", "optimizer", "options", "schedule",
         "augment", "compute", "resolution", "real_images",
     )  # fmt: skip
-    shared = {"dataset": dataset, "model": model, "seed": seed, "real_images": not chosen.stand_ins}
-    return shared | {name: getattr(budget, name) for name in names}
+    return {"dataset": dataset, "model": model, "seed": seed} | {name: getattr(budget, name) for name in names}
 
 
 def refuse_empty(**axes: Sequence[Any] | None) -> None:

@@ -54,8 +54,8 @@ def industrial(
     profile cannot afford more. Raises PaperlibError for an axis without values and for unknown names.
     """
     refuse_empty(datasets=datasets, models=models, scenarios=scenarios, methods=methods)
-    chosen = profile(profile_name)
-    budgets, asked = chosen.industrial, [scenario(s) for s in scenarios or SCENARIOS]
+    budgets = profile(profile_name).industrial
+    asked = [scenario(s) for s in scenarios or SCENARIOS]
     trials: list[Trial] = []
     for model in models or budgets:
         if model not in budgets:
@@ -64,7 +64,7 @@ def industrial(
         for dataset in datasets or budget.datasets:
             extra = budget.baselines if budget.baselines_on is None or dataset in budget.baselines_on else ()
             for seed in range(seeds if seeds is not None else budget.seeds):
-                common = base(chosen, budget, dataset, model, seed)
+                common = base(budget, dataset, model, seed)
                 trials += [make_trial(**common), make_trial(**common, method="random")]
                 trials += [make_trial(**common, method="majority")] if model == next(iter(budgets)) else []
                 trials += [

@@ -36,8 +36,7 @@ def mlp(
     `set` has no threshold. Raises PaperlibError for an axis without values.
     """
     refuse_empty(datasets=datasets, models=models, sparsities=sparsities, scopes=scopes, methods=methods)
-    chosen = profile(profile_name)
-    budgets = chosen.mlp
+    budgets = profile(profile_name).mlp
     trials: list[Trial] = []
     for model in models or budgets:
         if model not in budgets:
@@ -45,7 +44,7 @@ def mlp(
         budget = budgets[model]
         for dataset in datasets or budget.datasets:
             for seed in range(seeds if seeds is not None else budget.seeds):
-                common = base(chosen, budget, dataset, model, seed)
+                common = base(budget, dataset, model, seed)
                 trials.append(make_trial(**common))
                 trials.append(make_trial(**common, method="random"))
                 trials += [
@@ -74,13 +73,12 @@ def vgg(
     Raises PaperlibError for an axis without values.
     """
     refuse_empty(datasets=datasets, sparsities=sparsities, scopes=scopes, methods=methods)
-    chosen = profile(profile_name)
-    budget = chosen.vgg
+    budget = profile(profile_name).vgg
     trials: list[Trial] = []
     for dataset in datasets or budget.datasets:
         for seed in range(seeds if seeds is not None else budget.seeds):
             # P mirrors and crops photographs only; a mirrored digit is another sign.
-            common = base(chosen, budget, dataset, "vgg16", seed) | {"augment": budget.augment and dataset == "cifar10"}
+            common = base(budget, dataset, "vgg16", seed) | {"augment": budget.augment and dataset == "cifar10"}
             published = common | {"quirks": PUBLISHED}
             trials += [make_trial(**common), make_trial(**common, method="random"), make_trial(**published)]
             for sparsity in filter(None, sparsities or budget.sparsities):
@@ -95,11 +93,10 @@ def vgg(
 
 def quirks(profile_name: str) -> list[Trial]:
     """The as-published arms: SET at 50 % global on the small MLP and MNIST, each quirk alone and all of them."""
-    chosen = profile(profile_name)
-    budget = chosen.mlp["mlp-small"]
+    budget = profile(profile_name).mlp["mlp-small"]
     arms: list[tuple[str, ...]] = [(), *((quirk,) for quirk in QUIRKS), tuple(sorted(QUIRKS))]
     return [
-        make_trial(**base(chosen, budget, "mnist", "mlp-small", seed), method="set", sparsity=0.5, quirks=arm)
+        make_trial(**base(budget, "mnist", "mlp-small", seed), method="set", sparsity=0.5, quirks=arm)
         for seed in range(budget.seeds)
         for arm in arms
     ]
