@@ -1,5 +1,6 @@
 """The command line. Exit codes: 0 done, 1 something failed (recorded), 2 bad input, 130 and 143 interrupted."""
 
+import io
 import re
 import signal
 import sys
@@ -193,6 +194,9 @@ def _one_line_errors() -> Iterator[None]:
 def main() -> None:
     """Entry point of the `paperlib` command."""
     warnings.showwarning = lambda message, *_: print(f"paperlib: warning: {message}", file=sys.stderr)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a locale without µ or é must not end a run
     with _one_line_errors():
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # schedulers send it before they kill
         app()
