@@ -2,7 +2,8 @@
 
 `python benchmarks/execution.py [--check] [--repeats N] [--only WORD]`. Each network runs in the faster of the
 two memory formats for that network, dense too; runs are interleaved in random order and the ratio is that of
-shortest times, which other work on the machine disturbs least. The A/A line (dense against dense) shows the noise; --check exits 1 where a figure falls short.
+shortest times, which other work on the machine disturbs least. The A/A line (dense against dense) shows the
+noise; --check exits 1 where a figure falls short.
 """
 
 import argparse
