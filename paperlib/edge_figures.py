@@ -53,6 +53,12 @@ def _noise(axes: Axes, rows: pd.DataFrame) -> None:
     axes.axhline(1, color=style.COLOURS["dense"], linewidth=1)
 
 
+def _log(axes: Axes) -> None:
+    axes.set_yscale("log")
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axes.yaxis.set_minor_formatter(lambda value, _: f"{value:g}" if f"{value:e}"[0] in "25" else "")
+
+
 def _lines(axes: Axes, rows: pd.DataFrame, x: str) -> None:
     for way in WAYS:
         here = rows[rows.variant == way].sort_values(x)
@@ -62,8 +68,7 @@ def _lines(axes: Axes, rows: pd.DataFrame, x: str) -> None:
         axes.errorbar(
             here[x] * 100, here.ratio, reach, color=_COLOURS[way], marker=_MARKERS[way], markersize=4, linewidth=1
         )
-    axes.set_yscale("log")
-    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    _log(axes)
 
 
 def _legend(figure: object, band: bool = True) -> None:
@@ -111,8 +116,7 @@ def scenarios(table: pd.DataFrame, records: Sequence[EdgeRecord], layout: Layout
         grid[1].scatter(at, energy, color=colour, marker=shape, s=20)
     for axes, rows in zip(grid, (here, here), strict=True):
         _noise(axes, rows)
-        axes.set_yscale("log")
-        axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        _log(axes)
         axes.set_xticks(range(len(names)), names, fontsize=7)
     grid[0].set_ylabel("ratio to dense")
     _legend(figure)
@@ -200,6 +204,7 @@ def latency(table: pd.DataFrame, records: Sequence[EdgeRecord], layout: Layout) 
             "p95, µs": (here.p95_s * 1e6).round(1),
             "p99, µs": (here.p99_s * 1e6).round(1),
             "mJ per image": (here.energy_j_per_image.astype(float) * 1e3).round(3),
+            "peak memory, KiB": (here.peak_memory_bytes.astype(float) / 1024).round(1),
             "load and first answer, ms": (here.cold_s.astype(float) * 1e3).round(2),
             "answers changed, %": (here.disagrees.astype(float) * 100).round(1),
         }
