@@ -5,7 +5,7 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup images reproduce test lint bench clean
+.PHONY: help setup images reproduce lab test bench soak cluster clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +26,9 @@ images: setup ## Fetch the real images that can be had (MNIST, FashionMNIST); no
 reproduce: images ## Re-run the papers on PROFILE=quick (smoke, quick, laptop, paper) and build the report
 	@$(BIN)/paperlib reproduce --profile $(PROFILE)
 
+lab: setup ## Open JupyterLab on the notebooks (this machine only, token on)
+	PAPERLIB_ROOT=$(CURDIR) $(BIN)/jupyter lab --ip=127.0.0.1 notebooks
+
 test: setup ## Run every check: lint, types, tests with coverage
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -34,6 +37,12 @@ test: setup ## Run every check: lint, types, tests with coverage
 
 bench: setup ## Measure speed against its targets, side by side
 	@for file in benchmarks/[!r]*.py; do $(BIN)/python $$file || exit 1; done
+
+cluster: setup ## Add snakemake and its Slurm executor to .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock -r requirements-cluster.lock
+
+soak: setup ## Kill, starve and repeat for about 15 minutes; print the counts
+	@$(BIN)/python -m soak
 
 clean: ## Remove .venv and all results that are not committed
 	rm -rf .venv results/smoke results/quick results/scratch figures/smoke figures/quick figures/scratch

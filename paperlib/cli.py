@@ -1,17 +1,24 @@
-"""The command line. Exit codes: 0 done, 1 something failed (recorded), 2 bad input, 130 interrupted."""
+"""The command line. Exit codes: 0 done, 1 something failed (recorded), 2 bad input, 130 and 143 interrupted."""
 
+import io
+import re
+import signal
 import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
 
+from paperlib.batches import run_batch, trials
 from paperlib.claims.command import claims as claims_command
+from paperlib.comparing import compare
 from paperlib.data.commands import app as data_app
 from paperlib.errors import FailedError, PaperlibError
+from paperlib.merging import merge
 
 app = typer.Typer(
     help="A runnable companion to two papers on neural-network pruning.",
@@ -20,6 +27,12 @@ app = typer.Typer(
 )
 app.command("claims")(claims_command)
 app.add_typer(data_app, name="data", help="The images: what is here, fetch, verify.")
+app.command()(compare)
+app.command()(merge)
+app.command()(trials)
+app.command("run-batch")(run_batch)
+# What torch raises as plain RuntimeError on a CPU, and OutOfMemoryError on a GPU.
+_NO_MEMORY = re.compile("allocate memory|out of memory|not enough memory", re.IGNORECASE)
 Profile = Literal["smoke", "quick", "laptop", "paper"]
 
 
@@ -58,12 +71,17 @@ def run(
     optimizer: Annotated[str, typer.Option(help="Any torch optimiser by name.")] = "SGD",
     lr: Annotated[float, typer.Option(help="Learning rate.")] = 0.05,
     option: Annotated[list[str] | None, typer.Option(help="Optimiser option, such as momentum=0.9.")] = None,
+    schedule: Annotated[str, typer.Option(help="Of the learning rate: constant or cosine.")] = "constant",
+    augment: Annotated[bool, typer.Option("--augment", help="Random crop and flip of training images.")] = False,
+    compute: Annotated[str, typer.Option(help="fp32, bf16, each also -channels-last, or auto: the fastest.")] = "fp32",
     resolution: Annotated[int | None, typer.Option(help="Image side in pixels; the set's own if left out.")] = None,
     train_images: Annotated[int | None, typer.Option(help="At most so many training images.")] = None,
     test_images: Annotated[int | None, typer.Option(help="At most so many test images.")] = None,
     real_images: Annotated[bool, typer.Option("--real-images", help="Refuse drawn stand-ins.")] = False,
+    execution: Annotated[str, typer.Option(help="compact where it pays, or masked as in the papers.")] = "compact",
     quirk: Annotated[list[str] | None, typer.Option(help="An as-published arm; may be repeated.")] = None,
     results: Annotated[str, typer.Option(help="Name of the results folder.")] = "scratch",
+    keep_weights: Annotated[bool, typer.Option("--keep-weights", help="Keep them, for `paperlib export`.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the whole record as JSON.")] = False,
 ) -> None:
     """Run one trial, or find its record, and print it."""
@@ -89,22 +107,42 @@ def run(
         optimizer=optimizer,
         lr=lr,
         options=dict(_option(text) for text in option or ()),
+        schedule=schedule,
+        augment=augment,
+        compute=compute,
         resolution=resolution,
         train_images=train_images,
         test_images=test_images,
         real_images=real_images,
+        execution=execution,
         quirks=tuple(sorted(quirk or ())),
     )
     layout = Layout.of(results)
     known = Store(layout).get(trial.id) is not None
     with progress(f"{method} {model} on {dataset}", 0 if known else epochs) as step:
-        record = run_trial(trial, layout, on_epoch=lambda epoch: step.advance())
+        record = run_trial(trial, layout, on_epoch=lambda epoch: step.advance(), keep_weights=keep_weights)
     if json:
         typer.echo(record.model_dump_json(indent=1))
     else:
         Console().print(record_table(record))
     if record.status == "failed":
         raise FailedError(f"trial {record.id} failed: {record.reason}")
+
+
+@app.command()
+def export(
+    trial: Annotated[str, typer.Argument(help="The id that `paperlib run --keep-weights` printed.")],
+    to: Annotated[Path, typer.Option(help="Folder for the files.")] = Path(),
+    results: Annotated[str, typer.Option(help="Name of the results folder.")] = "scratch",
+) -> None:
+    """Write a trial's pruned network, compacted, as safetensors and ONNX; checked with onnxruntime."""
+    from paperlib.export import export as write
+    from paperlib.paths import Layout
+
+    done = write(trial, Layout.of(results), to)
+    for file in done.files:
+        typer.echo(f"{file}: {file.stat().st_size:,} bytes (dense: {done.dense_bytes:,})")
+    typer.echo(f"logits of {done.images} test images differ by at most {done.largest_difference:.1e}")
 
 
 def _option(text: str) -> tuple[str, float | bool]:
@@ -143,13 +181,24 @@ def _one_line_errors() -> Iterator[None]:
     except PaperlibError as error:
         print(f"paperlib: {error}", file=sys.stderr)
         sys.exit(1 if isinstance(error, FailedError) else 2)
-    except KeyboardInterrupt:
-        print("paperlib: interrupted; the same command goes on where this one stopped", file=sys.stderr)
-        sys.exit(130)
+    except (MemoryError, OSError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and not _NO_MEMORY.search(str(error)):
+            raise
+        first = (str(error) or "out of memory").splitlines()[0]
+        print(f"paperlib: {first}; mend it, and the same command goes on where this one stopped", file=sys.stderr)
+        sys.exit(1)
+    except SystemExit as end:
+        if end.code in {130, 143}:  # typer's for Ctrl-C, and ours for SIGTERM
+            print("paperlib: interrupted; the same command goes on where this one stopped", file=sys.stderr)
+        raise
 
 
 def main() -> None:
     """Entry point of the `paperlib` command."""
     warnings.showwarning = lambda message, *_: print(f"paperlib: warning: {message}", file=sys.stderr)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a locale without µ or é must not end a run
     with _one_line_errors():
-        sys.exit(app(standalone_mode=False) or 0)
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # schedulers send it before they kill
+        app()

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from paperlib import figures, tables
+from paperlib import edge_figures, figures, industrial, industrial_tables, tables
 from paperlib.comparisons import METRICS
 from paperlib.errors import PaperlibError
 from paperlib.exhibits import Exhibit, read_manifest, write_manifest
@@ -13,6 +13,7 @@ from paperlib.paths import Layout
 from paperlib.record import Record
 from paperlib.registry import unknown
 from paperlib.store import Store, tidy
+from paperlib.studies.budgets import F_DATASETS
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,14 @@ class Source:
     def models(self, *prefixes: str) -> "Source":
         """Only the records of models whose names start so."""
         records = [r for r in self.records if r.trial.model.startswith(prefixes)]
-        return Source(self.layout, records, self.table[self.table.model.str.startswith(prefixes)])
+        return self._only(records)
+
+    def datasets(self, *, f: bool) -> "Source":
+        """Only the records on paper F's data sets, or only those on others."""
+        return self._only([r for r in self.records if (r.trial.dataset.partition(":")[0] in F_DATASETS) == f])
+
+    def _only(self, records: list[Record]) -> "Source":
+        return Source(self.layout, records, self.table[self.table.id.isin([r.id for r in records])])
 
 
 def mlp(source: Source) -> list[Exhibit | None]:
@@ -51,7 +59,35 @@ def mlp(source: Source) -> list[Exhibit | None]:
     return [*made, tables.write_layers(here.records, layout), tables.write_quirks(table, layout)]
 
 
-SECTIONS: dict[str, Callable[[Source], Sequence[Exhibit | None]]] = {"01": mlp}
+def vgg(source: Source) -> list[Exhibit | None]:
+    """Section 02: paper P's VGG-16, with the arm that prunes as the published code does."""
+    here = source.models("vgg16").datasets(f=False)
+    table, layout = here.table, here.layout
+    made: list[Exhibit | None] = [tables.write_comparison(table, name, "vgg", layout) for name in METRICS]
+    made += [figures.comparison(table, name, "vgg16", layout) for name in METRICS]
+    made += [figures.curves(here.records, table, "vgg16", q, layout) for q in ("accuracy", "loss")]
+    return [*made, figures.pareto(table, "vgg16", layout), tables.write_published(table, layout)]
+
+
+def networks(source: Source) -> list[Exhibit | None]:
+    """Section 03: paper F's figures 1 to 17 and tables 1 to 3, scenario by scenario, and every metric as a table."""
+    here = source.models("vgg16", "resnet18").datasets(f=True)
+    table, records, layout = here.table, here.records, here.layout
+    made = [industrial.networks(table, records, layout), industrial.splits(table, records, layout)]
+    for scenario in industrial.scenarios(table):
+        made += [industrial.curves(records, table, q, scenario, layout) for q in industrial.CURVES]
+        made += [industrial.by_method(table, q, scenario, layout) for q in industrial.COSTS_AND_SCORES]
+    made += [industrial_tables.doerrich(table, layout), industrial_tables.sparsities(table, layout)]
+    made += [industrial_tables.settings(table, records, layout), industrial_tables.quality(table, layout)]
+    return made + [tables.write_comparison(table, name, "industrial", layout) for name in METRICS]
+
+
+SECTIONS: dict[str, Callable[[Layout], Sequence[Exhibit | None]]] = {
+    "01": lambda layout: mlp(Source.of(layout)),
+    "02": lambda layout: vgg(Source.of(layout)),
+    "03": lambda layout: networks(Source.of(layout)),
+    "04": edge_figures.write,
+}
 
 
 def write(number: str, layout: Layout) -> list[Exhibit]:
@@ -61,7 +97,7 @@ def write(number: str, layout: Layout) -> list[Exhibit]:
     """
     if number not in SECTIONS:
         raise unknown("section", number, list(SECTIONS))
-    made = [replace(e, section=number) for e in SECTIONS[number](Source.of(layout)) if e]
+    made = [replace(e, section=number) for e in SECTIONS[number](layout) if e]
     others = [e for e in read_manifest(layout) if e.section != number]
     write_manifest(sorted([*others, *made], key=lambda e: e.section), layout)
     return made

@@ -3,15 +3,15 @@
 from dataclasses import dataclass
 from typing import Literal, cast
 
+import numpy as np
 import pandas as pd
 
 from paperlib.stats import (
     PAIR,
     Estimate,
-    mean_interval,
+    exponential,
+    mean_intervals,
     noise_floor,
-    paired_difference,
-    paired_ratio,
     seeded_noise_floor,
 )
 
@@ -50,6 +50,10 @@ METRICS = {
         Metric(
             "inference_energy", "Inference energy, batch 64", "inference_energy_j_b64", "µJ per image", "ratio", 1e6, 2,
             source_column="energy_source", ratio_column="inference_energy_ratio_b64",
+        ),
+        Metric(
+            "realised_time", "Inference time, batch 64, removed work skipped", "realised_s_b64", "µs per batch",
+            "ratio", 1e6, 1, ratio_column="realised_ratio_b64",
         ),
         Metric("training_time", "Training time", "train_time_s", "s", "ratio", digits=3),
         Metric("training_energy", "Training energy", "train_energy_j", "J", "ratio", source_column="energy_source"),
@@ -106,20 +110,28 @@ def arms(tidy: pd.DataFrame, metric: Metric) -> list[Arm]:
     dense = rows[rows.method == "dense"][[*PAIR, "id", metric.column]]
     pruned = rows[~rows.method.isin(["dense", "majority"])]
     joined = pruned.merge(dense, on=PAIR, suffixes=("", "_dense"))
+    groups = joined.groupby(ARM, sort=False)
+    group, keys = groups.ngroup().to_numpy(), joined[ARM].drop_duplicates().itertuples(index=False)
+    own, reference = joined[metric.column], joined[f"{metric.column}_dense"]
+    if metric.effect == "difference":
+        effect = own.astype(float) - reference.astype(float)
+    else:
+        ratio = joined[metric.ratio_column] if metric.ratio_column else own / reference
+        effect = np.log(ratio.astype(float).where(ratio > 0))
+    estimates = [mean_intervals(values, group, groups.ngroups) for values in (own, reference, effect)]
+    ids, twins = (joined[name].to_numpy() for name in ("id", "id_dense"))
+    cuts = np.cumsum(np.bincount(group, minlength=groups.ngroups))[:-1]
+    trials = [
+        tuple(sorted({*ids[rows], *twins[rows]}))
+        for rows in np.split(np.argsort(group, kind="stable"), cuts)
+        if len(rows)
+    ]
     found = []
-    for key, group in joined.groupby(ARM, sort=False):
+    for key, mine, base, change, used in zip(keys, *estimates, trials, strict=True):
         dataset, model, scope, conv, sparsity, method = cast(tuple[str, str, str, float, float, str], key)
-        reference = group[f"{metric.column}_dense"]
-        if metric.ratio_column:
-            effect = paired_ratio(group[metric.ratio_column], [1.0] * len(group))
-        elif metric.effect == "ratio":
-            effect = paired_ratio(group[metric.column], reference)
-        else:
-            effect = paired_difference(group[metric.column], reference)
         paper = PAPER.get((metric.name, dataset, model, scope, sparsity), NOT_PUBLISHED)
-        ids = tuple(sorted({*group["id"], *group["id_dense"]}))
-        own, base = mean_interval(group[metric.column]), mean_interval(reference)
-        found.append(Arm(dataset, model, scope, conv, sparsity, method, own, base, effect, paper, ids))
+        effect_here = change if metric.effect == "difference" else exponential(change)
+        found.append(Arm(dataset, model, scope, conv, sparsity, method, mine, base, effect_here, paper, used))
     return found
 
 

@@ -37,7 +37,7 @@ def comparison(tidy: pd.DataFrame, metric_name: str, model: str, layout: Layout)
         scale = metric.scale if absolute else 1.0
         _dots(axes, here, methods, scale, absolute)
         if absolute:
-            _level(axes, here[0].dense, metric.scale)
+            level(axes, here[0].dense, metric.scale)
             if (majority := _majority(rows, dataset)) is not None:
                 axes.axhline(majority * metric.scale, color=style.COLOURS["majority"], linestyle=":")
             low, high = axes.get_ylim()  # wide intervals of few seeds leave the possible range
@@ -70,7 +70,7 @@ def _dots(axes: Axes, found: Sequence[Arm], methods: Sequence[str], scale: float
     for arm in found:
         estimate = arm.own if absolute else arm.effect
         x = settings.index(arm.setting) + (methods.index(arm.method) - (len(methods) - 1) / 2) * step
-        _dot(axes, x, estimate, scale, arm.method)
+        dot(axes, x, estimate, scale, arm.method)
     if len(settings) > 4:
         axes.set_xticks(range(len(settings)), settings, rotation=40, ha="right", fontsize=7)
     else:
@@ -79,7 +79,8 @@ def _dots(axes: Axes, found: Sequence[Arm], methods: Sequence[str], scale: float
     axes.grid(axis="x", visible=False)
 
 
-def _dot(axes: Axes, x: float, estimate: Estimate | None, scale: float, method: str) -> None:
+def dot(axes: Axes, x: float, estimate: Estimate | None, scale: float, method: str) -> None:
+    """One arm at x: its marker with its interval; nothing for None."""
     if estimate is None:
         return
     y = estimate.mean * scale
@@ -89,7 +90,8 @@ def _dot(axes: Axes, x: float, estimate: Estimate | None, scale: float, method: 
     axes.errorbar(x, y, reach, color=style.colour(method), marker=style.marker(method), markersize=4, linewidth=1)
 
 
-def _level(axes: Axes, dense: Estimate | None, scale: float) -> None:
+def level(axes: Axes, dense: Estimate | None, scale: float) -> None:
+    """Dense as a line across the panel, its interval as a band."""
     if dense is None:
         return
     axes.axhline(dense.mean * scale, color=style.COLOURS["dense"], linewidth=1)
@@ -238,9 +240,10 @@ def layers(records: Sequence[Record], model: str, layout: Layout, dataset: str =
     line = Line2D([], [], color="black", label="nominal")
     figure.legend(handles=[*handles, line], loc="outside lower center", ncols=3, frameon=False)
     text = (
-        f"Bars: share of each layer's weights that is gone, counted from the masks ({model}, {dataset}, seed 0, n = 1: "
-        "no interval). Line: nominal share of the layer. SET spreads the same total over the layers by the Erdős–Rényi "
-        "formula; layer-wise leaves the first and the last layer dense."
+        f"Bars: share of each layer's weights that is gone, counted from the masks ({model}, "
+        f"{dataset}: {shown[0].data.source}, seed 0, n = 1, no interval). Line: nominal share of the layer. SET "
+        "spreads the same total over the layers by the Erdős–Rényi formula; layer-wise leaves the first and the last "
+        "layer dense."
     )
     ids = [r.id for r in shown]
     return style.save(figure, f"layers_{model}", f"Sparsity per layer, {model}", text, ids, layout)

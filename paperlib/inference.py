@@ -8,8 +8,12 @@ from safetensors.torch import load as parse
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from paperlib.errors import PaperlibError
+from paperlib.execution.compact import compact, pays
+from paperlib.execution.sparse import sparsify
 from paperlib.meters import Meters, compare, load_time
 from paperlib.meters.reading import Timing
+from paperlib.pruners import Masks
 from paperlib.training import Images
 
 BATCHES = (1, 64)
@@ -17,16 +21,37 @@ ROUNDS = 30
 BUDGET_S = 0.2
 
 
-def masked_beside_dense(
-    networks: Mapping[str, nn.Module], test: Images, meters: Meters, seed: int
+def beside_dense(
+    networks: Mapping[str, nn.Module], masks: Masks, test: Images, meters: Meters, seed: int
 ) -> tuple[Timing, ...]:
-    """Time the networks against the first (dense) at batch 1 and 64; a second dense copy is the A/A control."""
+    """Time the networks against the first (dense) at batch 1 and 64; a second dense copy is the A/A control.
+
+    The last one, pruned with `masks`, also runs in the way that makes its removed work disappear, if there is one.
+    """
     found: list[Timing] = []
     for size in BATCHES:
         batch = _example(test, size)
         calls = {name: _call(network.eval(), batch) for name, network in networks.items()}
+        if masks:
+            calls |= {how: _call(network, batch) for how, network in realised([*networks.values()][-1], masks, batch)}
         found += compare(calls, batch_size=size, meters=meters, rounds=ROUNDS, budget_s=BUDGET_S, seed=seed)
     return tuple(found)
+
+
+def realised(model: nn.Module, masks: Masks, batch: Tensor) -> list[tuple[str, nn.Module]]:
+    """(`compact`, `sparse` or `compact+sparse`, network): filters cut out and linear layers as CSR, where each pays
+    for this batch; empty if nothing does."""
+    ways, network = [], model.eval()
+    try:
+        small = compact(model, masks)
+        if pays(small, model):
+            ways, network = ["compact"], small
+    except PaperlibError:  # a network that cannot be followed stays masked
+        pass
+    if batch.device.type == "cpu":
+        network, gains = sparsify(network, batch)
+        ways += ["sparse"] if any(gain > 1 for gain in gains.values()) else []
+    return [("+".join(ways), network)] if ways else []
 
 
 def load_seconds(model: nn.Module, test: Images, meters: Meters) -> float:

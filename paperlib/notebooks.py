@@ -13,6 +13,7 @@ from typing import Any
 import nbformat
 
 from paperlib import paths, studies
+from paperlib.edge import edge
 from paperlib.errors import FailedError, PaperlibError
 from paperlib.paths import Layout
 from paperlib.registry import unknown
@@ -27,6 +28,7 @@ class Notebook:
 
     name: str
     trials: Callable[[str], list[Trial]]
+    measure: Callable[[str, Layout], object] = lambda profile, layout: None
 
     @property
     def source(self) -> Path:
@@ -37,6 +39,9 @@ NOTEBOOKS = {
     notebook.name[:2]: notebook
     for notebook in (
         Notebook("01_mlp_global_vs_layerwise", lambda profile: studies.mlp(profile) + studies.quirks(profile)),
+        Notebook("02_vgg16_cnn", studies.vgg),
+        Notebook("03_industrial_resnet", studies.industrial),
+        Notebook("04_edge_cpu", lambda profile: [], edge),
         Notebook("05_collate", lambda profile: []),
     )
 }
@@ -62,6 +67,7 @@ def execute(
         _refuse_unknown(notebook, given)
         if not parameters:
             run_all(notebook.trials(profile), layout)
+            notebook.measure(profile, layout)
         target = layout.notebooks / f"{notebook.name}.ipynb"
         stamp = target.with_suffix(".stamp")
         if target.exists() and stamp.exists() and stamp.read_text() == fingerprint(notebook, given, layout):
@@ -70,6 +76,7 @@ def execute(
             print(f"{notebook.name}: running", file=sys.stderr, flush=True)
             _execute(notebook, given, target)
             write_atomically(stamp, fingerprint(notebook, given, layout).encode())
+            target.with_name(f"{notebook.name}.failed.ipynb").unlink(missing_ok=True)
         done.append(target)
     return done
 
@@ -81,7 +88,7 @@ def fingerprint(notebook: Notebook, parameters: Mapping[str, Any], layout: Layou
     digest.update("\n".join(cell.source for cell in nbformat.read(notebook.source, as_version=4).cells).encode())
     for path in (*sorted(package.rglob("*.py")), *sorted(package.rglob("*.j2"))):
         digest.update(path.read_bytes())
-    for path in sorted(layout.trials.glob("*.json")):
+    for path in (*sorted(layout.trials.glob("*.json")), *sorted((layout.results / "edge").glob("*.json"))):
         digest.update(f"{path.name} {path.stat().st_mtime_ns}".encode())
     return digest.hexdigest()
 
@@ -138,7 +145,10 @@ def _execute(notebook: Notebook, parameters: Mapping[str, Any], target: Path) ->
 def _what_failed(output: Path, stderr: str) -> str:
     heading = ""
     cells = nbformat.read(output, as_version=4).cells if output.exists() else []
-    for number, cell in enumerate(cells, start=1):
+    # Count as the reader's own notebook does, without the cells that papermill put in.
+    added = {"injected-parameters", "papermill-error-cell-tag"}
+    own = [cell for cell in cells if not added & set(cell.metadata.get("tags", []))]
+    for number, cell in enumerate(own, start=1):
         if cell.cell_type == "markdown" and cell.source.startswith("#"):
             heading = cell.source.splitlines()[0].lstrip("# ")
         for item in cell.get("outputs", []):

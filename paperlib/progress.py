@@ -39,10 +39,10 @@ class _Bar:
 
 
 class _Lines:
-    """A line at most every ten seconds: done, total, seconds left."""
+    """A line at most every ten seconds: done, total, seconds left. Work that ends sooner stays silent."""
 
-    def __init__(self, total: int) -> None:
-        self.total, self.done, self.text = total, 0, ""
+    def __init__(self, title: str, total: int) -> None:
+        self.title, self.total, self.done, self.text = title, total, 0, ""
         self.start = self.last = time.monotonic()
 
     def describe(self, text: str) -> None:
@@ -53,7 +53,8 @@ class _Lines:
         now = time.monotonic()
         if now - self.last >= LINE_EVERY_S or (self.done == self.total and now - self.start > 5):
             left = (now - self.start) / self.done * (self.total - self.done)
-            print(f"  {self.done}/{self.total}  {left:.0f} s left  {self.text}", file=sys.stderr, flush=True)
+            now_done = f"{self.title}: {self.done}/{self.total}, {left:.0f} s left"
+            print(f"{now_done}  {self.text}", file=sys.stderr, flush=True)
             self.last = now
 
 
@@ -62,11 +63,10 @@ def progress(title: str, total: int) -> Iterator[Step]:
     """Progress of `total` steps on standard error; silent when there is nothing to do."""
     console = Console(stderr=True)
     if total == 0:
-        yield _Lines(0)
+        yield _Lines(title, 0)
     elif console.is_terminal:
         columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
         with Progress(TextColumn(title), *columns, TextColumn("{task.description}"), console=console) as bar:
             yield _Bar(bar, total)
     else:
-        print(title, file=sys.stderr, flush=True)
-        yield _Lines(total)
+        yield _Lines(title, total)

@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from paperlib.execution.costs import Costs
 from paperlib.meters.reading import Reading, Timing
 from paperlib.trial import Trial
 
@@ -107,6 +108,13 @@ class Environment(Frozen):
     gpu: str | None = None
 
 
+class Compute(Frozen):
+    """Number format and memory layout of training. step_s: seconds of a step of each candidate, if measured."""
+
+    choice: str
+    step_s: dict[str, float] = {}
+
+
 class Record(Frozen):
     """Everything one trial found. `status` is failed when training diverged; `reason` then says how."""
 
@@ -122,6 +130,9 @@ class Record(Frozen):
     curve: tuple[Epoch, ...] = ()
     test: Scores | None = None
     training: Reading | None = None
+    compute: Compute | None = None
+    compact_epochs: int | None = Field(None, description="how many epochs ran on the compact network")
+    costs: Costs | None = None
     shared_training: str | None = Field(None, description="id of the dense trial whose training this one reuses")
     load_s: float | None = None
     inference: tuple[Timing, ...] = ()

@@ -14,14 +14,16 @@ import torch
 from safetensors.torch import load_file, save
 from torch import nn
 
+from paperlib.calibration import arrange, choose
 from paperlib.counting import count_layers, count_network
 from paperlib.data import load, resplit_train
 from paperlib.data.imageset import ImageSet
 from paperlib.environment import device as choose_device
 from paperlib.environment import environment
 from paperlib.errors import PaperlibError
+from paperlib.execution.costs import count
 from paperlib.execution.steps import is_small_mlp
-from paperlib.inference import load_seconds, masked_beside_dense
+from paperlib.inference import beside_dense, load_seconds
 from paperlib.meters import Meters
 from paperlib.models import build
 from paperlib.models.majority import Constant
@@ -31,7 +33,7 @@ from paperlib.pruners import METHODS, Layer, Pruning, apply_masks, layers_of
 from paperlib.record import Data, Epoch, Record
 from paperlib.store import Store, write_atomically
 from paperlib.training import Fit, Images, evaluate, fit, make_optimizer
-from paperlib.trial import Trial
+from paperlib.trial import Trial, make_trial
 
 OnEpoch = Callable[[Epoch], None]
 
@@ -56,14 +58,19 @@ def run_all(trials: Sequence[Trial], layout: Layout) -> list[Record]:
     return [found[trial] for trial in trials]
 
 
-def run(trial: Trial, layout: Layout, on_epoch: OnEpoch = lambda epoch: None) -> Record:
+def run(trial: Trial, layout: Layout, on_epoch: OnEpoch = lambda epoch: None, *, keep_weights: bool = False) -> Record:
     """The stored record of this trial, or a new one, computed and written atomically.
+
+    keep_weights: store the trained and masked weights too (dense ones always are); without them a stored trial
+    runs again.
 
     A diverged training is a record with status `failed`. Raises PaperlibError for impossible trials
     (unknown names, a layer left empty, too few images); nothing is stored then.
     """
     store = Store(layout)
-    if (record := store.get(trial.id)) is not None:
+    if (record := store.get(trial.id)) is not None and not (
+        keep_weights and record.status == "done" and not checkpoint(layout, trial.id).exists()
+    ):
         return record
     store.check_writable()
     shared: Record | None = None
@@ -71,20 +78,23 @@ def run(trial: Trial, layout: Layout, on_epoch: OnEpoch = lambda epoch: None) ->
         dense = dense_twin(trial)
         shared = run(dense, layout, on_epoch)
         if shared.status == "done" and not checkpoint(layout, dense.id).exists():
-            _compute(dense, layout, None, on_epoch)  # same numbers again; only the checkpoint was lost
-    record = _compute(trial, layout, shared, on_epoch)
+            _compute(dense, layout, None, on_epoch, True)  # same numbers again; only the checkpoint was lost
+    record = _compute(trial, layout, shared, on_epoch, keep_weights or trial.method == "dense")
     store.put(record)
     return record
 
 
+_PRUNING = ("method", "sparsity", "conv_sparsity", "scope", "swap", "execution")
+
+
 def dense_twin(trial: Trial) -> Trial:
     """The dense trial of the same data, budget and seed, whose network post-training takes."""
-    nothing_removed = {"method": "dense", "sparsity": 0.0, "conv_sparsity": 0.0, "scope": "global", "swap": 0.2}
+    nothing_removed = {name: getattr(make_trial(), name) for name in _PRUNING}
     return Trial.model_validate(trial.model_dump() | nothing_removed)
 
 
 def checkpoint(layout: Layout, trial_id: str) -> Path:
-    """Where the trained weights of a dense trial lie."""
+    """Where the trained weights of a trial lie, if they are kept (dense ones are)."""
     return layout.checkpoints / f"{trial_id}.safetensors"
 
 
@@ -108,12 +118,15 @@ def _prepared(
     return images.limited(train, test)
 
 
-def _compute(trial: Trial, layout: Layout, shared: Record | None, on_epoch: OnEpoch) -> Record:
+def _compute(trial: Trial, layout: Layout, shared: Record | None, on_epoch: OnEpoch, keep: bool) -> Record:
     device = choose_device()
     method = METHODS[trial.method]
     images = prepare(trial)
     torch.manual_seed(trial.seed)
-    model = _network(trial, images).to(device)
+    model = network_of(trial, images.shape, len(images.classes)).to(device)
+    few = images.train.take(np.arange(min(len(images.train), 2 * trial.batch_size)))
+    compute = (shared and shared.compute) or choose(trial, model, Images.of(few, device))
+    model, bf16 = arrange(model, compute.choice), compute.choice.startswith("bf16")
     untrained = copy.deepcopy(model)
     layers = layers_of(model, trial if method.prunes else dense_twin(trial))
     make_optimizer(trial, model)  # a wrong name or option shows before any data moves
@@ -123,18 +136,19 @@ def _compute(trial: Trial, layout: Layout, shared: Record | None, on_epoch: OnEp
             model, result = Constant(images.train.labels, len(images.classes)).to(device), Fit((), None, {})
         elif shared is None:
             train, val = Images.of(images.train, device), Images.of(images.val, device)
-            result = fit(trial, model, layers, train, val, meters, on_epoch)
+            result = fit(trial, model, layers, train, val, meters, on_epoch, bf16)
         else:
             result = _prune_trained(trial, layout, shared, model, layers)
         apply_masks(layers, result.masks)
         done = result.failure is None
-        if trial.method == "dense" and done:
+        if keep and done:
             weights = {name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()}
             write_atomically(checkpoint(layout, trial.id), save(weights))
         test = Images.of(images.test, device)
         networks = {"dense": untrained, "dense-again": copy.deepcopy(untrained)}
         if trial.method != "dense":
             networks["masked"] = model
+        prunes = done and method.trains != "nothing"
         return Record(
             id=trial.id,
             trial=trial,
@@ -145,23 +159,27 @@ def _compute(trial: Trial, layout: Layout, shared: Record | None, on_epoch: OnEp
             network=count_network(model, layers, result.masks),
             layers=count_layers(layers, result.masks),
             curve=result.curve,
-            test=evaluate(model, test, final=True) if done else None,
+            test=evaluate(model, test, final=True, bf16=bf16) if done else None,
+            costs=count(model, result.masks, images.shape) if prunes else None,
             training=result.reading,
+            compact_epochs=result.compact_epochs,
+            compute=compute,
             shared_training=shared.id if shared else None,
             load_s=load_seconds(model, test, meters) if done else None,
-            inference=masked_beside_dense(networks, test, meters, trial.seed) if done else (),
+            inference=beside_dense(networks, result.masks, test, meters, trial.seed) if done else (),
             environment=environment(device),
             finished=datetime.now(UTC).isoformat(timespec="seconds"),
         )
 
 
-def _network(trial: Trial, images: ImageSet) -> nn.Module:
+def network_of(trial: Trial, shape: tuple[int, int, int], classes: int) -> nn.Module:
+    """The trial's untrained network for images of `shape` (height, width, channels)."""
+
     def empty(width: float) -> nn.Module:
         with torch.device("meta"):
-            return build(trial.model, images.shape, len(images.classes), width)
+            return build(trial.model, shape, classes, width)
 
-    width = METHODS[trial.method]().width(trial, empty)
-    return build(trial.model, images.shape, len(images.classes), width)
+    return build(trial.model, shape, classes, METHODS[trial.method]().width(trial, empty))
 
 
 @contextmanager

@@ -7,7 +7,8 @@ import re
 import tempfile
 import warnings
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -91,7 +92,8 @@ class Store:
                 raise ValueError("the id does not belong to the trial")
         except (ValidationError, ValueError, AttributeError) as error:
             aside = path.with_suffix(".damaged")
-            path.replace(aside)
+            with suppress(FileNotFoundError):  # another run has just done so
+                path.replace(aside)
             reason = str(error).splitlines()[0]
             warnings.warn(f"damaged record {path.name} ({reason}) set aside as {aside}; it runs again", stacklevel=2)
             return None
@@ -107,7 +109,9 @@ class Store:
             columns=_STAMP,
         )
         path = self.layout.results / "cache" / f"tidy-{_fingerprint()}.parquet"
-        known = pd.read_parquet(path) if path.exists() else pd.DataFrame(columns=_STAMP)
+        known = pd.DataFrame(columns=_STAMP)
+        with suppress(OSError, ValueError):  # none yet, or a damaged one: it is only a cache
+            known = pd.read_parquet(path)
         kept = known.merge(now, on=_STAMP)
         fresh = [self._read(self.path(name)) for name in sorted(set(now["id"]) - set(kept["id"]))]
         rows = pd.DataFrame([_row(record) for record in fresh if record is not None])
@@ -115,6 +119,8 @@ class Store:
             rows = rows.merge(now, on="id")
         both = _ordered(pd.concat([part for part in (kept, rows) if len(part)]) if len(kept) + len(rows) else rows)
         if len(rows) or len(kept) < len(known):
+            for old in path.parent.glob("tidy-*.parquet"):
+                old.unlink(missing_ok=True)
             write_atomically(path, both.to_parquet(index=False))
         return both.drop(columns=_STAMP[1:], errors="ignore")
 
@@ -131,7 +137,7 @@ _DATASETS, _MODELS, _METHODS = (
 )
 TRIAL_COLUMNS = (
     "dataset", "model", "width", "method", "scope", "sparsity", "conv_sparsity", "swap", "seed", "epochs",
-    "batch_size", "optimizer", "lr",
+    "batch_size", "optimizer", "lr", "schedule", "augment", "compute",
 )  # fmt: skip
 
 
@@ -180,6 +186,9 @@ def _row(record: Record) -> dict[str, Any]:
     trial, test, network, training = record.trial, record.test, record.network, record.training
     row: dict[str, Any] = {"id": record.id} | {name: getattr(trial, name) for name in TRIAL_COLUMNS}
     row |= {
+        "options": json.dumps(trial.options, sort_keys=True),
+        "resolution": record.data.shape[0],
+        "computed_in": record.compute.choice if record.compute else None,
         "protocol": trial.protocol,
         "quirks": "+".join(trial.quirks),
         "source": record.data.source,
@@ -209,26 +218,12 @@ def _row(record: Record) -> dict[str, Any]:
     row["train_loss_falling"] = sum(falls) / len(falls) if falls else None
     row["energy_source"] = training.energy_source if training else None
     row["memory_source"] = training.memory_source if training else None
+    row["compact_epochs"] = record.compact_epochs
+    row |= asdict(record.costs) if record.costs else {}
     row["inference_energy_source"] = next((t.energy_source for t in record.inference if t.energy_source), None)
     row["load_s"] = record.load_s
-    dense = {timing.batch_size: timing for timing in record.inference if timing.variant == "dense"}
-    for timing in record.inference:
-        again = "_again" if timing.variant == "dense-again" else ""
-        end = f"_b{timing.batch_size}{again}"
-        if timing.variant != "dense":
-            row |= {
-                f"inference_ratio{end}": timing.ratio,
-                f"inference_ratio_low{end}": timing.ratio_low,
-                f"inference_ratio_high{end}": timing.ratio_high,
-                f"inference_energy_ratio{end}": _ratio(timing.energy_j_per_image, dense.get(timing.batch_size)),
-            }
-        elif trial.method != "dense":
-            continue
-        row |= {
-            f"inference_s{end}": timing.median_s,
-            f"inference_energy_j{end}": timing.energy_j_per_image,
-            f"inference_peak_memory_bytes{end}": timing.peak_memory_bytes,
-        }
+    for size in sorted({timing.batch_size for timing in record.inference}):
+        row |= _inference({t.variant: t for t in record.inference if t.batch_size == size}, f"_b{size}")
     environment = record.environment
     return row | {
         "device": environment.device,
@@ -240,5 +235,32 @@ def _row(record: Record) -> dict[str, Any]:
     }
 
 
-def _ratio(energy_j: float | None, dense: Timing | None) -> float | None:
-    return energy_j / dense.energy_j_per_image if energy_j and dense and dense.energy_j_per_image else None
+def _inference(timed: dict[str, Timing], end: str) -> dict[str, Any]:
+    """Columns of one batch size: the network as the papers run it, the A/A control, and `realised_…`, the exact
+    way that makes removed work disappear (masked itself where nothing pays)."""
+    dense, plain = timed["dense"], timed.get("masked", timed["dense"])
+    own = [name for name in timed if name not in {"dense", "dense-again", "masked"}]
+    realised = timed[own[0]] if own else plain
+    row: dict[str, Any] = {f"realised_way{end}": realised.variant}
+    for prefix, timing in (("inference", plain), ("realised", realised)):
+        columns = {
+            "s": timing.median_s,
+            "energy_j": timing.energy_j_per_image,
+            "peak_memory_bytes": timing.peak_memory_bytes,
+        }
+        if timing is not dense:
+            columns |= _ratios(timing, dense)
+        if again := timed.get("dense-again"):
+            columns |= {f"{name}{end}_again": value for name, value in _ratios(again, dense).items()}
+            columns |= {f"s{end}_again": again.median_s, f"energy_j{end}_again": again.energy_j_per_image}
+        row |= {f"{prefix}_{n}" if n.endswith("_again") else f"{prefix}_{n}{end}": v for n, v in columns.items()}
+    return row
+
+
+def _ratios(timing: Timing, dense: Timing) -> dict[str, float | None]:
+    ratio = {"ratio": timing.ratio, "ratio_low": timing.ratio_low, "ratio_high": timing.ratio_high}
+    return ratio | {"energy_ratio": _ratio(timing.energy_j_per_image, dense)}
+
+
+def _ratio(energy_j: float | None, dense: Timing) -> float | None:
+    return energy_j / dense.energy_j_per_image if energy_j and dense.energy_j_per_image else None

@@ -7,6 +7,7 @@ from paperlib.comparisons import METRICS, NOT_PUBLISHED, Arm, Metric, arms, corr
 from paperlib.exhibits import Exhibit, csv_bytes, provenance, relative, seeds
 from paperlib.paths import Layout
 from paperlib.record import Record
+from paperlib.stats import mean_interval, paired_difference
 from paperlib.store import write_atomically
 
 KEY = ("dataset", "model", "scope", "conv_sparsity", "sparsity", "method")
@@ -100,18 +101,20 @@ def write(
     for ending, content in files.items():
         write_atomically(stem.with_suffix(ending), content)
     paths = [stem.with_suffix(ending) for ending in files]
-    return Exhibit(name, "table", title, text, relative(paths, layout), ids)
+    return Exhibit(name, "table", title, text, relative(paths, layout), tuple(sorted(set(ids))))
 
 
 def write_layers(records: list[Record], layout: Layout) -> Exhibit | None:
     """Nominal and counted sparsity of every layer, one row per model, scope, sparsity and layer (first seed)."""
     rows = []
     ids = []
+    sources = set()
     for record in records:
         trial = record.trial
         if record.status != "done" or trial.seed or not trial.sparsity or trial.quirks or trial.dataset != "mnist":
             continue
         ids.append(record.id)
+        sources.add(record.data.source)
         rows += [
             {
                 "model": trial.model, "method": trial.method, "scope": trial.scope, "sparsity": f"{trial.sparsity:.0%}",
@@ -128,16 +131,43 @@ def write_layers(records: list[Record], layout: Layout) -> Exhibit | None:
     for column in ("nominal", "achieved", "network"):
         wide[column] = wide[column].map("{:.2%}".format)
     text = (
-        "Counted, not computed, from the masks of seed 0 on MNIST. `nominal` is what the scope asks of a layer, "
+        "Counted, not computed, from the masks of seed 0 (n = 1, no interval) on MNIST "
+        f"({'/'.join(sorted(sources))}). `nominal` is what the scope asks of a layer, "
         "`achieved` what is gone; `network` the share of all weights of the network that is gone."
     )
     return write("layers_mlp", "Sparsity per layer", text, long, wide, tuple(ids), layout)
 
 
+def write_published(tidy: pd.DataFrame, layout: Layout) -> Exhibit | None:
+    """P's VGG-16 as its code prunes it, linear layers only: what is gone, and what that does to accuracy."""
+    rows = tidy[(tidy.status == "done") & (tidy.quirks == "keeps-last-only")]
+    dense = rows[rows.method == "dense"].set_index(["dataset", "seed"])["test_accuracy"]
+    pruned = rows[rows.method != "dense"]
+    if pruned.empty:
+        return None
+    table = []
+    for (dataset, scope, sparsity, method), group in pruned.groupby(["dataset", "scope", "sparsity", "method"]):
+        accuracy = group.set_index(["dataset", "seed"])["test_accuracy"]
+        own, effect = mean_interval(accuracy), paired_difference(accuracy, dense.reindex(accuracy.index))
+        table.append(
+            {
+                "data set": dataset, "method": method, "pruned": f"{scope} {sparsity:.0%}",
+                "gone of the whole network": f"{group.network_sparsity.mean():.2%}",
+                "test accuracy, %": own.text(100) if own else "–",
+                "difference to dense, points": effect.text(100) if effect else "–",
+            }
+        )  # fmt: skip
+    frame = pd.DataFrame(table)
+    text = (
+        "Convolutions stay dense, and layer-wise leaves only the last linear layer dense, as in the published code. "
+        f"{seeds(rows)}; images: {provenance(rows)}."
+    )
+    title = "VGG-16 pruned as published"
+    return write("published_vgg", title, text, frame, frame, tuple(rows["id"]), layout)
+
+
 def write_quirks(tidy: pd.DataFrame, layout: Layout) -> Exhibit | None:
     """The as-published arms: test accuracy of SET at 50 % with each quirk of the authors' code."""
-    from paperlib.stats import mean_interval, paired_difference
-
     arm = tidy[(tidy.status == "done") & (tidy.method == "set") & (tidy.sparsity == 0.5) & (tidy.scope == "global")]
     arm = arm[(arm.dataset == "mnist") & (arm.model == "mlp-small")]
     if not arm.quirks.any():
@@ -160,6 +190,7 @@ def write_quirks(tidy: pd.DataFrame, layout: Layout) -> Exhibit | None:
     table = pd.DataFrame(rows)
     text = (
         "SET, global 50 %, small MLP, MNIST. Each arm switches on one thing that the authors' code does; the last "
-        f"all of them. With `test-from-train` the test images are others. {provenance(arm)}; 95 % intervals over seeds."
+        "all of them. With `test-from-train` the test images are others. "
+        f"n = {arm.seed.nunique()} seeds, 95 % intervals over them; images: {provenance(arm)}."
     )
     return write("quirks_mlp", "As-published arms", text, table, table, tuple(arm["id"]), layout)

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from paperlib.data.augment import crop_and_flip
 from paperlib.data.imageset import Split
 from paperlib.errors import PaperlibError
-from paperlib.execution.steps import steps_for
+from paperlib.execution.steps import CompactSteps, TorchSteps, steps_for
 from paperlib.meters import Meters
 from paperlib.meters.reading import Reading
 from paperlib.metrics import scores
@@ -41,8 +42,13 @@ class Images:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def batches(self, size: int, order: Tensor | None = None) -> Iterator[tuple[Tensor, Tensor]]:
-        """Normalised batches, in `order`; gathered in chunks, since a gather per batch outweighs a small step."""
+    def batches(
+        self, size: int, order: Tensor | None = None, augment: torch.Generator | None = None
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Normalised batches, in `order`; gathered in chunks, since a gather per batch outweighs a small step.
+
+        augment: the random source of crops and flips, on the images' device; None for none.
+        """
         per_chunk = max(1, CHUNK_BYTES // (4 * self.pixels[0].numel()) // size) * size
         for start in range(0, len(self) if order is None else len(order), per_chunk):
             part = slice(start, start + per_chunk)
@@ -50,6 +56,8 @@ class Images:
                 pixels, labels = self.pixels[part], self.labels[part]
             else:  # index_select copies whole rows, four times faster than pixels[order]
                 pixels, labels = (t.index_select(0, order[part]) for t in (self.pixels, self.labels))
+            if augment is not None:
+                pixels = crop_and_flip(pixels, augment)
             yield from zip(normalise(pixels).split(size), labels.split(size), strict=True)
 
 
@@ -60,12 +68,13 @@ def normalise(pixels: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Fit:
-    """What training left: curve, cost, masks, and why it failed if it did."""
+    """What training left: curve, cost, masks, why it failed if it did, and how many epochs ran compact."""
 
     curve: tuple[Epoch, ...]
     reading: Reading | None
     masks: Masks
     failure: str | None = None
+    compact_epochs: int | None = None
 
 
 def make_optimizer(trial: Trial, model: nn.Module) -> torch.optim.Optimizer:
@@ -110,12 +119,13 @@ def fit(
     val: Images,
     meters: Meters,
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
+    bf16: bool = False,
 ) -> Fit:
     """Train `model` in place as the trial says and return curve, cost and final masks.
 
     The reading covers the epochs with their mask updates, not the evaluations between them. Train scores
     are those of the training pass itself. A loss that is not finite, or 100 times that of a uniform
-    guess, ends training; `failure` then says in which epoch.
+    guess, ends training; `failure` then says in which epoch. bf16: autocast, in evaluations too.
     """
     device = train.labels.device
     method = METHODS[trial.method]()
@@ -133,8 +143,11 @@ def fit(
         return found
 
     pruning = Pruning(trial, layers, torch.Generator().manual_seed(trial.seed + 1), gradients)
-    steps = steps_for(model, optimizer, keeper, loss_function)
-    _warm_up(trial, model, train)
+    steps = steps_for(model, optimizer, keeper, loss_function, bf16)
+    if trial.execution == "compact" and isinstance(steps, TorchSteps):
+        steps = CompactSteps(steps)
+    augment = torch.Generator(device).manual_seed(trial.seed + 3) if trial.augment else None
+    warm_up(trial, model, train, bf16)
     curve: list[Epoch] = []
     reading: Reading | None = None
     masks: Masks = {}
@@ -148,7 +161,8 @@ def fit(
         if epoch == 0 or changed is not masks:
             masks = _checked(changed)
             keeper.set(masks)
-        logits = steps.epoch(train.batches(trial.batch_size, order))
+        batches = train.batches(trial.batch_size, order, augment)
+        logits = steps.epoch(_scheduled(batches, trial, optimizer, epoch / trial.epochs, len(train)))
         spent = meters.end()
         reading = spent if reading is None else reading + spent
         swapped = sum(int((m & ~before[n]).sum()) for n, m in masks.items() if n in before and m is not before[n])
@@ -157,7 +171,7 @@ def fit(
             Epoch(
                 epoch=epoch,
                 train=train_scores,
-                val=evaluate(model, val),
+                val=evaluate(model, val, bf16=bf16),
                 time_s=spent.time_s,
                 swapped=swapped,
             )
@@ -167,15 +181,28 @@ def fit(
         if not math.isfinite(train_scores.loss) or train_scores.loss > limit:
             why = f"diverged: training loss {train_scores.loss:.4g} in epoch {epoch} (lr {trial.lr:g}); lower the lr"
             return Fit(tuple(curve), reading, masks, why)
-    return Fit(tuple(curve), reading, _checked(method.finish(pruning, masks)))
+    compact = steps.epochs if isinstance(steps, CompactSteps) else 0
+    return Fit(tuple(curve), reading, _checked(method.finish(pruning, masks)), compact_epochs=compact)
 
 
-def _warm_up(trial: Trial, model: nn.Module, train: Images) -> None:
-    # Kernels, thread pools and lazy imports start here, on copies, and not on the first epoch's bill.
+def _scheduled(
+    batches: Iterator[tuple[Tensor, Tensor]], trial: Trial, optimizer: torch.optim.Optimizer, done: float, images: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """The batches of an epoch, the learning rate set before each; done: share of training before this epoch."""
+    steps = trial.epochs * -(-images // trial.batch_size)
+    for step, batch in enumerate(batches):
+        if trial.schedule == "cosine":
+            for group in optimizer.param_groups:
+                group["lr"] = trial.lr * (1 + math.cos(math.pi * (done + step / steps))) / 2
+        yield batch
+
+
+def warm_up(trial: Trial, model: nn.Module, train: Images, bf16: bool) -> None:
+    """Two steps on copies: kernels, thread pools and lazy imports start here, not on the first epoch's bill."""
     with torch.random.fork_rng(devices=[train.labels.device] if train.labels.is_cuda else []):
         twin = copy.deepcopy(model).train()
         optimizer = make_optimizer(trial, twin)
-        steps = steps_for(twin, optimizer, MaskKeeper([], optimizer), loss_of(trial))
+        steps = steps_for(twin, optimizer, MaskKeeper([], optimizer), loss_of(trial), bf16)
         few = torch.arange(min(len(train), 2 * trial.batch_size), device=train.labels.device)
         steps.epoch(train.batches(trial.batch_size, few))
 
@@ -188,10 +215,12 @@ def _checked(masks: Masks) -> Masks:
 
 
 @torch.inference_mode()
-def evaluate(model: nn.Module, images: Images, *, final: bool = False) -> Scores:
+def evaluate(model: nn.Module, images: Images, *, final: bool = False, bf16: bool = False) -> Scores:
     """Scores of the model in eval mode on all images."""
     model.eval()
-    return scores(predict(model, images), images.labels, final=final)
+    with torch.autocast(images.labels.device.type, torch.bfloat16, enabled=bf16):
+        logits = predict(model, images)
+    return scores(logits, images.labels, final=final)
 
 
 @torch.inference_mode()

@@ -55,10 +55,10 @@ def test_drawing_is_read_back_and_repeats(tmp_path):
     assert set(images.train.labels) == set(range(10)) and images.provenance.source == "stand-in"
     render.write(tmp_path / "cache/industrial", None, 100, 3)
     data._load.cache_clear()
-    assert data.load("industrial", 32).content_hash() == images.content_hash()
+    assert data.load("industrial", 32).content_hash == images.content_hash
     render.write(tmp_path / "cache/industrial", None, 100, 4)
     data._load.cache_clear()
-    assert data.load("industrial", 32).content_hash() != images.content_hash()
+    assert data.load("industrial", 32).content_hash != images.content_hash
 
 
 def test_without_images_the_parts_are_drawn_on_first_use(tmp_path, monkeypatch):

@@ -12,11 +12,14 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-LOCK = {
-    canonicalize_name(line.split("==")[0]): line.split("==")[1]
-    for line in (ROOT / "requirements.lock").read_text().splitlines()
-    if line and not line.startswith("#")
-}
+
+
+def pins(name: str) -> dict[str, str]:
+    lines = [line for line in (ROOT / name).read_text().splitlines() if line and not line.startswith("#")]
+    return {str(canonicalize_name(line.split("==")[0])): line.split("==")[1] for line in lines}
+
+
+LOCK, CLUSTER = pins("requirements.lock"), pins("requirements-cluster.lock")
 DIRECT = [Requirement(r) for r in PROJECT["dependencies"] + PROJECT["optional-dependencies"]["dev"]]
 
 
@@ -27,8 +30,15 @@ def test_the_lock_pins_every_direct_dependency_within_its_range(requirement: Req
     assert version(requirement.name).split("+")[0] == pinned, "the environment is not the locked one: make setup"
 
 
-def test_the_lock_holds_nothing_but_pins() -> None:
-    lines = [x for x in (ROOT / "requirements.lock").read_text().splitlines() if not x.startswith("#")]
+def test_the_cluster_lock_pins_its_extra_and_only_adds() -> None:
+    for requirement in map(Requirement, PROJECT["optional-dependencies"]["cluster"]):
+        assert requirement.specifier.contains(CLUSTER[canonicalize_name(requirement.name)])
+    assert not LOCK.keys() & CLUSTER.keys()
+
+
+@pytest.mark.parametrize("name", ["requirements.lock", "requirements-cluster.lock"])
+def test_a_lock_holds_nothing_but_pins(name: str) -> None:
+    lines = [x for x in (ROOT / name).read_text().splitlines() if not x.startswith("#")]
     assert lines == sorted(lines, key=str.lower)
     assert all(re.fullmatch(r"[\w.-]+==[\w.]+", line) for line in lines)
 

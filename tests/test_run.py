@@ -195,7 +195,10 @@ def test_command_runs_the_very_same_trial() -> None:
 
     from typer.testing import CliRunner
 
-    trial = Trial(method="set", sparsity=0.5, options={"momentum": 0.9, "nesterov": True}, quirks=("swap-first",))
+    trial = Trial(
+        method="set", sparsity=0.5, options={"momentum": 0.9, "nesterov": True}, quirks=("swap-first",),
+        schedule="cosine", augment=True, compute="bf16-channels-last", resolution=32,
+    )  # fmt: skip
     words = shlex.split(trial.command("quick"))
     assert words[:2] == ["paperlib", "run"]
     from paperlib import run as module

@@ -6,6 +6,7 @@ import pytest
 
 from paperlib import studies
 from paperlib.errors import PaperlibError
+from paperlib.studies.paper_p import QUIRKS
 
 
 @pytest.mark.parametrize("profile", studies.PROFILES)
@@ -50,7 +51,7 @@ def test_small_profiles_allow_stand_ins(profile: str) -> None:
 
 def test_quirks_come_alone_and_together() -> None:
     arms = {t.quirks for t in studies.quirks("quick")}
-    assert () in arms and tuple(sorted(studies.QUIRKS)) in arms and len(arms) == 2 + len(studies.QUIRKS)
+    assert () in arms and tuple(sorted(QUIRKS)) in arms and len(arms) == 2 + len(QUIRKS)
 
 
 @pytest.mark.parametrize(

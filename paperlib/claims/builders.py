@@ -13,7 +13,7 @@ import numpy as np
 from paperlib.claims.evidence import QUANTITIES, Cell, Evidence, Setting, dense_of
 from paperlib.claims.verdict import Verdict, deny, join
 from paperlib.comparisons import Metric
-from paperlib.stats import ALPHA, Estimate, Outcome, beyond_p, bootstrap_interval, outcomes, sign_flip_p
+from paperlib.stats import ALPHA, Outcome, beyond_p, bootstrap_interval, exponential, outcomes, sign_flip_p
 
 Test = Callable[[Evidence], Verdict]
 Reference = Callable[[Setting], Setting]
@@ -198,7 +198,7 @@ def judge(
     pooled = _pooled(found)
     log = metric.effect == "ratio" and unit is None
     common = {
-        "estimate": _exp(bootstrap_interval(pooled)) if log else bootstrap_interval(pooled),
+        "estimate": exponential(bootstrap_interval(pooled)) if log else bootstrap_interval(pooled),
         "unit": unit if unit is not None else "ratio" if log else _unit(metric),
         "floor": floor, "p": sign_flip_p(pooled - middle), "needs": needs,
         "rests_on": evidence.rests_on(metric, found), "provenance": evidence.provenance(found),
@@ -237,10 +237,3 @@ def _pooled(cells: Sequence[Cell]) -> np.ndarray:
     seeds, index = np.unique(np.concatenate([c.seeds for c in cells]), return_inverse=True)
     values = np.concatenate([c.values for c in cells])
     return np.bincount(index, values, len(seeds)) / np.bincount(index, minlength=len(seeds))
-
-
-def _exp(e: Estimate | None) -> Estimate | None:
-    if e is None:
-        return None
-    low, high = (None if v is None else math.exp(v) for v in (e.low, e.high))
-    return Estimate(math.exp(e.mean), low, high, e.n)

@@ -42,6 +42,8 @@ class Cut:
             part = part.index_select(0, self.rows)
         if part.dim() > 1 and self.cols is not None:
             part = part.index_select(1, self.cols)
+        if full.dim() == 4 and not full.is_contiguous():  # index_select forgets channels-last
+            return part.contiguous(memory_format=torch.channels_last).clone()
         return part.clone() if part is full or part.data_ptr() == full.data_ptr() else part
 
     def put(self, full: Tensor, part: Tensor | float | bool) -> None:
@@ -70,7 +72,7 @@ class Join(nn.Module):
         self.total = total
         self.swap = len(a) == total  # the wider branch is copied, the narrower one added to it
         for name, index in zip(("narrow", "wide"), (b, a) if self.swap else (a, b), strict=True):
-            self.register_buffer(name, index, persistent=False)
+            self.register_buffer(name, index)
         self.covers = len(self.wide) == total
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
@@ -283,7 +285,11 @@ def worthwhile(model: nn.Module, masks: dict[str, Tensor]) -> bool:
     Above that, cutting and joining cost as much as they save (single weights of linear layers hardly ever
     free a whole neuron).
     """
-    small, _ = cut_out(model, masks, training=True)
+    return pays(cut_out(model, masks, training=True)[0], model)
+
+
+def pays(small: nn.Module, model: nn.Module) -> bool:
+    """As `worthwhile`, for a network that is cut already."""
     return _weights(small) <= 0.9 * _weights(model)
 
 

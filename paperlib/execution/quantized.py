@@ -34,14 +34,14 @@ def to_onnx(model: nn.Module, example: Tensor, path: Path) -> None:
 class OnnxModel:
     """Called like a network: (N, C, H, W) float tensor to (N, classes) logits, on the CPU."""
 
-    def __init__(self, path: Path, threads: int | None = None) -> None:
+    def __init__(self, file: Path | bytes, threads: int | None = None) -> None:
         import onnxruntime  # type: ignore[import-untyped]
 
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
         options.intra_op_num_threads = threads or torch.get_num_threads()
-        self.size_bytes = path.stat().st_size
-        self.session = onnxruntime.InferenceSession(path.read_bytes(), options, ["CPUExecutionProvider"])
+        self.data = file if isinstance(file, bytes) else file.read_bytes()
+        self.session = onnxruntime.InferenceSession(self.data, options, ["CPUExecutionProvider"])
 
     def __call__(self, images: Tensor) -> Tensor:
         found = self.session.run(None, {self.session.get_inputs()[0].name: images.float().numpy()})

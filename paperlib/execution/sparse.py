@@ -20,11 +20,9 @@ class SparseLinear(nn.Module):
     def __init__(self, layer: nn.Linear) -> None:
         super().__init__()
         csr = layer.weight.detach().to_sparse_csr()
-        rows, columns = (
-            csr.crow_indices().int(),
-            csr.col_indices().int(),
-        )  # MKL's own index type: no conversion
-        self.register_buffer("weight", torch.sparse_csr_tensor(rows, columns, csr.values(), csr.shape))
+        rows, columns = csr.crow_indices().int(), csr.col_indices().int()  # MKL's own index type: no conversion
+        matrix = torch.sparse_csr_tensor(rows, columns, csr.values(), csr.shape, check_invariants=False)
+        self.register_buffer("weight", matrix)
         bias = layer.weight.new_zeros(len(layer.weight)) if layer.bias is None else layer.bias
         self.register_buffer("bias", bias.detach()[:, None].clone())
 

@@ -4,6 +4,7 @@ A step of a small MLP takes torch some 300 µs, nearly all of it dispatch; the s
 NumPy calls on flat buffers takes a third or less, which decides the time of P's protocol (batch 4).
 """
 
+import copy
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
@@ -12,6 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from paperlib.errors import PaperlibError
+from paperlib.execution.compact import pays
+from paperlib.execution.compact_training import CompactTraining
 from paperlib.pruners import MaskKeeper
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -33,33 +37,76 @@ def is_small_mlp(model: nn.Module) -> bool:
     return kinds == shape and sum(p.numel() for p in model.parameters()) < SMALL
 
 
-def steps_for(model: nn.Module, optimizer: torch.optim.Optimizer, keeper: MaskKeeper, loss: Loss) -> Steps:
-    """The fastest steps that compute the very same update (to float32 rounding)."""
+def steps_for(
+    model: nn.Module, optimizer: torch.optim.Optimizer, keeper: MaskKeeper, loss: Loss, bf16: bool = False
+) -> Steps:
+    """The fastest steps that compute the very same update (to float32 rounding); `bf16`: under autocast."""
     plain_sgd = isinstance(optimizer, torch.optim.SGD) and not (
         optimizer.defaults["nesterov"] or optimizer.defaults["dampening"] or optimizer.defaults["maximize"]
     )
     on_cpu = all(p.device.type == "cpu" and p.dtype == torch.float32 for p in model.parameters())
-    if plain_sgd and on_cpu and loss is nn.functional.cross_entropy and is_small_mlp(model):
+    if plain_sgd and on_cpu and not bf16 and loss is nn.functional.cross_entropy and is_small_mlp(model):
         return NumpySteps(model, optimizer, keeper)
-    return TorchSteps(model, optimizer, keeper, loss)
+    return TorchSteps(model, optimizer, keeper, loss, bf16)
 
 
 class TorchSteps:
     """Forward, backward, optimiser, masks: any network, optimiser, loss and device."""
 
-    def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer, keeper: MaskKeeper, loss: Loss) -> None:
-        self.model, self.optimizer, self.keeper, self.loss = model, optimizer, keeper, loss
+    def __init__(
+        self, model: nn.Module, optimizer: torch.optim.Optimizer, keeper: MaskKeeper, loss: Loss, bf16: bool = False
+    ) -> None:
+        self.model, self.optimizer, self.keeper, self.loss, self.bf16 = model, optimizer, keeper, loss, bf16
 
     def epoch(self, batches: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
         logits = []
         for pixels, labels in batches:
-            output = self.model(pixels)
+            with torch.autocast(pixels.device.type, torch.bfloat16, enabled=self.bf16):
+                output = self.model(pixels)
+            output = output.float()
             self.loss(output, labels).backward()
             self.optimizer.step()
             self.optimizer.zero_grad()
             self.keeper.after_step()
             logits.append(output.detach())
         return torch.cat(logits)
+
+
+class CompactSteps:
+    """TorchSteps on the compact network, epoch by epoch, where that pays and can be followed; else on the full one.
+
+    epochs: how many ran on the compact network.
+    """
+
+    def __init__(self, full: TorchSteps) -> None:
+        self.full, self.epochs = full, 0
+        self._refused: object = None
+
+    def epoch(self, batches: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
+        engine = self._engine()
+        if engine is None:
+            return self.full.epoch(batches)
+        small = copy.copy(self.full)
+        small.model, small.optimizer = engine.model, engine.optimizer
+        small.keeper = MaskKeeper([], engine.optimizer)  # the engine masks what is left to mask
+        logits = small.epoch(batches)
+        engine.scatter_back()
+        self.epochs += 1
+        return logits
+
+    def _engine(self) -> CompactTraining | None:
+        masks = self.full.keeper.masks
+        if not masks or masks is self._refused:
+            return None
+        try:
+            engine = CompactTraining(self.full.model, masks, self.full.optimizer)
+        except PaperlibError:  # a layer or an optimizer that it cannot follow
+            self._refused = masks
+            return None
+        if pays(engine.model, self.full.model):
+            return engine
+        self._refused = masks
+        return None
 
 
 class NumpySteps:
@@ -72,7 +119,7 @@ class NumpySteps:
     def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer, keeper: MaskKeeper) -> None:
         self.keeper = keeper
         group = optimizer.param_groups[0]
-        self.lr, self.momentum, self.decay = group["lr"], group["momentum"], group["weight_decay"]
+        self.group, self.momentum, self.decay = group, group["momentum"], group["weight_decay"]
         self.linear = [m for m in model.modules() if isinstance(m, nn.Linear)]
         parameters = [p for m in self.linear for p in (m.weight, m.bias)]
         size = sum(p.numel() for p in parameters)
@@ -163,5 +210,5 @@ class NumpySteps:
             self.velocity *= np.float32(self.momentum)
             self.velocity += update
             update = self.velocity
-        np.multiply(update, np.float32(self.lr), out=self.scratch)
+        np.multiply(update, np.float32(self.group["lr"]), out=self.scratch)
         self.flat -= self.scratch

@@ -2,12 +2,17 @@
 
 from torch import fx, nn
 
+from paperlib.errors import PaperlibError
+
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 
 
 def trace(model: nn.Module) -> fx.GraphModule:
-    """The operations of `model` as a torch.fx graph that shares the model's modules."""
-    return fx.symbolic_trace(model)
+    """The operations of `model` as a torch.fx graph that shares its modules; PaperlibError if its code branches."""
+    try:
+        return fx.symbolic_trace(model)
+    except (fx.proxy.TraceError, TypeError) as error:
+        raise PaperlibError(f"cannot trace {type(model).__name__} ({error}): use masked execution") from None
 
 
 def followers(model: nn.Module) -> dict[str, str | None]:

@@ -59,14 +59,17 @@ def layers_of(model: nn.Module, trial: Trial) -> list[Layer]:
     """All linear and convolution layers in order, marked with the trial's scope and target.
 
     Scope `layerwise` leaves the first and the last linear layer dense (paper P); convolutions are in scope
-    where conv_sparsity > 0 (paper F). Raises PaperlibError for conv_sparsity without convolutions and for a
-    layerwise scope without hidden-to-hidden layers, or with too few weights for the matched total.
+    where conv_sparsity > 0 (paper F). P's VGG code keeps only the last one dense (quirk `keeps-last-only`): the
+    first linear layer that it skips is one that the network does not use. Raises PaperlibError for
+    conv_sparsity without convolutions and for a layerwise scope without hidden-to-hidden layers, or with too
+    few weights for the matched total.
     """
     named = dict(model.named_modules())
     modules = [(n, m) for n, m in named.items() if isinstance(m, nn.Linear | nn.Conv2d)]
     linear = [n for n, m in modules if isinstance(m, nn.Linear)]
     hidden_only = trial.scope in {"layerwise", "layerwise-matched"}
-    scope = set(linear[1:-1] if hidden_only else linear)
+    first = 0 if "keeps-last-only" in trial.quirks else 1
+    scope = set(linear[first:-1] if hidden_only else linear)
     if trial.conv_sparsity and len(linear) == len(modules):
         raise PaperlibError(f"conv_sparsity needs convolutions: {trial.model!r} has none; use --sparsity")
     if hidden_only and not scope:

@@ -27,10 +27,14 @@ def apply_masks(layers: Sequence[Layer], masks: Mapping[str, Tensor]) -> None:
         if layer.name in masks:
             for tensor in layer.tensors():
                 tensor.mul_(layer.spread(masks[layer.name], tensor))
-            if layer.norm is not None and layer.norm.running_mean is not None and layer.norm.running_var is not None:
-                gone = ~masks[layer.name]
-                layer.norm.running_mean[gone] = 0
-                layer.norm.running_var[gone] = 1
+            _reset_statistics(layer, ~masks[layer.name])
+
+
+def _reset_statistics(layer: Layer, filters: Tensor) -> None:
+    norm = layer.norm
+    if norm is not None and norm.running_mean is not None and norm.running_var is not None:
+        norm.running_mean[filters] = 0
+        norm.running_var[filters] = 1
 
 
 class MaskKeeper:
@@ -80,6 +84,7 @@ class MaskKeeper:
                 regrown = masks[layer.name] & ~self.masks[layer.name]
                 for tensor, initial in zip(layer.tensors(), self._initial[layer.name], strict=True):
                     tensor[regrown] = initial[regrown]
+                _reset_statistics(layer, regrown)
 
     @contextmanager
     def whole(self) -> Iterator[None]:

@@ -50,7 +50,11 @@ def paired_ratio(a: ArrayLike, b: ArrayLike) -> Estimate | None:
     """Geometric mean of a / b over seeds with its 95 % interval (Student's on the logarithms)."""
     x, y = np.asarray(a, float), np.asarray(b, float)
     good = np.isfinite(x) & np.isfinite(y) & (x > 0) & (y > 0)
-    log = mean_interval(np.log(x[good] / y[good]))
+    return exponential(mean_interval(np.log(x[good] / y[good])))
+
+
+def exponential(log: Estimate | None) -> Estimate | None:
+    """The estimate of a ratio from that of its logarithm."""
     if log is None:
         return None
     low, high = (None if v is None else float(np.exp(v)) for v in (log.low, log.high))

@@ -11,7 +11,10 @@ import numpy as np
 import pandas as pd
 
 # What a trial shares with its dense partner: images, budget, protocol and seed.
-PAIR = ["dataset", "model", "width", "epochs", "batch_size", "lr", "train_images", "test_images", "quirks", "seed"]
+PAIR = [
+    "dataset", "resolution", "train_images", "test_images", "model", "width", "epochs", "batch_size", "optimizer",
+    "lr", "options", "schedule", "augment", "compute", "quirks", "seed",
+]  # fmt: skip
 SETTING = ["dataset", "model"]
 
 

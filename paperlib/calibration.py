@@ -1,0 +1,60 @@
+"""Which number format and memory layout trains a network fastest here: measured, not guessed."""
+
+import time
+
+import torch
+from torch import nn
+
+from paperlib.record import Compute
+from paperlib.training import Images, warm_up
+from paperlib.trial import Trial
+
+STEPS = 4  # timed pairs of steps per candidate
+GAIN = 0.95  # bf16 loses digits, so it must save at least 5 %
+_known: dict[tuple[object, ...], Compute] = {}
+
+
+def choose(trial: Trial, model: nn.Module, train: Images) -> Compute:
+    """The compute that the trial names, or for `auto` the fastest of fp32 and bf16 in both layouts.
+
+    Measured once per process, network, batch size and optimiser, on copies; the answer never depends on the
+    method, so that dense and pruned trials of one process run alike. The global random state stays as it is.
+    """
+    if trial.compute != "auto":
+        return Compute(choice=trial.compute)
+    size = sum(p.numel() for p in model.parameters())
+    key = (trial.model, size, train.pixels.shape[1:], trial.batch_size, trial.optimizer, train.labels.device)
+    if key not in _known:
+        measured = {name: _seconds(trial, model, train, name) for name in candidates(model)}
+        _known[key] = Compute(choice=fastest(measured), step_s=measured)
+    return _known[key]
+
+
+def candidates(model: nn.Module) -> list[str]:
+    """What is worth measuring: memory layout matters to convolutions only."""
+    layouts = ("", "-channels-last") if any(isinstance(m, nn.Conv2d) for m in model.modules()) else ("",)
+    return [f"{number}{layout}" for number in ("fp32", "bf16") for layout in layouts]
+
+
+def fastest(seconds: dict[str, float]) -> str:
+    """The candidate of the fewest seconds, where bf16 counts only if it clearly beats fp32."""
+    return min(seconds, key=lambda name: seconds[name] / (GAIN if name.startswith("bf16") else 1))
+
+
+def arrange(model: nn.Module, choice: str) -> nn.Module:
+    """The model with its weights in the memory layout of `choice`."""
+    last = choice.endswith("channels-last")
+    return model.to(memory_format=torch.channels_last if last else torch.contiguous_format)  # type: ignore[call-overload]
+
+
+def _seconds(trial: Trial, model: nn.Module, train: Images, choice: str) -> float:
+    bf16 = choice.startswith("bf16")
+    arrange(model, choice)
+    times = []
+    for _ in range(STEPS + 1):  # the first one starts kernels
+        before = time.perf_counter()
+        warm_up(trial, model, train, bf16)
+        if train.labels.is_cuda:
+            torch.cuda.synchronize(train.labels.device)
+        times.append(time.perf_counter() - before)
+    return min(times[1:]) / 2

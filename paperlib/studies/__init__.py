@@ -1,0 +1,19 @@
+"""The papers' grids as lists of trials, and what each profile can afford of them."""
+
+from paperlib.studies.budgets import PROFILES, Budget, Profile, profile
+from paperlib.studies.paper_f import SCENARIOS, Scenario, industrial
+from paperlib.studies.paper_p import QUIRKS, mlp, quirks, vgg
+
+__all__ = [
+    "PROFILES",
+    "QUIRKS",
+    "SCENARIOS",
+    "Budget",
+    "Profile",
+    "Scenario",
+    "industrial",
+    "mlp",
+    "profile",
+    "quirks",
+    "vgg",
+]

@@ -1,0 +1,75 @@
+"""Paper F: VGG16 and ResNet18 on blood cells, industrial parts and VisA, in three scenarios."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from paperlib.registry import unknown
+from paperlib.studies.budgets import base, profile, refuse_empty
+from paperlib.trial import Trial, make_trial
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """Shares removed: of the filters of every convolution and of the weights of every linear layer."""
+
+    name: str
+    title: str
+    conv: float
+    linear: float
+
+
+SCENARIOS = {
+    s.name: s
+    for s in (
+        Scenario("i", "uniform high", 0.8, 0.8),
+        Scenario("ii", "mixed", 0.5, 0.8),
+        Scenario("iii", "linear only", 0.0, 0.8),
+    )
+}
+
+
+def scenario(given: str | tuple[float, float]) -> Scenario:
+    """F's scenario of that name, or one's own as (filters, weights) removed; PaperlibError for other names."""
+    if not isinstance(given, str):
+        conv, linear = given
+        return Scenario(f"{conv:g}/{linear:g}", "own", conv, linear)
+    if given not in SCENARIOS:
+        raise unknown("scenario", given, list(SCENARIOS))
+    return SCENARIOS[given]
+
+
+def industrial(
+    profile_name: str,
+    *,
+    datasets: Sequence[str] | None = None,
+    models: Sequence[str] | None = None,
+    scenarios: Sequence[str | tuple[float, float]] | None = None,
+    methods: Sequence[str] | None = None,
+    seeds: int | None = None,
+) -> list[Trial]:
+    """Paper F's grid in a profile; any axis may be replaced.
+
+    Per data set, model and seed: dense once, `random` at sparsity 0 as A/A control, the constant predictor, and
+    every method in every scenario. Methods of `Budget.baselines_on` run on those data sets only, where the
+    profile cannot afford more. Raises PaperlibError for an axis without values and for unknown names.
+    """
+    refuse_empty(datasets=datasets, models=models, scenarios=scenarios, methods=methods)
+    budgets = profile(profile_name).industrial
+    asked = [scenario(s) for s in scenarios or SCENARIOS]
+    trials: list[Trial] = []
+    for model in models or budgets:
+        if model not in budgets:
+            raise unknown("model of this study", model, list(budgets))
+        budget = budgets[model]
+        for dataset in datasets or budget.datasets:
+            extra = budget.baselines if budget.baselines_on is None or dataset in budget.baselines_on else ()
+            for seed in range(seeds if seeds is not None else budget.seeds):
+                common = base(budget, dataset, model, seed)
+                trials += [make_trial(**common), make_trial(**common, method="random")]
+                trials += [make_trial(**common, method="majority")] if model == next(iter(budgets)) else []
+                trials += [
+                    make_trial(**common, method=method, conv_sparsity=s.conv, sparsity=s.linear)
+                    for s in asked
+                    for method in methods or (*budget.methods, *extra)
+                ]
+    return list(dict.fromkeys(trials))

@@ -1,0 +1,118 @@
+"""Paper P: perceptrons and VGG-16, global and layer-wise, and the arms of its published code."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import torch
+
+from paperlib.data import DATASETS, load
+from paperlib.errors import PaperlibError
+from paperlib.models import build
+from paperlib.pruners import layers_of
+from paperlib.pruners.allocation import uniform
+from paperlib.registry import unknown
+from paperlib.studies.budgets import base, profile, refuse_empty
+from paperlib.trial import Trial, make_trial
+
+# Arms of the authors' code that concern MLPs; `set` is the method that all of them touch.
+QUIRKS = ("double-softmax", "uniform-er", "swap-first", "stale-regrowth", "test-from-train")
+PUBLISHED = ("keeps-last-only",)
+
+
+def mlp(
+    profile_name: str,
+    *,
+    datasets: Sequence[str] | None = None,
+    models: Sequence[str] | None = None,
+    sparsities: Sequence[float] | None = None,
+    scopes: Sequence[str] | None = None,
+    methods: Sequence[str] | None = None,
+    seeds: int | None = None,
+) -> list[Trial]:
+    """Paper P's MLP grid in a profile; any axis may be replaced.
+
+    Dense once per data set, model and seed; `random` at sparsity 0 is the A/A control "mask at 0 %".
+    Scopes are asked for only where they are possible: `layerwise-matched` needs enough hidden weights,
+    `set` has no threshold. Raises PaperlibError for an axis without values.
+    """
+    refuse_empty(datasets=datasets, models=models, sparsities=sparsities, scopes=scopes, methods=methods)
+    budgets = profile(profile_name).mlp
+    trials: list[Trial] = []
+    for model in models or budgets:
+        if model not in budgets:
+            raise unknown("model of this study", model, list(budgets))
+        budget = budgets[model]
+        for dataset in datasets or budget.datasets:
+            for seed in range(seeds if seeds is not None else budget.seeds):
+                common = base(budget, dataset, model, seed)
+                trials.append(make_trial(**common))
+                trials.append(make_trial(**common, method="random"))
+                trials += [
+                    make_trial(**common, method=method, sparsity=sparsity, scope=scope)
+                    for sparsity in sparsities or budget.sparsities
+                    for scope in scopes or budget.scopes
+                    for method in methods or budget.methods
+                    if sparsity and _possible(model, budget.width, dataset, method, scope, sparsity)
+                ]
+    return list(dict.fromkeys(trials))
+
+
+def vgg(
+    profile_name: str,
+    *,
+    datasets: Sequence[str] | None = None,
+    sparsities: Sequence[float] | None = None,
+    scopes: Sequence[str] | None = None,
+    methods: Sequence[str] | None = None,
+    seeds: int | None = None,
+) -> list[Trial]:
+    """Paper P's VGG-16 grid in a profile; any axis may be replaced.
+
+    Convolutions lose the same share of filters as linear layers of weights. The as-published arm prunes linear
+    layers only, and its `layerwise` leaves only the last one dense (quirk `keeps-last-only`).
+    Raises PaperlibError for an axis without values.
+    """
+    refuse_empty(datasets=datasets, sparsities=sparsities, scopes=scopes, methods=methods)
+    budget = profile(profile_name).vgg
+    trials: list[Trial] = []
+    for dataset in datasets or budget.datasets:
+        for seed in range(seeds if seeds is not None else budget.seeds):
+            # P mirrors and crops photographs only; a mirrored digit is another sign.
+            common = base(budget, dataset, "vgg16", seed) | {"augment": budget.augment and dataset == "cifar10"}
+            published = common | {"quirks": PUBLISHED}
+            trials += [make_trial(**common), make_trial(**common, method="random"), make_trial(**published)]
+            for sparsity in filter(None, sparsities or budget.sparsities):
+                for method in methods or budget.methods:
+                    for scope in scopes or budget.scopes:
+                        arm = {"method": method, "sparsity": sparsity, "scope": scope}
+                        trials.append(make_trial(**common, **arm, conv_sparsity=sparsity))
+                        if method in budget.published:
+                            trials.append(make_trial(**published, **arm))
+    return list(dict.fromkeys(trials))
+
+
+def quirks(profile_name: str) -> list[Trial]:
+    """The as-published arms: SET at 50 % global on the small MLP and MNIST, each quirk alone and all of them."""
+    budget = profile(profile_name).mlp["mlp-small"]
+    arms: list[tuple[str, ...]] = [(), *((quirk,) for quirk in QUIRKS), tuple(sorted(QUIRKS))]
+    return [
+        make_trial(**base(budget, "mnist", "mlp-small", seed), method="set", sparsity=0.5, quirks=arm)
+        for seed in range(budget.seeds)
+        for arm in arms
+    ]
+
+
+@lru_cache
+def _possible(model: str, width: float, dataset: str, method: str, scope: str, sparsity: float) -> bool:
+    # Asked of the pruner itself, on a model without memory.
+    if method == "set" and scope == "global-threshold":
+        return False
+    trial = make_trial(model=model, method="random", scope=scope, sparsity=sparsity)
+    known = DATASETS[dataset] if dataset in DATASETS else load(dataset)  # a folder of one's own
+    with torch.device("meta"):
+        network = build(model, known.shape, len(known.classes), width)
+    try:
+        uniform(layers_of(network, trial))
+    except PaperlibError:
+        return False
+    return True

@@ -1,0 +1,74 @@
+"""The CPU study: its grid, one small measurement, break-even by arithmetic, exhibits that name their records."""
+
+import pytest
+import torch
+from torch import nn
+
+from paperlib import collate, edge
+from paperlib.edge import Budget, Setting, measure, pruned, settings
+from paperlib.edge_figures import crossing
+from paperlib.errors import PaperlibError
+from paperlib.paths import Layout
+
+TINY = Budget({"mlp-medium": 0.01, "resnet18": 0.04}, (0.0, 0.8), (0.8,), ("i",), 0.01)
+
+
+def test_the_grid_holds_the_papers_scenarios() -> None:
+    quick = settings("quick")
+    assert len(set(quick)) == len(quick)
+    at = {(s.model, s.scenario): s.conv_sparsity for s in quick if s.sparsity == 0.8}
+    assert [at["vgg16", name] for name in ("i", "ii", "iii")] == [0.8, 0.5, 0.0]  # F's conv sparsities
+    assert {s.sparsity for s in quick if s.scenario == "i"} == {0, 0.5, 0.8, 0.9, 0.95, 0.99}
+    with pytest.raises(PaperlibError, match="did you mean 'quick'"):
+        settings("quik")
+
+
+@pytest.mark.parametrize("sparsity", [0.0, 0.8, 0.99])
+def test_pruning_removes_the_share_and_leaves_every_layer_alive(sparsity: float) -> None:
+    setting = Setting(model="vgg16", width=0.1, scenario="i", sparsity=sparsity, quantised=False, budget_s=0)
+    dense, model, _ = pruned(setting)
+    for one, other in zip(dense.modules(), model.modules(), strict=True):
+        if isinstance(one, nn.Linear):
+            gone = int((other.weight == 0).sum()) - int((one.weight == 0).sum())
+            assert gone == min(one.weight.numel() - 1, round(sparsity * one.weight.numel()))
+        elif isinstance(one, nn.Conv2d):
+            alive = int(other.weight.flatten(1).any(1).sum())
+            assert alive == max(1, one.out_channels - round(sparsity * one.out_channels))
+
+
+def test_break_even_by_arithmetic() -> None:
+    assert crossing([(0.8, 1.5), (0.5, 3.0), (0.9, 0.5)]) == pytest.approx(0.85)
+    assert crossing([(0.5, 2.0), (0.99, 1.0)]) is None
+    assert crossing([(0.5, 0.9), (0.99, 0.2)]) == 0.5
+    assert crossing([(0.5, 0.9), (0.8, 1.1), (0.9, 0.9)]) == pytest.approx(0.85)  # the last crossing counts
+
+
+def test_every_way_is_timed_and_the_exhibits_name_their_records(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(edge.BUDGETS, "smoke", TINY)
+    monkeypatch.setattr(edge, "cores", lambda: 1)
+    assert collate.write("04", layout) == []  # nothing has run
+    records = edge.edge("smoke", layout)
+    for record in records:
+        (run,) = record.runs
+        variants = {t.variant for t in run.timings if t.batch_size == 64}
+        assert variants == {"dense", "dense-again", "masked", "compact", "sparse", "bf16", "int8", "compact+int8"}
+        assert all(run.cold_s[name] > 0 for name in variants - {"sparse"})
+        assert record.disagrees["masked"] == 0
+    monkeypatch.setattr(edge, "measure", lambda _: pytest.fail("measured again"))
+    assert edge.edge("smoke", layout) == records
+    exhibits = collate.write("04", layout)
+    assert {e.section for e in exhibits} == {"04"}
+    assert all(set(e.trials) == {r.id for r in records} for e in exhibits)
+    assert all("n = 1" in e.caption and "stand-in" in e.caption for e in exhibits)
+    for exhibit in exhibits:
+        assert all((layout.results.parents[1] / name).stat().st_size for name in exhibit.files)
+
+
+def test_one_network_of_ones_own() -> None:
+    before = torch.get_num_threads()
+    mine = Setting(model="mlp-medium", width=0.01, scenario="iii", sparsity=0.7, quantised=False, budget_s=0.01)
+    record = measure(mine)
+    assert torch.get_num_threads() == before
+    assert record.costs.inference_flops < record.costs.dense_inference_flops

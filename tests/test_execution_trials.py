@@ -1,0 +1,150 @@
+"""Trials trained on the compact network: same curves, masks and weights as with masks; recorded costs."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from paperlib import run as run_module
+from paperlib.errors import PaperlibError
+from paperlib.execution.compact import compact
+from paperlib.execution.quantized import OnnxModel
+from paperlib.export import export, found_masks
+from paperlib.paths import Layout
+from paperlib.record import Record
+from paperlib.run import checkpoint, network_of, run
+from paperlib.store import tidy
+from paperlib.trial import Trial, make_trial
+from tests.conftest import tiny
+
+METHODS = ["pre-training", "in-training", "set", "rigl"]
+MODELS = {"vgg16": 0.04, "resnet18": 0.06}
+
+
+@pytest.fixture
+def images(monkeypatch: pytest.MonkeyPatch) -> None:
+    small = tiny(n=60, size=16)
+    monkeypatch.setattr(run_module, "load", lambda name, resolution=None: small)
+    run_module._prepared.cache_clear()
+
+
+@pytest.fixture
+def double() -> Iterator[None]:
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+def trial(model: str, method: str, **fields: object) -> Trial:
+    return make_trial(
+        model=model, width=MODELS[model], method=method, sparsity=0.5, conv_sparsity=0.5, epochs=3, batch_size=13,
+        lr=0.02, options={"momentum": 0.9, "weight_decay": 0.01}, **fields,
+    )  # fmt: skip
+
+
+def both(layout: Layout, model: str, method: str) -> tuple[list[Record], list[dict[str, torch.Tensor]]]:
+    trials = [trial(model, method, execution=how) for how in ("masked", "compact")]
+    records = [run(t, layout, keep_weights=True) for t in trials]
+    return records, [load_file(checkpoint(layout, t.id)) for t in trials]
+
+
+def same(layout: Layout, model: str, method: str, tolerance: float) -> None:
+    records, weights = both(layout, model, method)
+    assert [r.compact_epochs for r in records] == [0, 3]
+    for expected, found in zip(records[0].curve, records[1].curve, strict=True):
+        for part in ("train", "val"):
+            mine, theirs = getattr(found, part).loss, getattr(expected, part).loss
+            assert mine == pytest.approx(theirs, rel=tolerance), (part, expected.epoch)
+        assert found.swapped == expected.swapped
+    assert records[0].layers == records[1].layers
+    assert records[0].network == records[1].network
+    for name, value in weights[0].items():
+        torch.testing.assert_close(weights[1][name], value, rtol=tolerance, atol=tolerance / 10)
+        if not name.endswith("running_mean"):
+            assert torch.equal(weights[1][name] == 0, value == 0), f"other masks in {name}"
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.usefixtures("images", "double")
+def test_compact_trials_equal_masked_trials_in_float64(layout: Layout, model: str, method: str) -> None:
+    same(layout, model, method, 1e-4)
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.usefixtures("images")
+def test_compact_trials_equal_masked_trials_in_float32(layout: Layout, model: str) -> None:
+    # Over three epochs rounding grows to about 1e-4 of the loss; the stated tolerance is 1 %.
+    same(layout, model, "pre-training", 1e-2)
+
+
+@pytest.mark.usefixtures("images")
+def test_what_does_not_pay_or_cannot_be_followed_trains_with_masks(layout: Layout) -> None:
+    linear_only = trial("vgg16", "pre-training").model_copy(update={"conv_sparsity": 0.0})
+    assert run(linear_only, layout).compact_epochs == 0
+    odd = trial("vgg16", "pre-training").model_copy(update={"optimizer": "RMSprop", "options": {}, "lr": 1e-3})
+    assert run(odd, layout).compact_epochs == 0
+
+
+@pytest.mark.usefixtures("images")
+def test_records_hold_costs_and_the_realised_inference(layout: Layout) -> None:
+    record = run(trial("resnet18", "pre-training"), layout)
+    costs, network = record.costs, record.network
+    assert costs is not None
+    assert network is not None
+    assert costs.parameters == network.parameters
+    assert costs.nonzeros <= costs.parameters - network.zeros
+    assert costs.compact_bytes < costs.dense_bytes
+    assert costs.inference_flops < costs.dense_inference_flops < costs.dense_training_flops
+    variants = {t.variant for t in record.inference}
+    assert {"dense", "dense-again", "masked"} < variants
+    assert variants - {"dense", "dense-again", "masked"} <= {"compact", "compact+sparse"}
+    row = tidy([record]).iloc[0]
+    timed = {t.variant: t for t in record.inference if t.batch_size == 64}
+    assert row.realised_ratio_b64 == timed[row.realised_way_b64].ratio
+    assert row.inference_ratio_b64 == timed["masked"].ratio
+
+
+@pytest.mark.usefixtures("images")
+def test_weights_are_kept_on_request_only(layout: Layout, tmp_path: Path) -> None:
+    asked = trial("vgg16", "pre-training")
+    run(asked, layout)
+    assert not checkpoint(layout, asked.id).exists()
+    run(asked, layout, keep_weights=True)
+    assert checkpoint(layout, asked.id).exists()
+
+
+def test_the_default_execution_renames_no_trial() -> None:
+    assert make_trial(execution="compact").id == make_trial().id != make_trial(execution="masked").id
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.usefixtures("images")
+def test_export_round_trip(layout: Layout, tmp_path: Path, model: str) -> None:
+    asked = trial(model, "pre-training")
+    run(asked, layout, keep_weights=True)
+    done = export(asked.id, layout, tmp_path)
+    assert done.largest_difference < 1e-3
+    full = network_of(asked, (16, 16, 1), 3).eval()
+    full.load_state_dict(load_file(checkpoint(layout, asked.id)))
+    small = compact(full, found_masks(full))
+    torch.nn.init.zeros_(next(small.parameters()))
+    small.load_state_dict(load_file(done.files[0]))
+    images = torch.randn(7, 1, 16, 16)
+    with torch.inference_mode():
+        expected = full(images)
+        torch.testing.assert_close(small(images), expected, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(OnnxModel(done.files[1])(images), expected, rtol=1e-4, atol=1e-5)
+    assert done.files[0].stat().st_size < 0.6 * done.dense_bytes
+
+
+@pytest.mark.usefixtures("images")
+def test_export_says_what_is_missing(layout: Layout, tmp_path: Path) -> None:
+    with pytest.raises(PaperlibError, match="no trial 'nothing'"):
+        export("nothing", layout, tmp_path)
+    asked = trial("vgg16", "pre-training")
+    run(asked, layout)
+    with pytest.raises(PaperlibError, match="not kept: run `paperlib run .* --keep-weights` first"):
+        export(asked.id, layout, tmp_path)

@@ -1,0 +1,126 @@
+"""Tables and figures from records of real tiny trainings: numbers, captions, files, the same bytes again."""
+
+import re
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from paperlib import collate, comparisons
+from paperlib.comparisons import METRICS, arms
+from paperlib.errors import PaperlibError
+from paperlib.exhibits import base, read_manifest
+from paperlib.findings import findings
+from paperlib.paths import Layout
+from paperlib.run import run_all
+from paperlib.store import Store
+from paperlib.trial import make_trial
+
+FAST = {"epochs": 2, "batch_size": 16, "dataset": "mnist"}
+
+
+@pytest.fixture
+def made(layout: Layout, tiny_images: object) -> collate.Source:
+    """Two seeds of dense, the 0 % control, and two methods at 50 % in two scopes."""
+    trials = []
+    for seed in range(2):
+        trials += [make_trial(**FAST, seed=seed), make_trial(**FAST, seed=seed, method="random")]
+        trials += [
+            make_trial(**FAST, seed=seed, method=method, sparsity=0.5, scope=scope)
+            for method in ("pre-training", "set")
+            for scope in ("global", "layerwise")
+        ]
+    trials.append(make_trial(**FAST, method="set", sparsity=0.5, quirks=("swap-first",)))
+    run_all(trials, layout)
+    return collate.Source.of(layout)
+
+
+def test_effects_equal_a_loop_over_the_records(made: collate.Source) -> None:
+    records = {(r.trial.method, r.trial.scope, r.trial.seed, r.trial.quirks): r for r in made.records}
+    found = {(a.method, a.scope): a for a in arms(made.table, METRICS["accuracy"]) if a.sparsity}
+    assert len(found) == 4
+    for (method, scope), arm in found.items():
+        differences = [
+            records[method, scope, seed, ()].test.accuracy - records["dense", "global", seed, ()].test.accuracy  # type: ignore[union-attr]
+            for seed in range(2)
+        ]
+        assert arm.effect is not None
+        assert arm.effect.mean == pytest.approx(np.mean(differences))
+        assert arm.effect.n == 2 and len(arm.trials) == 4
+    times = {(a.method, a.scope): a for a in arms(made.table, METRICS["training_time"]) if a.sparsity}
+    ratios = [
+        records["set", "global", s, ()].training.time_s / records["dense", "global", s, ()].training.time_s  # type: ignore[union-attr]
+        for s in range(2)
+    ]
+    assert times["set", "global"].effect is not None
+    assert times["set", "global"].effect.mean == pytest.approx(np.exp(np.mean(np.log(ratios))))
+
+
+def test_the_section_is_written_whole_and_listed(made: collate.Source) -> None:
+    exhibits = collate.write("01", made.layout)
+    names = {e.name for e in exhibits}
+    assert {f"{metric}_mlp" for metric in METRICS} <= names
+    assert {f"{metric}_mlp-small" for metric in METRICS} <= names
+    assert {"curve_accuracy_mlp-small", "pareto_mlp-small", "layers_mlp-small", "layers_mlp", "quirks_mlp"} <= names
+    assert read_manifest(made.layout) == exhibits
+    known = {r.id for r in made.records}
+    for exhibit in exhibits:
+        assert exhibit.trials and set(exhibit.trials) <= known
+        assert "n = " in exhibit.caption and "stand-in" in exhibit.caption, exhibit.name
+        endings = {".svg", ".png"} if exhibit.kind == "figure" else {".csv", ".html", ".tex"}
+        assert {re.sub(r".*(?=\.)", "", f) for f in exhibit.files} == endings
+        for name in exhibit.files:
+            assert (base(made.layout) / name).stat().st_size > 0
+    for energy in ("training_energy_mlp", "inference_energy_mlp"):
+        assert "source: modelled" in next(e for e in exhibits if e.name == energy).caption
+
+
+def test_figures_are_not_empty_and_the_same_again(made: collate.Source) -> None:
+    first = collate.write("01", made.layout)
+    kept = {f: (base(made.layout) / f).read_bytes() for e in first for f in e.files}
+    for name, content in kept.items():
+        if name.endswith(".png"):
+            pixels = np.asarray(Image.open(base(made.layout) / name).convert("RGB"))
+            assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 5
+        assert content
+    collate.write("01", made.layout)
+    changed = [f for f, content in kept.items() if (base(made.layout) / f).read_bytes() != content]
+    assert changed == []
+
+
+def test_table_holds_the_paper_value_only_where_there_is_one(made: collate.Source) -> None:
+    collate.write("01", made.layout)
+    table = pd.read_csv(made.layout.tables / "accuracy_mlp.csv")
+    published = table[table.paper != comparisons.NOT_PUBLISHED]
+    assert set(zip(published.scope, published.sparsity, strict=True)) == {("layerwise", 0.5)}
+
+
+def test_findings_count_what_the_records_say(made: collate.Source) -> None:
+    told = findings(made.table)
+    assert any(text.startswith("Accuracy: of 4 pruned arms") for text in told)
+    assert any("modelled" in text for text in told)
+    assert "stand-in" in told[-1]
+    failed = made.table.assign(status="failed", reason="loss is nan")
+    assert any("failed to train: loss is nan" in text for text in findings(failed))
+
+
+def test_a_stranger_section_and_an_empty_folder_say_what_to_do(layout: Layout) -> None:
+    with pytest.raises(PaperlibError, match="paperlib reproduce"):
+        collate.write("01", layout)
+    with pytest.raises(PaperlibError, match="01"):
+        collate.write("10", layout)
+
+
+def test_one_seed_gets_no_interval(made: collate.Source) -> None:
+    one = [r for r in made.records if r.trial.seed == 0]
+    source = replace(made, records=one, table=made.table[made.table.seed == 0])
+    exhibits = [e for e in collate.mlp(source) if e]
+    assert all("no interval" in e.caption for e in exhibits if e.name.startswith("accuracy"))
+    assert "[" not in (made.layout.tables / "accuracy_mlp.html").read_text().split("<tbody")[1].split("</tbody")[0]
+
+
+def test_tidy_order_is_the_papers(made: collate.Source) -> None:
+    assert list(made.table.method)[:2] == ["dense", "dense"]
+    assert len(Store(made.layout).records()) == len(made.table)

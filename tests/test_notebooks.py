@@ -1,0 +1,166 @@
+"""The notebooks run by papermill and pass nbval; a tampered output, an unknown parameter, a failing cell do not."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from paperlib import notebooks, paths, report
+from paperlib.errors import FailedError, PaperlibError
+from paperlib.exhibits import base, read_manifest
+from paperlib.notebooks import NOTEBOOKS, Notebook
+from paperlib.paths import Layout
+
+SOURCES = [notebook.source for notebook in NOTEBOOKS.values()]
+
+
+@pytest.fixture(scope="module")
+def smoke(tmp_path_factory: pytest.TempPathFactory) -> Layout:
+    """The whole smoke reproduction, once for this module."""
+    folder = tmp_path_factory.mktemp("smoke")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PAPERLIB_OUTPUT", str(folder))
+        layout = Layout.of("smoke")
+        notebooks.execute(None, "smoke", layout)
+        report.build(layout)
+    return layout
+
+
+def nbval(notebook: Path, layout: Layout) -> subprocess.CompletedProcess[str]:
+    """nbval on one notebook, in its own process, with the results that are already there."""
+    environment = os.environ | {"PAPERLIB_OUTPUT": str(base(layout)), "PAPERLIB_ROOT": str(paths.root())}
+    command = [sys.executable, "-m", "pytest", "--nbval", "-q", "-p", "no:cacheprovider", "--no-cov", str(notebook)]
+    return subprocess.run(
+        command, env=environment, capture_output=True, text=True, check=False, cwd=notebook.parent, timeout=600
+    )
+
+
+def committed_for_smoke(source: Path, target: Path) -> nbformat.NotebookNode:
+    """The committed notebook, outputs and all, with the profile set to smoke."""
+    notebook = nbformat.read(source, as_version=4)
+    (tagged,) = (c for c in notebook.cells if "parameters" in c.metadata.get("tags", []))
+    assert 'profile = "quick"' in tagged.source
+    tagged.source = tagged.source.replace('profile = "quick"', 'profile = "smoke"')
+    nbformat.write(notebook, target)
+    return notebook
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda p: p.stem)
+def test_committed_outputs_hold_under_nbval(source: Path, smoke: Layout, tmp_path: Path) -> None:
+    committed_for_smoke(source, tmp_path / source.name)
+    finished = nbval(tmp_path / source.name, smoke)
+    assert finished.returncode == 0, finished.stdout[-3000:]
+
+
+def test_a_tampered_output_fails_under_nbval(smoke: Layout, tmp_path: Path) -> None:
+    target = tmp_path / "05_collate.ipynb"
+    notebook = committed_for_smoke(NOTEBOOKS["05"].source, target)
+    texts = [o for c in notebook.cells for o in c.get("outputs", []) if "True" in o.get("text", "")]
+    assert texts, "the checked cells of 05 store no output"
+    texts[0]["text"] = texts[0]["text"].replace("True", "False", 1)
+    nbformat.write(notebook, target)
+    assert nbval(target, smoke).returncode == 1
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda p: p.stem)
+def test_each_notebook_says_what_where_how_long_and_n(source: Path) -> None:
+    notebook = nbformat.read(source, as_version=4)
+    first = notebook.cells[0].source
+    assert all(f"**{word}**" in first for word in ("Shows", "On", "Takes", "n")), first
+    code = [(c, c.metadata.get("tags", [])) for c in notebook.cells if c.cell_type == "code"]
+    assert sum("parameters" in tags for _, tags in code) == 1
+    assert all(c.outputs for c, tags in code if "parameters" not in tags), "a cell shows nothing"
+    assert any(c.outputs and "nbval-ignore-output" not in tags for c, tags in code), "no cell is checked word for word"
+
+
+def test_smoke_leaves_everything_that_a_reviewer_wants(smoke: Layout) -> None:
+    for notebook in NOTEBOOKS.values():
+        ran = nbformat.read(smoke.notebooks / f"{notebook.name}.ipynb", as_version=4)
+        assert [o for c in ran.cells for o in c.get("outputs", []) if o.output_type == "error"] == []
+    sections = {e.section for e in read_manifest(smoke)}
+    assert sections == set(NOTEBOOKS) - {"05"}
+    assert (smoke.results / "tidy.parquet").stat().st_size > 0
+
+
+def test_the_report_stands_alone(smoke: Layout) -> None:
+    page = (smoke.report / "index.html").read_text()
+    assert "Findings" in page and "stand-in" in page and "modelled" in page
+    for other in [smoke.report / "index.html", *smoke.report.glob("notebooks/*.html")]:
+        text = other.read_text()
+        for host in ('src="http', "src='http", 'href="http://', "@import url(http"):
+            assert host not in text, f"{other.name} asks the network: {host}"
+    for exhibit in read_manifest(smoke):
+        assert f'id="{exhibit.name}"' in page
+        for name in exhibit.files:
+            folder = "figures" if exhibit.kind == "figure" else "tables"
+            assert (smoke.report / folder / Path(name).name).exists()
+    trials = (smoke.report / "trials.html").read_text()
+    for identity in {i for e in read_manifest(smoke) for i in e.trials}:
+        assert f'id="{identity}"' in trials
+
+
+def test_a_second_run_leaves_all_as_it_is(smoke: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PAPERLIB_OUTPUT", str(base(smoke)))
+    files = [*smoke.notebooks.glob("*.ipynb"), smoke.report / "index.html", *smoke.trials.glob("*.json")]
+    before = {f: f.stat().st_mtime_ns for f in files}
+    monkeypatch.setattr(notebooks, "_execute", lambda *_: pytest.fail("ran a notebook again"))
+    notebooks.execute(None, "smoke", smoke)
+    report.build(smoke)
+    assert {f: f.stat().st_mtime_ns for f in files} == before
+
+
+def test_unknown_numbers_and_parameters_are_refused(layout: Layout) -> None:
+    with pytest.raises(PaperlibError, match="01"):
+        notebooks.execute(["1"], "smoke", layout)
+    with pytest.raises(PaperlibError, match="sparsities"):
+        notebooks.execute(["01"], "smoke", layout, {"sparsitys": [0.5]})
+    assert not layout.notebooks.exists()
+
+
+def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str) -> None:
+    """Replace all notebooks by one of three cells."""
+    v4 = nbformat.v4
+    parameters = v4.new_code_cell("profile = 'smoke'", metadata={"tags": ["parameters"]})
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    cells = [v4.new_markdown_cell("# Sums"), parameters, v4.new_code_cell(source)]
+    notebook = v4.new_notebook(metadata=kernel, cells=cells)
+    (tmp_path / "notebooks").mkdir(exist_ok=True)
+    nbformat.write(notebook, tmp_path / "notebooks" / "09_sums.ipynb")
+    monkeypatch.setenv("PAPERLIB_ROOT", str(tmp_path))
+    monkeypatch.setattr(notebooks, "NOTEBOOKS", {"09": Notebook("09_sums", lambda profile: [])})
+
+
+def test_a_failed_cell_is_named_and_the_mended_one_runs(
+    layout: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small(tmp_path, monkeypatch, "1 / 0")
+    with pytest.raises(FailedError, match=r"cell 3 \(Sums\) failed: ZeroDivisionError.*09_sums\.failed\.ipynb"):
+        notebooks.execute(None, "smoke", layout)
+    assert not (layout.notebooks / "09_sums.ipynb").exists()
+    small(tmp_path, monkeypatch, "print(1 + 1)")
+    notebooks.execute(None, "smoke", layout)
+    assert "2" in (layout.notebooks / "09_sums.ipynb").read_text()
+    assert not (layout.notebooks / "09_sums.failed.ipynb").exists()
+
+
+def test_outputs_are_kept_without_what_papermill_added(
+    layout: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small(tmp_path, monkeypatch, "print(6 * 7)")
+    with pytest.raises(PaperlibError, match="reproduce"):
+        notebooks.keep_outputs("smoke", layout)
+    notebooks.execute(None, "smoke", layout)
+    (source,) = notebooks.keep_outputs("smoke", layout)
+    kept = json.loads(source.read_text())
+    assert [len(c.get("outputs", [])) for c in kept["cells"]] == [0, 0, 1]
+    assert "papermill" not in source.read_text()
+    stamp = (layout.notebooks / "09_sums.ipynb").stat().st_mtime_ns
+    notebooks.execute(None, "smoke", layout)  # outputs are no change
+    assert (layout.notebooks / "09_sums.ipynb").stat().st_mtime_ns == stamp
+    small(tmp_path, monkeypatch, "print('other')")
+    with pytest.raises(PaperlibError, match="changed since it ran"):
+        notebooks.keep_outputs("smoke", layout)
