@@ -117,7 +117,7 @@ def arms(tidy: pd.DataFrame, metric: Metric) -> list[Arm]:
         effect = own.astype(float) - reference.astype(float)
     else:
         ratio = joined[metric.ratio_column] if metric.ratio_column else own / reference
-        effect = np.log(ratio.astype(float).where(ratio > 0))
+        effect = ratio.astype(float).where(ratio > 0).map(np.log)
     estimates = [mean_intervals(values, group, groups.ngroups) for values in (own, reference, effect)]
     ids, twins = (joined[name].to_numpy() for name in ("id", "id_dense"))
     cuts = np.cumsum(np.bincount(group, minlength=groups.ngroups))[:-1]

@@ -137,7 +137,7 @@ _DATASETS, _MODELS, _METHODS = (
 )
 TRIAL_COLUMNS = (
     "dataset", "model", "width", "method", "scope", "sparsity", "conv_sparsity", "swap", "seed", "epochs",
-    "batch_size", "optimizer", "lr", "schedule", "augment", "compute",
+    "batch_size", "optimizer", "lr", "schedule", "augment", "compute", "execution",
 )  # fmt: skip
 
 
@@ -178,7 +178,7 @@ def _ordered(rows: pd.DataFrame) -> pd.DataFrame:
             "h": rows.sparsity, "i": places("method", _METHODS), "j": rows.method, "k": rows.seed, "l": rows["id"],
         }
     ).reset_index(drop=True)  # fmt: skip
-    order = keys.sort_values(list(keys)).index
+    order = keys.sort_values(keys.columns.tolist()).index
     return rows.iloc[order].reset_index(drop=True).infer_objects()
 
 

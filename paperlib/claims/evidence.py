@@ -10,11 +10,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from paperlib.comparisons import METRICS, Metric, corrected
-from paperlib.stats import control_differences, control_ratios
+from paperlib.stats import PAIR, control_differences, control_ratios
 
 Floats = NDArray[np.float64]
 SWAP = 0.2  # both papers; other values are sensitivity arms
-PAIRED = ["width", "epochs", "train_images", "test_images", "seed", "device", "cpu", "gpu"]
+MACHINE = ["device", "cpu", "gpu"]
+PER_MODEL = {"lr", "batch_size", "options", "optimizer", "schedule"}  # what each model has of its own
 QUANTITIES = METRICS | {
     m.name: m
     for m in (
@@ -100,11 +101,11 @@ class Evidence:
 
     @cached_property
     def _codes(self) -> dict[bool, NDArray[Any]]:
-        # Learning rate and batch size are a model's own, so they pair trials of the same model only.
-        same = [*PAIRED, "lr", "batch_size"]
+        same = [*(name for name in PAIR if name not in {"dataset", "model"}), *MACHINE]
+        across = [name for name in same if name not in PER_MODEL]
         return {
             True: self.rows.groupby(same, sort=False, dropna=False).ngroup().to_numpy(),
-            False: self.rows.groupby(PAIRED, sort=False, dropna=False).ngroup().to_numpy(),
+            False: self.rows.groupby(across, sort=False, dropna=False).ngroup().to_numpy(),
         }
 
     @cached_property
@@ -183,6 +184,9 @@ class Evidence:
         if kind and kind in rows:
             what = "memory" if kind == "memory_source" else "energy"
             words += [f"{w} {what}" for w in sorted(set(rows[kind].dropna())) if w in {"modelled", "simulated"}]
+        cut = rows.get("execution", pd.Series(dtype=str)) == "compact"
+        if metric.column.startswith("train_") and not metric.column.startswith("train_loss"):
+            words += ["compact training"] if (cut & (rows.method != "dense")).any() else []  # the papers' is masked
         return tuple(words)
 
     def provenance(self, cells: Sequence[Cell]) -> str:

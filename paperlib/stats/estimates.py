@@ -72,7 +72,7 @@ def mean_intervals(values: ArrayLike, groups: ArrayLike, count: int) -> list[Est
         error = np.sqrt(np.bincount(g, (x - mean[g]) ** 2, count) / (n - 1) / n)
         half = stats.t.ppf(0.5 + LEVEL / 2, n - 1) * error
     rows = zip(n.tolist(), mean.tolist(), (mean - half).tolist(), (mean + half).tolist(), strict=True)
-    return [None if k == 0 else Estimate(m, *((lo, hi) if k > 1 else (None, None)), k) for k, m, lo, hi in rows]
+    return [None if k == 0 else Estimate(m, lo if k > 1 else None, hi if k > 1 else None, k) for k, m, lo, hi in rows]
 
 
 def bootstrap_interval(values: ArrayLike) -> Estimate | None:
