@@ -113,7 +113,7 @@ class Store:
         with suppress(OSError, ValueError):  # none yet, or a damaged one: it is only a cache
             known = pd.read_parquet(path)
         kept = known.merge(now, on=_STAMP)
-        fresh = [self._read(self.path(name)) for name in sorted(set(now["id"]) - set(kept["id"]))]
+        fresh = (self._read(self.path(name)) for name in sorted(set(now["id"]) - set(kept["id"])))
         rows = pd.DataFrame([_row(record) for record in fresh if record is not None])
         if len(rows):
             rows = rows.merge(now, on="id")
