@@ -50,7 +50,7 @@ def _row(arm: Setting, seed: int, truth: dict[str, float], rng: np.random.Genera
         "batch_size": 64, "optimizer": "SGD", "lr": 0.01,
         "resolution": 28, "options": "{}", "schedule": "constant",
         "augment": False, "compute": "fp32",
-        "execution": "masked", "protocol": "corrected", "quirks": "", "status": "done",
+        "compact_epochs": 0, "protocol": "corrected", "quirks": "", "status": "done",
         "train_images": COUNTS.get(arm.dataset, 60_000), "test_images": 10_000, "test_majority": 0.2,
         "shared_training": f"dense{seed}" if arm.method == "post-training" else None, "cpu": "x", "command": "paperlib",
         "memory_source": "process-peak", "test_accuracy": accuracy, "best_train_accuracy": accuracy,

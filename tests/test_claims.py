@@ -129,7 +129,7 @@ def test_nothing_rests_silently_on_a_stand_in_or_a_model() -> None:
             assert "modelled energy" in verdict.word
     assert ask(tidy, "C46") == ["supported (stand-in images; modelled energy)"]
     assert ask(tidy, "C16") == ["supported (stand-in images)"]
-    compact = made.table(lambda s: saving(s, 0.6)).assign(execution="compact")
+    compact = made.table(lambda s: saving(s, 0.6)).assign(compact_epochs=3)
     assert ask(compact, "C46", "C52") == ["supported (compact training)", "supported"]
 
 

@@ -1,6 +1,7 @@
 """Claims on time, energy, CO2 and memory."""
 
 import numpy as np
+import pandas as pd
 from scipy import stats
 
 from paperlib.claims.builders import (
@@ -19,7 +20,7 @@ from paperlib.claims.builders import (
     on,
     same,
 )
-from paperlib.claims.evidence import QUANTITIES, Evidence, Setting, dense_of
+from paperlib.claims.evidence import QUANTITIES, Evidence, Setting, dense_of, unreal
 from paperlib.claims.verdict import Verdict, between
 from paperlib.stats import Estimate
 
@@ -57,11 +58,11 @@ def _laptop_half(evidence: Evidence) -> Verdict:
         return Verdict("inconclusive", "needs more seeds, n = 1", needs=needs)
     half = stats.t.ppf(0.975, len(log) - 1) * stats.sem(log)
     low, mean, high = (float(np.exp(v)) for v in (log.mean() - half, log.mean(), log.mean() + half))
-    sources = sorted({*pairs.source_x, *pairs.source_y} - {"official"})
+    images = unreal(pd.concat([pairs.source_x, pairs.source_y]))
     kinds = sorted({*pairs.energy_source_x, *pairs.energy_source_y} & {"modelled", "simulated"})
     return Verdict(
         *between(low > 0.4 and high < 0.6, high < 0.4 or low > 0.6, "needs more seeds"),
-        tuple([f"{s} images" for s in sources] + [f"{k} energy" for k in kinds]),
+        (*images, *(f"{k} energy" for k in kinds)),
         Estimate(mean, low, high, len(log)), "ratio", detail=f"{metric.title.lower()} of {len(pairs)} pairs",
         needs=needs, provenance="/".join(sorted(set(pairs.source_x))), trials=tuple(sorted({*pairs.id_x, *pairs.id_y})),
     )  # fmt: skip
@@ -76,9 +77,9 @@ def _same_network_reused(evidence: Evidence) -> Verdict:
     if not groups:
         return Verdict("inconclusive", f"needs {needs}", needs=needs)
     shared = [g.shared_training.notna().all() and g.shared_training.nunique() == 1 for g in groups]
-    source = sorted({s for g in groups for s in g.source} - {"official"})
+    images = unreal(pd.concat([g.source for g in groups]))
     return Verdict(
-        "supported" if all(shared) else "contradicted", rests_on=tuple(f"{s} images" for s in source), needs=needs,
+        "supported" if all(shared) else "contradicted", rests_on=tuple(images), needs=needs,
         detail=f"{sum(shared)} of {len(groups)} dense trainings serve every sparsity of their seed",
         trials=tuple(sorted({i for g in groups for i in g["id"]})),
     )  # fmt: skip

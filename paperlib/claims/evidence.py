@@ -46,6 +46,12 @@ class Setting(NamedTuple):
         return f"{self.dataset} {self.model} {self.method} {self.conv:g}/{self.linear:g}{scope}"
 
 
+def unreal(sources: pd.Series) -> list[str]:
+    """`stand-in and subset images`, or nothing where all are official."""
+    found = sorted(set(sources.dropna()) - {"official"})
+    return [f"{' and '.join(found)} images"] if found else []
+
+
 def dense_of(setting: Setting) -> Setting:
     """The dense arm beside a setting."""
     return Setting(setting.dataset, setting.model, "dense", 0.0, 0.0)
@@ -178,15 +184,13 @@ class Evidence:
     def rests_on(self, metric: Metric, cells: Sequence[Cell]) -> tuple[str, ...]:
         """What is not the real thing under these cells, in words for the verdict."""
         rows = self._rows(cells)
-        unreal = sorted(set(rows["source"].dropna()) - {"official"})
-        words = [f"{' and '.join(unreal)} images"] if unreal else []
+        words = unreal(rows["source"])
         kind = "inference_energy_source" if metric.name.startswith("inference_energy") else metric.source_column
         if kind and kind in rows:
             what = "memory" if kind == "memory_source" else "energy"
             words += [f"{w} {what}" for w in sorted(set(rows[kind].dropna())) if w in {"modelled", "simulated"}]
-        cut = rows.get("execution", pd.Series(dtype=str)) == "compact"
-        if metric.column.startswith("train_") and not metric.column.startswith("train_loss"):
-            words += ["compact training"] if (cut & (rows.method != "dense")).any() else []  # the papers' is masked
+        if metric.column.startswith("train_") and "loss" not in metric.column and pd.to_numeric(rows.compact_epochs).gt(0).any():
+            words.append("compact training")  # the papers' is masked
         return tuple(words)
 
     def provenance(self, cells: Sequence[Cell]) -> str:

@@ -15,6 +15,8 @@ _WEAKEST: tuple[Base, ...] = (
     "internally inconsistent", "contradicted", "inside the noise", "untestable here", "inconclusive", "supported"
 )  # fmt: skip
 
+_ORDER = ("images", "energy", "memory", "training")  # of the words that a verdict rests on
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -74,7 +76,9 @@ def join(verdicts: Sequence[Verdict]) -> Verdict:
     return replace(
         shown,
         reason="; ".join(dict.fromkeys(v.reason for v in deciding if v.reason)),
-        rests_on=tuple(dict.fromkeys(word for v in deciding for word in v.rests_on)),
+        rests_on=tuple(
+            sorted({word for v in deciding for word in v.rests_on}, key=lambda w: _ORDER.index(w.split()[-1]))
+        ),
         detail="; ".join(f"{v.detail}: {v.base}" if v.detail else v.base for v in verdicts),
         needs="; ".join(dict.fromkeys(v.needs for v in verdicts if v.needs)),
         provenance="; ".join(dict.fromkeys(v.provenance for v in verdicts if v.provenance)),
