@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 
 from paperlib.batches import run_batch, trials
+from paperlib.claims.command import claims as claims_command
 from paperlib.comparing import compare
 from paperlib.data.commands import app as data_app
 from paperlib.errors import FailedError, PaperlibError
@@ -24,6 +25,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+app.command("claims")(claims_command)
 app.add_typer(data_app, name="data", help="The images: what is here, fetch, verify.")
 app.command()(compare)
 app.command()(merge)

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -98,9 +99,13 @@ class Store:
             "use the matching paperlib, or move the results folder away"
         )
 
+    def table(self) -> pd.DataFrame:
+        """The tidy table of all records."""
+        return tidy(self.records())
+
     def write_table(self) -> pd.DataFrame:
         """Write tidy.parquet and tidy.csv beside the trials and return the table."""
-        table = tidy(self.records())
+        table = self.table()
         write_atomically(self.layout.results / "tidy.csv", table.to_csv(index=False).encode())
         write_atomically(self.layout.results / "tidy.parquet", table.to_parquet(index=False))
         return table
@@ -160,10 +165,16 @@ def _row(record: Record) -> dict[str, Any]:
         row[f"test_{name}"] = getattr(test, name) if test else None
     for name in ("time_s", "energy_j", "co2_g", "peak_memory_bytes"):
         row[f"train_{name}"] = getattr(training, name) if training else None
+    losses = [epoch.train.loss for epoch in record.curve]
+    falls = [b < a for a, b in pairwise(losses)]
+    row["best_train_accuracy"] = max((epoch.train.accuracy for epoch in record.curve), default=None)
+    row["first_train_loss"], row["last_train_loss"] = (losses[0], losses[-1]) if losses else (None, None)
+    row["train_loss_falling"] = sum(falls) / len(falls) if falls else None
     row["energy_source"] = training.energy_source if training else None
     row["memory_source"] = training.memory_source if training else None
     row["compact_epochs"] = record.compact_epochs
     row |= asdict(record.costs) if record.costs else {}
+    row["inference_energy_source"] = next((t.energy_source for t in record.inference if t.energy_source), None)
     row["load_s"] = record.load_s
     for size in sorted({timing.batch_size for timing in record.inference}):
         row |= _inference({t.variant: t for t in record.inference if t.batch_size == size}, f"_b{size}")

@@ -1,18 +1,15 @@
-"""Intervals over seeds, and the noise floor that an effect must exceed to be called one."""
+"""Means, differences and ratios over seeds with their intervals; one seed has none."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import stats
 
 LEVEL = 0.95
-# What a trial shares with its dense partner: images, budget, protocol and seed.
-PAIR = [
-    "dataset", "resolution", "train_images", "test_images", "model", "width", "epochs", "batch_size", "optimizer",
-    "lr", "options", "schedule", "augment", "compute", "quirks", "seed",
-]  # fmt: skip
+# Expanded percentile intervals need that many seeds to reach their level; above MANY they equal Student's.
+FEW, MANY = 8, 50
 
 
 @dataclass(frozen=True)
@@ -60,22 +57,33 @@ def paired_ratio(a: ArrayLike, b: ArrayLike) -> Estimate | None:
     return Estimate(float(np.exp(log.mean)), low, high, log.n)
 
 
-def noise_floor(tidy: pd.DataFrame, column: str) -> float | None:
-    """How far two measurements of the same dense network lie apart: the 95th percentile of |ratio - 1|.
+def bootstrap_interval(values: ArrayLike) -> Estimate | None:
+    """Mean with an expanded percentile bootstrap interval (Hesterberg 2015, doi 10.1080/00031305.2015.1089789).
 
-    column: a ratio to dense (its `_again` twin holds the A/A control of the same trial), such as
-    `inference_ratio_b64`. None where no control was measured.
+    Student's below FEW values, where resampling cannot reach the level (three values give 75 % at best),
+    and above MANY, where both agree. Give paired differences for a paired interval.
     """
-    twin = f"{column}_again"
-    if twin not in tidy or tidy[twin].notna().sum() == 0:
+    x = np.asarray(values, float)
+    x = x[np.isfinite(x)]
+    n = len(x)
+    if not FEW <= n <= MANY or np.ptp(x) == 0:
+        return mean_interval(x)
+    tail = stats.norm.cdf(-np.sqrt(n / (n - 1)) * stats.t.ppf(0.5 + LEVEL / 2, n - 1))
+    found = stats.bootstrap(
+        (x,), np.mean, n_resamples=4999, confidence_level=1 - 2 * tail, method="percentile", rng=0, vectorized=True
+    ).confidence_interval
+    return Estimate(float(x.mean()), float(found.low), float(found.high), n)
+
+
+def spread_interval(groups: Iterable[ArrayLike]) -> Estimate | None:
+    """Standard deviation between seeds, pooled over groups of equal setting, with its chi-square interval.
+
+    n is the largest group; None where no group has two seeds.
+    """
+    samples = [x for x in (np.asarray(g, float) for g in groups) if len(x) > 1]
+    if not samples:
         return None
-    return float(np.nanpercentile((tidy[twin] - 1).abs(), 95))
-
-
-def seeded_noise_floor(tidy: pd.DataFrame, column: str) -> float | None:
-    """The same for figures of whole trainings: `random` at sparsity 0 beside dense, same seed and budget."""
-    plain = tidy[tidy[column].notna()]
-    dense = plain[plain.method == "dense"].set_index(PAIR)[column]
-    mask0 = plain[(plain.method == "random") & (plain.sparsity == 0)].set_index(PAIR)[column]
-    ratio = (mask0 / dense).dropna()
-    return float(np.percentile((ratio - 1).abs(), 95)) if len(ratio) else None
+    df = sum(len(x) - 1 for x in samples)
+    square = sum(float(((x - x.mean()) ** 2).sum()) for x in samples)
+    low, high = (square / stats.chi2.ppf(q, df) for q in (0.5 + LEVEL / 2, 0.5 - LEVEL / 2))
+    return Estimate((square / df) ** 0.5, float(low) ** 0.5, float(high) ** 0.5, max(map(len, samples)))

@@ -1,0 +1,67 @@
+"""A verdict on each of the 69 claims of both papers, computed from the records of a profile."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import replace
+
+import pandas as pd
+
+from paperlib.claims.evidence import Evidence
+from paperlib.claims.ledger import CLAIMS, Claim
+from paperlib.claims.verdict import Verdict
+from paperlib.paths import Layout
+from paperlib.registry import unknown
+from paperlib.store import Store, write_atomically
+
+__all__ = ["CLAIMS", "Claim", "Evidence", "Verdict", "find", "table", "tally", "verdicts", "write"]
+
+
+def find(name: str) -> Claim:
+    """The claim of this id, in any case; PaperlibError with the nearest one if there is none."""
+    if name.upper() not in CLAIMS:
+        raise unknown("claim", name, list(CLAIMS))
+    return CLAIMS[name.upper()]
+
+
+def verdicts(tidy: pd.DataFrame, claims: Iterable[Claim] | None = None) -> list[Verdict]:
+    """Verdicts in the ledger's order on the table of `paperlib.store.tidy` (an empty one will do)."""
+    evidence = Evidence.of(tidy)
+    return [replace(c.test(evidence), claim=c.id) for c in (CLAIMS.values() if claims is None else claims)]
+
+
+def tally(found: Iterable[Verdict], qualified: bool = False) -> dict[str, int]:
+    """How many claims got which verdict, most frequent first; `qualified` keeps `(stand-in images)` apart."""
+    words = (" ".join([v.base, *(f"({'; '.join(v.rests_on)})" for _ in v.rests_on[:1] if qualified)]) for v in found)
+    return dict(Counter(words).most_common())
+
+
+def table(found: Iterable[Verdict]) -> pd.DataFrame:
+    """One row per claim, for csv, the notebook's sortable table and the report."""
+    rows = []
+    for v in found:
+        claim, e = CLAIMS[v.claim], v.estimate
+        rows.append(
+            {
+                "id": v.claim, "section": claim.section, "kind": claim.kind, "claim": claim.text, "verdict": v.word,
+                "base": v.base, "estimate": e.mean if e else None, "low": e.low if e else None,
+                "high": e.high if e else None, "unit": v.unit, "n": v.n, "noise_floor": v.floor, "p": v.p,
+                "detail": v.detail, "needs": v.needs, "images": v.provenance, "trials": " ".join(v.trials),
+            }
+        )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def write(layout: Layout) -> list[Verdict]:
+    """Write results/<profile>/claims.csv and claims.json; returns the verdicts."""
+    found = verdicts(Store(layout).table())
+    rows = table(found)
+    write_atomically(layout.results / "claims.csv", rows.to_csv(index=False).encode())
+    entries = [
+        {k: (None if pd.isna(x) else x) for k, x in row.items()} | {"trials": list(v.trials)}
+        for row, v in zip(rows.to_dict("records"), found, strict=True)
+    ]
+    write_atomically(
+        layout.results / "claims.json", (json.dumps(entries, indent=1, ensure_ascii=False) + "\n").encode()
+    )
+    return found

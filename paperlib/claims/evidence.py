@@ -1,0 +1,201 @@
+"""The tidy table as evidence: settings, paired comparisons over seeds, noise floors, provenance."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from paperlib.comparisons import METRICS, Metric, corrected
+from paperlib.stats import control_differences, control_ratios
+
+Floats = NDArray[np.float64]
+SWAP = 0.2  # both papers; other values are sensitivity arms
+PAIRED = ["width", "epochs", "train_images", "test_images", "seed", "device", "cpu", "gpu"]
+QUANTITIES = METRICS | {
+    m.name: m
+    for m in (
+        Metric("train_accuracy", "Best training accuracy", "best_train_accuracy", "%", "difference", 100),
+        Metric("train_loss", "Last training loss", "last_train_loss", "nats", "difference"),
+        Metric("loss_change", "Change of training loss", "loss_change", "nats", "difference"),
+        Metric("loss_falling", "Epochs with falling loss", "train_loss_falling", "%", "difference", 100),
+        Metric("inference_energy_absolute", "Inference energy, batch 64", "inference_energy_j_b64", "J", "ratio"),
+        Metric("inference_extra", "Inference time above dense", "inference_extra_s", "s", "difference"),
+    )
+}
+
+
+class Setting(NamedTuple):
+    """One arm: conv and linear are the sparsities of filters and of linear weights."""
+
+    dataset: str
+    model: str
+    method: str
+    conv: float
+    linear: float
+    scope: str = "global"
+
+    def __str__(self) -> str:
+        if self.method == "dense":
+            return f"{self.dataset} {self.model} dense"
+        scope = "" if self.scope == "global" else f" {self.scope}"
+        return f"{self.dataset} {self.model} {self.method} {self.conv:g}/{self.linear:g}{scope}"
+
+
+def dense_of(setting: Setting) -> Setting:
+    """The dense arm beside a setting."""
+    return Setting(setting.dataset, setting.model, "dense", 0.0, 0.0)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One comparison (or level): a value per seed, and the rows that it rests on."""
+
+    label: str
+    seeds: NDArray[np.int64]
+    values: Floats
+    rows: NDArray[np.intp]
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """Finished trials of the corrected protocol, indexed by setting."""
+
+    rows: pd.DataFrame
+
+    @classmethod
+    def of(cls, tidy: pd.DataFrame) -> "Evidence":
+        """From the table of `paperlib.store.tidy`; an empty one is no evidence."""
+        if tidy.empty:
+            return cls(tidy)
+        rows = corrected(tidy)
+        rows = rows[rows.swap == SWAP].reset_index(drop=True)
+        extra = {"loss_change": rows.last_train_loss.astype(float) - rows.first_train_loss.astype(float)}
+        if {"inference_s_b1", "inference_ratio_b1"} <= set(rows):
+            extra["inference_extra_s"] = rows.inference_s_b1 * (1 - 1 / rows.inference_ratio_b1)
+        return cls(rows.assign(**extra))
+
+    def on(self, machine: str) -> "Evidence":
+        """Only trials that ran on the `cpu` or on a `gpu`."""
+        return self._cpu if machine == "cpu" else self._gpu
+
+    @cached_property
+    def _cpu(self) -> "Evidence":
+        return self if self.rows.empty else Evidence(self.rows[self.rows.device == "cpu"].reset_index(drop=True))
+
+    @cached_property
+    def _gpu(self) -> "Evidence":
+        return self if self.rows.empty else Evidence(self.rows[self.rows.device != "cpu"].reset_index(drop=True))
+
+    @cached_property
+    def groups(self) -> dict[tuple[Any, ...], NDArray[np.intp]]:
+        if self.rows.empty:
+            return {}
+        keys = ["dataset", "model", "method", "conv_sparsity", "sparsity", "scope"]
+        return dict(self.rows.groupby(keys, sort=False).indices)
+
+    @cached_property
+    def _codes(self) -> dict[bool, NDArray[np.int64]]:
+        # Learning rate and batch size are a model's own, so they pair trials of the same model only.
+        same = [*PAIRED, "lr", "batch_size"]
+        return {
+            True: self.rows.groupby(same, sort=False, dropna=False).ngroup().to_numpy(),
+            False: self.rows.groupby(PAIRED, sort=False, dropna=False).ngroup().to_numpy(),
+        }
+
+    @cached_property
+    def _columns(self) -> dict[str, Floats]:
+        return {}
+
+    def column(self, name: str) -> Floats:
+        """A column as numbers, all missing if the table does not have it."""
+        if name not in self._columns:
+            blank = pd.Series(np.nan, index=self.rows.index)
+            self._columns[name] = pd.to_numeric(self.rows.get(name, blank), errors="coerce").to_numpy(float)
+        return self._columns[name]
+
+    def level(self, metric: Metric, setting: Setting) -> Cell | None:
+        """The quantity itself, one value per seed."""
+        rows = self.groups.get(setting, np.array([], np.intp))
+        return self._cell(str(setting), rows, self.column(metric.column)[rows], rows)
+
+    def compare(self, metric: Metric, left: Setting, right: Setting) -> Cell | None:
+        """left - right (or the logarithm of left / right), paired by budget, seed and machine, per seed."""
+        here, there = (self.groups.get(s, np.array([], np.intp)) for s in (left, right))
+        label = str(left) if right == dense_of(left) else f"{left} against {right}"
+        same = (left.dataset, left.model) == (right.dataset, right.model)
+        in_trial = metric.ratio_column if same and left.method != "dense" else None
+        values = self.column(in_trial or metric.column)
+        if metric.effect == "ratio":
+            with np.errstate(divide="ignore", invalid="ignore"):
+                values = np.where(values > 0, np.log(values), np.nan)
+        if in_trial and right.method == "dense":  # the trial timed its own dense twin
+            return self._cell(label, here, values[here], here)
+        if not len(here) or not len(there):
+            return None
+        codes = self._codes[left.model == right.model]
+        known, first = np.unique(codes[there], return_index=True)
+        at = np.searchsorted(known, codes[here]).clip(max=len(known) - 1)
+        hit = known[at] == codes[here]
+        mine, other = here[hit], there[first[at[hit]]]
+        return self._cell(label, mine, values[mine] - values[other], np.concatenate([mine, other]))
+
+    def _cell(self, label: str, mine: NDArray[np.intp], values: Floats, rows: NDArray[np.intp]) -> Cell | None:
+        good = np.isfinite(values)
+        if not good.any():
+            return None
+        seeds, index = np.unique(self.rows["seed"].to_numpy()[mine[good]], return_inverse=True)
+        means = np.bincount(index, values[good]) / np.bincount(index)
+        return Cell(label, seeds, means, rows)
+
+    def floor(self, metric: Metric, settings: Iterable[Setting]) -> float | None:
+        """95th percentile of the A/A controls of these data sets and models, else of all; None without any."""
+        controls = self._controls(metric)
+        value = "ratio" if metric.effect == "ratio" else "difference"
+        places = {(s.dataset, s.model) for s in settings}
+        near = [pair in places for pair in zip(controls.dataset, controls.model, strict=True)]
+        chosen = (controls[near] if any(near) else controls)[value].to_numpy(float)
+        if not len(chosen):
+            return None
+        return float(np.percentile(np.abs(chosen - 1 if value == "ratio" else chosen), 95))
+
+    @cached_property
+    def _known_controls(self) -> dict[str, pd.DataFrame]:
+        return {}
+
+    def _controls(self, metric: Metric) -> pd.DataFrame:
+        if metric.name not in self._known_controls:
+            ratio = metric.effect == "ratio"
+            find, column = (control_ratios, metric.ratio_column) if ratio else (control_differences, None)
+            self._known_controls[metric.name] = find(self.rows, column or metric.column)
+        return self._known_controls[metric.name]
+
+    def rests_on(self, metric: Metric, cells: Sequence[Cell]) -> tuple[str, ...]:
+        """What is not the real thing under these cells, in words for the verdict."""
+        rows = self._rows(cells)
+        unreal = sorted(set(rows["source"].dropna()) - {"official"})
+        words = [f"{' and '.join(unreal)} images"] if unreal else []
+        kind = "inference_energy_source" if metric.name.startswith("inference_energy") else metric.source_column
+        if kind and kind in rows:
+            what = "memory" if kind == "memory_source" else "energy"
+            words += [f"{w} {what}" for w in sorted(set(rows[kind].dropna())) if w in {"modelled", "simulated"}]
+        return tuple(words)
+
+    def provenance(self, cells: Sequence[Cell]) -> str:
+        """`bloodmnist: official (11,959 training images, 3 epochs; cpu)`."""
+        rows = self._rows(cells).drop_duplicates(["dataset", "source", "train_images", "epochs", "device"])
+        said = [
+            f"{r.dataset}: {r.source} ({r.train_images:,} training images, {r.epochs} epochs; {r.device})"
+            for r in rows.itertuples()
+        ]
+        return "; ".join(said)
+
+    def ids(self, cells: Sequence[Cell]) -> tuple[str, ...]:
+        """The trials under these cells."""
+        return tuple(sorted(set(self._rows(cells)["id"])))
+
+    def _rows(self, cells: Sequence[Cell]) -> pd.DataFrame:
+        return self.rows.iloc[np.unique(np.concatenate([c.rows for c in cells]))]

@@ -1,0 +1,93 @@
+"""What a claim amounts to here: one word, the figures under it, and the trials that they come from."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from paperlib.stats import Estimate
+
+Base = Literal[
+    "supported", "contradicted", "inside the noise", "inconclusive", "internally inconsistent", "untestable here"
+]
+Kind = Literal["accuracy", "time", "energy", "memory", "count", "internal consistency"]
+# Which part decides when a claim says several things: the weakest.
+_WEAKEST: tuple[Base, ...] = (
+    "internally inconsistent", "contradicted", "inside the noise", "untestable here", "inconclusive", "supported"
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A claim's verdict.
+
+    reason: why it is inconclusive or untestable. rests_on: what stands in for the real thing (`stand-in images`,
+    `modelled energy`); it is part of the word. estimate: the pooled effect in `unit`; floor: the noise floor, or
+    the margin of a claim of equality, as a share (ratios) or in the unit; p: exact sign-flip test of the pooled
+    effect against none. provenance: data set and source of the images; needs: what it takes to decide.
+    """
+
+    base: Base
+    reason: str = ""
+    rests_on: tuple[str, ...] = ()
+    estimate: Estimate | None = None
+    unit: str = ""
+    floor: float | None = None
+    p: float | None = None
+    detail: str = ""
+    needs: str = ""
+    provenance: str = ""
+    trials: tuple[str, ...] = ()
+    claim: str = ""
+
+    @property
+    def word(self) -> str:
+        """`supported`, `supported (stand-in images)`, `inconclusive (needs more seeds)`."""
+        inside = "; ".join([self.reason] * bool(self.reason) + list(self.rests_on))
+        return f"{self.base} ({inside})" if inside else self.base
+
+    @property
+    def n(self) -> int:
+        """Seeds under the estimate."""
+        return self.estimate.n if self.estimate else 0
+
+    def figure(self) -> str:
+        """The estimate with its interval as a reader wants it, or a dash."""
+        if self.estimate is None:
+            return "–"
+        if self.unit == "ratio":
+            return "×" + self.estimate.text(digits=3)
+        if self.unit == "points":
+            return self.estimate.text(100) + " points"
+        return f"{self.estimate.text(digits=3)} {self.unit}".strip()
+
+
+def join(verdicts: Sequence[Verdict]) -> Verdict:
+    """The verdict on a claim with several parts: its weakest part decides, the others stay in the detail."""
+    base = min((v.base for v in verdicts), key=_WEAKEST.index)
+    deciding = [v for v in verdicts if v.base == base]
+    shown = deciding[0]
+    return replace(
+        shown,
+        reason="; ".join(dict.fromkeys(v.reason for v in deciding if v.reason)),
+        rests_on=tuple(dict.fromkeys(word for v in deciding for word in v.rests_on)),
+        detail="; ".join(f"{v.detail}: {v.base}" if v.detail else v.base for v in verdicts),
+        needs="; ".join(dict.fromkeys(v.needs for v in verdicts if v.needs)),
+        provenance="; ".join(dict.fromkeys(v.provenance for v in verdicts if v.provenance)),
+        trials=tuple(sorted({i for v in verdicts for i in v.trials})),
+    )
+
+
+def deny(verdict: Verdict) -> Verdict:
+    """The verdict on the opposite claim; an effect inside the noise also speaks for `does not`."""
+    opposite: dict[Base, Base] = {
+        "supported": "contradicted", "contradicted": "supported", "inside the noise": "supported"
+    }  # fmt: skip
+    return replace(verdict, base=opposite.get(verdict.base, verdict.base))
+
+
+def inconsistent(why: str, ours: Verdict | None = None) -> Verdict:
+    """The claim contradicts its own paper; what our records say stands in the detail."""
+    if ours is None:
+        return Verdict("internally inconsistent", why, needs="nothing: it follows from the paper's own text")
+    detail = f"our records: {ours.word}" + (f"; {ours.detail}" if ours.detail else "")
+    return replace(ours, base="internally inconsistent", reason=why, detail=detail)

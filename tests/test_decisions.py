@@ -1,0 +1,104 @@
+"""Decisions by simulation with known truth, and against statsmodels and enumeration."""
+
+from itertools import product
+
+import numpy as np
+import pandas as pd
+import pytest
+from statsmodels.stats.multitest import multipletests
+
+from paperlib.stats import (
+    PAIR,
+    bootstrap_interval,
+    control_differences,
+    control_ratios,
+    holm,
+    outcomes,
+    sign_flip_p,
+    spread_interval,
+    tost_p,
+)
+
+
+@pytest.mark.parametrize("n", [3, 8, 20])
+def test_bootstrap_intervals_cover_what_they_promise(n: int) -> None:
+    rng, hits, rounds = np.random.default_rng(n), 0, 800
+    for sample in rng.normal(3.0, 2.0, (rounds, n)):
+        e = bootstrap_interval(sample)
+        assert e and e.low is not None and e.high is not None
+        hits += e.low <= 3.0 <= e.high
+    assert hits / rounds == pytest.approx(0.95, abs=0.02)
+
+
+def test_spread_interval_covers_the_true_spread() -> None:
+    rng, hits = np.random.default_rng(1), 0
+    for groups in rng.normal(0, 0.5, (1500, 4, 3)):
+        e = spread_interval(groups)
+        assert e and e.low is not None and e.high is not None
+        hits += e.low <= 0.5 <= e.high
+    assert hits / 1500 == pytest.approx(0.95, abs=0.02)
+    assert spread_interval([[1.0]]) is None
+
+
+@pytest.mark.parametrize("values", [[1.0, 2.0, 3.0], [0.5, -0.2, 0.9, 1.4, 0.3], [-1.0, 1.0]])
+def test_sign_flip_is_the_enumeration(values: list[float]) -> None:
+    x = np.array(values)
+    flips = np.array(list(product([-1, 1], repeat=len(x)))) * x
+    exact = (np.abs(flips.mean(axis=1)) >= abs(x.mean()) - 1e-12).mean()
+    assert sign_flip_p(values) == pytest.approx(exact)
+    assert sign_flip_p([1.0]) is None
+
+
+def test_holm_is_statsmodels_own() -> None:
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx(multipletests([0.01, 0.04, 0.03], method="holm")[1])
+    assert holm([0.01, 0.04, 0.03])[0] == pytest.approx(0.03)
+
+
+def test_equivalence_errs_at_most_five_times_in_a_hundred_at_the_margin() -> None:
+    rng = np.random.default_rng(2)
+    wrong = sum((p := tost_p(x, 1.0)) is not None and p < 0.05 for x in rng.normal(1.0, 0.3, (2000, 5)))
+    right = sum((p := tost_p(x, 1.0)) is not None and p < 0.05 for x in rng.normal(0.0, 0.3, (2000, 5)))
+    assert wrong / 2000 < 0.07 and right / 2000 > 0.95
+    assert tost_p([0.5], 1.0) is None
+
+
+def test_noise_rule_false_alarms_and_power() -> None:
+    # Noise of one measurement: sd 0.01, so its A/A floor (95th percentile of |difference|) is about 0.0277.
+    rng, floor = np.random.default_rng(3), 0.0277
+    for effect, word, least in ((0.0, "none", 0.95), (-0.10, "below", 0.95), (0.10, "above", 0.95)):
+        family = rng.normal(effect, 0.0141, (600, 5))
+        said = [outcomes([x], floor, equivalence=False, claimed={"below"})[0] for x in family]
+        assert said.count(word) / len(said) > least
+        if word == "none":
+            assert sum(w in {"below", "above"} for w in said) / len(said) < 0.01
+
+
+def test_a_family_of_nulls_is_rarely_contradicted() -> None:
+    rng, alarms = np.random.default_rng(4), 0
+    for family in rng.normal(0, 1, (200, 18, 5)):  # 18 comparisons: uncorrected, one in three families alarms
+        alarms += "above" in outcomes(list(family), 0.0, equivalence=False, claimed={"below"})
+    assert alarms / 200 < 0.05
+
+
+def test_one_seed_decides_nothing() -> None:
+    assert outcomes([[5.0]], 1.0, equivalence=False, claimed={"above"}) == ["unclear"]
+    assert outcomes([[0.0]], 1.0, equivalence=True, claimed={"none"}) == ["unclear"]
+
+
+def _rows() -> pd.DataFrame:
+    base: dict[str, object] = dict.fromkeys(PAIR, 1) | {"dataset": "mnist", "model": "mlp-small", "quirks": ""}
+    kinds = [("dense", 0.0, None, 10.0, 0.90), ("random", 0.0, None, 11.0, 0.9), ("random", 0.5, None, 30.0, 0.2)]
+    kinds += [("post-training", 0.5, "abc", 10.0, 0.5), ("post-training", 0.8, None, 8.0, 0.5)]
+    rows = [
+        base | {"seed": s, "method": m, "sparsity": p, "conv_sparsity": 0.0, "shared_training": shared,
+                "train_time_s": t * (s + 1), "test_accuracy": a + 0.01 * s}
+        for m, p, shared, t, a in kinds for s in range(3)
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def test_controls_are_what_should_equal_dense() -> None:
+    ratios = control_ratios(_rows(), "train_time_s")
+    assert sorted(ratios.ratio) == pytest.approx([0.8] * 3 + [1.1] * 3)  # not the reused reading, not 50 %
+    assert sorted(control_differences(_rows(), "test_accuracy").difference) == pytest.approx([0.01, 0.01, 0.02])
+    assert control_ratios(_rows(), "train_energy_j").empty and control_differences(_rows(), "test_auc").empty
