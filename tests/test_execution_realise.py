@@ -122,3 +122,11 @@ def test_compact_bytes_are_those_of_a_file() -> None:
     file = len(save({k: v.contiguous() for k, v in model.state_dict().items()}))
     assert costs.dense_bytes == pytest.approx(file, rel=0.02)
     assert costs.compact_bytes < 0.6 * costs.dense_bytes
+
+
+def test_int8_bytes_are_those_of_a_file() -> None:
+    model, masks = pruned(vgg16((16, 16, 1), 4, 0.25))
+    network = realise(model, {}, "int8", torch.randn(8, 1, 16, 16))
+    assert isinstance(network, OnnxModel)
+    # the file adds scales per channel and the graph itself, some 40 kB here
+    assert len(network.data) == pytest.approx(count(model, masks, (16, 16, 1)).int8_bytes, rel=0.1)
