@@ -52,6 +52,7 @@ def reproduce(
     if not console.is_terminal:
         console = Console(width=120)
     console.print(report.headline(layout))
+    console.print(report.tally(layout), soft_wrap=True)
     console.print(f"Report: {page}", soft_wrap=True)
 
 

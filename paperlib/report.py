@@ -10,6 +10,9 @@ from typing import Any
 import jinja2
 from rich.table import Table
 
+from paperlib import claims
+from paperlib.checklist import CHECKLIST
+from paperlib.claims import CLAIMS
 from paperlib.collate import Source
 from paperlib.comparisons import METRICS, arms, noise
 from paperlib.exhibits import Exhibit, base, provenance, read_manifest
@@ -50,11 +53,17 @@ def build(layout: Layout) -> Path:
     source = Source.of(layout)
     exhibits = read_manifest(layout)
     _copy(exhibits, layout)
+    verdicts = claims.write(layout)
     notebooks = [_notebook_page(path, layout) for path in sorted(layout.notebooks.glob("0?_*.ipynb"))]
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True)
     common = {"profile": layout.name, "environments": _environments(source), "provenance": provenance(table)}
+    claims_html = environment.get_template("claims.html.j2").render(
+        **common, verdicts=verdicts, claims=CLAIMS, tally=claims.tally(verdicts), checklist=CHECKLIST
+    )
+    write_atomically(layout.report / "claims.html", claims_html.encode())
     page_html = environment.get_template("report.html.j2").render(
-        **common, findings=findings(table), blocks=_blocks(exhibits, layout), notebooks=notebooks,
+        **common, findings=findings(table), tally=claims.tally(verdicts), claims=len(verdicts),
+        blocks=_blocks(exhibits, layout), notebooks=notebooks,
         trials=len(table), failed=int((table.status == "failed").sum()), images=_images(source),
     )  # fmt: skip
     rows = table.sort_values(["dataset", "model", "method", "scope", "sparsity", "seed"]).to_dict("records")
@@ -63,6 +72,12 @@ def build(layout: Layout) -> Path:
     write_atomically(page, page_html.encode())
     write_atomically(stamp, now.encode())
     return page
+
+
+def tally(layout: Layout) -> str:
+    """One line: how many of the claims got which verdict."""
+    counts = claims.tally(claims.verdicts(Source.of(layout).table))
+    return f"{len(CLAIMS)} claims: " + ", ".join(f"{n} {word}" for word, n in counts.items())
 
 
 def headline(layout: Layout) -> Table:

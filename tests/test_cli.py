@@ -86,8 +86,9 @@ def test_reproduce_ends_with_table_and_path(
     monkeypatch.setattr(notebooks, "execute", lambda only, profile, layout: [])
     monkeypatch.setattr(report, "build", lambda layout: layout.report / "index.html")
     monkeypatch.setattr(report, "headline", lambda layout: "HEADLINE")
+    monkeypatch.setattr(report, "tally", lambda layout: "TALLY")
     assert call(monkeypatch, "reproduce", "--profile", "smoke") == 0
-    assert capsys.readouterr().out == f"HEADLINE\nReport: {Layout.of('smoke').report / 'index.html'}\n"
+    assert capsys.readouterr().out == f"HEADLINE\nTALLY\nReport: {Layout.of('smoke').report / 'index.html'}\n"
 
 
 def test_interrupt_says_that_nothing_is_lost(

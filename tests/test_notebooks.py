@@ -10,6 +10,7 @@ import nbformat
 import pytest
 
 from paperlib import notebooks, paths, report
+from paperlib.claims import CLAIMS
 from paperlib.errors import FailedError, PaperlibError
 from paperlib.exhibits import base, read_manifest
 from paperlib.notebooks import NOTEBOOKS, Notebook
@@ -98,6 +99,8 @@ def test_the_report_stands_alone(smoke: Layout) -> None:
         for name in exhibit.files:
             folder = "figures" if exhibit.kind == "figure" else "tables"
             assert (smoke.report / folder / Path(name).name).exists()
+    verdicts = (smoke.report / "claims.html").read_text()
+    assert all(f'id="{name}"' in verdicts for name in CLAIMS) and len(CLAIMS) == 69
     trials = (smoke.report / "trials.html").read_text()
     for identity in {i for e in read_manifest(smoke) for i in e.trials}:
         assert f'id="{identity}"' in trials
