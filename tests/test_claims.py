@@ -193,6 +193,11 @@ def test_noise_verdict_has_few_false_alarms_and_enough_power() -> None:
     assert real.count("supported") >= 9
 
 
+def test_a_wide_noise_floor_stands_in_the_word() -> None:
+    (word,) = ask(made.table(noise=0.3), "C46")
+    assert word.startswith("inside the noise (of ±")
+
+
 def test_files_and_tally(layout: Layout) -> None:
     found = write(layout)
     rows = pd.read_csv(layout.results / "claims.csv")

@@ -23,6 +23,7 @@ METHODS = ("pre-training", "in-training", "post-training", "set")
 P_SETS, P_MODELS = ("mnist", "fashionmnist", "emnist", "cifar10", "octmnist"), ("mlp-small", "mlp-medium")
 P_METHODS = ("pre-training", "post-training", "set")
 MARGIN = 0.01  # "comparable accuracy": within one point
+WIDE = 0.2  # a noise floor above it is named in the verdict
 COST_MARGIN = 0.05  # "equal" times and energies: within 5 %, or the noise floor if that is wider
 
 
@@ -217,7 +218,8 @@ def judge(
     elif bad > total - needed or (share == 1 and _mean_beyond(pooled - middle, half, reject)):
         base, reason = "contradicted", ""
     elif "none" not in accept | reject and none * 2 >= max(len(found), total / 2):
-        base, reason = "inside the noise", ""
+        wide = log and floor is not None and floor > WIDE  # then it says little about the claim
+        base, reason = "inside the noise", f"of ±{floor:.0%}" if wide else ""
     elif len(found) < total:
         first = next(s for s, c in zip(settings, cells, strict=True) if c is None)
         base, reason = "inconclusive", f"needs {total - len(found)} more of {total} settings, such as {first}"

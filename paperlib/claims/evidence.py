@@ -189,8 +189,8 @@ class Evidence:
         if kind and kind in rows:
             what = "memory" if kind == "memory_source" else "energy"
             words += [f"{w} {what}" for w in sorted(set(rows[kind].dropna())) if w in {"modelled", "simulated"}]
-        costs = metric.column.startswith("train_") and "loss" not in metric.column
-        if costs and pd.to_numeric(rows.compact_epochs).gt(0).any():
+        cost = metric.column.startswith("train_") and "loss" not in metric.column
+        if cost and pd.to_numeric(rows.compact_epochs).gt(0).any():
             words.append("compact training")  # the papers' is masked
         return tuple(words)
 
