@@ -22,7 +22,6 @@ from paperlib.environment import device as choose_device
 from paperlib.environment import environment
 from paperlib.errors import PaperlibError
 from paperlib.execution.costs import count
-from paperlib.execution.steps import is_small_mlp
 from paperlib.inference import beside_dense, load_seconds
 from paperlib.meters import Meters
 from paperlib.models import build
@@ -35,6 +34,7 @@ from paperlib.store import Store, write_atomically
 from paperlib.training import Fit, Images, evaluate, fit, make_optimizer
 from paperlib.trial import Trial, make_trial
 
+ONE_THREAD = 1_000_000  # parameters
 OnEpoch = Callable[[Epoch], None]
 
 
@@ -184,9 +184,10 @@ def network_of(trial: Trial, shape: tuple[int, int, int], classes: int) -> nn.Mo
 
 @contextmanager
 def threads_for(model: nn.Module) -> Iterator[None]:
-    """One thread for a small MLP, whose kernels are shorter than waking a second one; all for the rest."""
+    """One thread for a small network of linear layers, whose kernels are shorter than waking a second one."""
     before = torch.get_num_threads()
-    if is_small_mlp(model):
+    convolutions = any(isinstance(module, nn.Conv2d) for module in model.modules())
+    if not convolutions and sum(p.numel() for p in model.parameters()) < ONE_THREAD:
         torch.set_num_threads(1)
     try:
         yield

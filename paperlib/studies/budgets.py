@@ -115,10 +115,14 @@ PROFILES = {
         Profile(
             "quick",
             {
-                "mlp-small": Budget(3, 5, 6_000, 2_000, batch_size=16, scopes=("global", "layerwise")),
+                "mlp-small": Budget(
+                    3, 5, 6_000, 2_000, batch_size=16, scopes=("global", "layerwise"),
+                    methods=("pre-training", "in-training", "post-training", "set"),
+                ),
                 "mlp-medium": Budget(
-                    3, 4, 3_000, 2_000, width=0.1, batch_size=32, lr=0.1, datasets=("mnist", "fashionmnist"),
-                    methods=("random", "pre-training", "post-training", "set"),
+                    3, 4, 3_000, 2_000, width=0.1, batch_size=32, lr=0.1, datasets=("mnist",),
+                    scopes=("global", "layerwise", "global-threshold"),
+                    methods=("pre-training", "post-training", "set"),
                 ),
             },
             replace(
