@@ -63,6 +63,8 @@ def vgg(source: Source) -> list[Exhibit | None]:
     """Section 02: paper P's VGG-16, with the arm that prunes as the published code does."""
     here = source.models("vgg16").datasets(f=False)
     table, layout = here.table, here.layout
+    if table.empty:
+        return []
     made: list[Exhibit | None] = [tables.write_comparison(table, name, "vgg", layout) for name in METRICS]
     made += [figures.comparison(table, name, "vgg16", layout) for name in METRICS]
     made += [figures.curves(here.records, table, "vgg16", q, layout) for q in ("accuracy", "loss")]
@@ -73,6 +75,8 @@ def networks(source: Source) -> list[Exhibit | None]:
     """Section 03: paper F's figures 1 to 17 and tables 1 to 3, scenario by scenario, and every metric as a table."""
     here = source.models("vgg16", "resnet18").datasets(f=True)
     table, records, layout = here.table, here.records, here.layout
+    if table.empty:
+        return []
     made = [industrial.networks(table, records, layout), industrial.splits(table, records, layout)]
     for scenario in industrial.scenarios(table):
         made += [industrial.curves(records, table, q, scenario, layout) for q in industrial.CURVES]
