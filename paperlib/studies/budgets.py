@@ -126,7 +126,7 @@ PROFILES = {
                 ),
             },
             replace(
-                _VGG, epochs=5, train_images=1_500, test_images=500, batch_size=16,
+                _VGG, epochs=3, train_images=1_500, test_images=500, batch_size=16,
                 methods=("pre-training", "post-training", "set"),
             ),
             _both(_QUICK, lr=1e-3, batch_size=16, epochs=5, train_images=800),
