@@ -29,7 +29,7 @@ from paperlib.meters.reading import Timing
 from paperlib.models import build
 from paperlib.paths import Layout
 from paperlib.progress import progress
-from paperlib.pruners import Layer, apply_masks, layers_of
+from paperlib.pruners import Layer, apply_masks, criteria, layers_of
 from paperlib.pruners.masks import Masks, remove_lowest
 from paperlib.record import Environment, Frozen
 from paperlib.registry import unknown
@@ -197,9 +197,7 @@ def pruned(setting: Setting) -> tuple[nn.Module, nn.Module, Masks]:
 
 def _weakest(layer: Layer, setting: Setting) -> Tensor:
     share = setting.sparsity if layer.unit == "weight" else setting.conv_sparsity
-    weight = layer.module.weight.detach().abs()
-    scores = weight if layer.unit == "weight" else weight.flatten(1).sum(1)
-    return remove_lowest(scores, min(layer.units - 1, round(layer.units * share)))
+    return remove_lowest(criteria.l1(layer), min(layer.units - 1, round(layer.units * share)))
 
 
 def measure(setting: Setting) -> EdgeRecord:

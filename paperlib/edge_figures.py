@@ -117,7 +117,7 @@ def scenarios(table: pd.DataFrame, records: Sequence[EdgeRecord], layout: Layout
     for axes, rows in zip(grid, (here, here), strict=True):
         _noise(axes, rows)
         _log(axes)
-        axes.set_xticks(range(len(names)), names, fontsize=7)
+        axes.set_xticks(range(len(names)), [n.replace("\n", " ") for n in names], rotation=40, ha="right", fontsize=7)
     grid[0].set_ylabel("ratio to dense")
     _legend(figure)
     text = (

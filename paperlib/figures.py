@@ -74,7 +74,7 @@ def _dots(axes: Axes, found: Sequence[Arm], methods: Sequence[str], scale: float
     if len(settings) > 4:
         axes.set_xticks(range(len(settings)), settings, rotation=40, ha="right", fontsize=7)
     else:
-        axes.set_xticks(range(len(settings)), [s.replace(" ", "\n", 1) for s in settings])
+        axes.set_xticks(range(len(settings)), [_two_lines(s) for s in settings])
     axes.set_xlim(-0.5, len(settings) - 0.5)
     axes.grid(axis="x", visible=False)
 
@@ -88,6 +88,10 @@ def dot(axes: Axes, x: float, estimate: Estimate | None, scale: float, method: s
     if estimate.low is not None and estimate.high is not None:
         reach = [[y - estimate.low * scale], [estimate.high * scale - y]]
     axes.errorbar(x, y, reach, color=style.colour(method), marker=style.marker(method), markersize=4, linewidth=1)
+
+
+def _two_lines(setting: str) -> str:
+    return setting.replace(", ", ",\n") if ", " in setting else setting.replace(" ", "\n", 1)
 
 
 def level(axes: Axes, dense: Estimate | None, scale: float) -> None:

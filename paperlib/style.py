@@ -78,7 +78,8 @@ def legend(figure: Figure, methods: Sequence[str], lines: Sequence[tuple[str, Li
     for name, line in lines:
         line.set_label(name)
         handles.append(line)
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(4, len(handles)), frameon=False)
+    fit = max(2, int(figure.get_figwidth() // 2))
+    figure.legend(handles=handles, loc="outside lower center", ncols=min(4, fit, len(handles)), frameon=False)
 
 
 def save(figure: Figure, name: str, title: str, caption: str, trials: Sequence[str], layout: Layout) -> Exhibit:

@@ -138,7 +138,7 @@ def _idx(info: DatasetInfo, path: Path, dims: int, header_only: bool = False) ->
             raise ValueError(f"{'more' if len(body) > size else f'{len(body):,}'} bytes instead of {size:,}")
     except BROKEN as error:
         raise damaged(path, info.name, f"an idx file of {dims} dimensions of bytes", str(error)) from None
-    return np.frombuffer(body, np.uint8).reshape(shape)
+    return np.frombuffer(body, np.uint8).reshape(shape).copy()  # torch wants writable memory
 
 
 # CIFAR batches --------------------------------------------------------------------------------------------
