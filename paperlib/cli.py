@@ -4,7 +4,6 @@ import io
 import re
 import signal
 import sys
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +16,7 @@ from paperlib.batches import run_batch, trials
 from paperlib.claims.command import claims as claims_command
 from paperlib.comparing import compare
 from paperlib.data.commands import app as data_app
-from paperlib.errors import FailedError, PaperlibError
+from paperlib.errors import FailedError, PaperlibError, one_line_warnings
 from paperlib.merging import merge
 
 app = typer.Typer(
@@ -196,7 +195,7 @@ def _one_line_errors() -> Iterator[None]:
 
 def main() -> None:
     """Entry point of the `paperlib` command."""
-    warnings.showwarning = lambda message, *_: print(f"paperlib: warning: {message}", file=sys.stderr)
+    one_line_warnings()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a locale without µ or é must not end a run

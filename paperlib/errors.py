@@ -1,4 +1,7 @@
-"""The one exception that users see: one line that says what is wrong and what is allowed."""
+"""The one exception that users see, and warnings in the same form: one line that says what is wrong."""
+
+import sys
+import warnings
 
 
 class PaperlibError(Exception):
@@ -7,3 +10,8 @@ class PaperlibError(Exception):
 
 class FailedError(PaperlibError):
     """Something ran and failed: a trial (its reason is in the record) or a notebook cell; exit code 1."""
+
+
+def one_line_warnings() -> None:
+    """Print warnings as one line without a source position."""
+    warnings.showwarning = lambda message, *_: print(f"paperlib: warning: {message}", file=sys.stderr)

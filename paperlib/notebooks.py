@@ -13,11 +13,11 @@ from typing import Any
 import nbformat
 
 from paperlib import paths, studies
+from paperlib.apart import run_apart
 from paperlib.edge import edge
 from paperlib.errors import FailedError, PaperlibError
 from paperlib.paths import Layout
 from paperlib.registry import unknown
-from paperlib.run import run_all
 from paperlib.store import write_atomically
 from paperlib.trial import Trial
 
@@ -66,7 +66,7 @@ def execute(
         given = {"profile": profile} | dict(parameters or {})
         _refuse_unknown(notebook, given)
         if not parameters:
-            run_all(notebook.trials(profile), layout)
+            run_apart(notebook.trials(profile), layout)
             notebook.measure(profile, layout)
         target = layout.notebooks / f"{notebook.name}.ipynb"
         stamp = target.with_suffix(".stamp")

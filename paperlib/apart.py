@@ -1,0 +1,60 @@
+"""Runs trials in a process of their own, so that a crash of a native library costs one trial, not the run."""
+
+import sys
+from collections.abc import Sequence
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+
+from paperlib.errors import FailedError, PaperlibError, one_line_warnings
+from paperlib.paths import Layout
+from paperlib.run import run_all
+from paperlib.store import Store
+from paperlib.trial import Trial
+
+CRASHES = 3
+
+
+def run_apart(trials: Sequence[Trial], layout: Layout) -> None:
+    """`run_all` in a fresh process; after a crash (a signal, not an exception) another one goes on.
+
+    Raises what `run_all` raises, and FailedError after the third crash.
+    """
+    store = Store(layout)
+    if all(store.path(trial.id).exists() for trial in trials):
+        return
+    context = get_context("spawn")
+    for crash in range(1, CRASHES + 1):
+        receiver, sender = context.Pipe(duplex=False)
+        child = context.Process(target=_work, args=(list(trials), layout, sender))
+        child.start()
+        sender.close()
+        try:
+            error = receiver.recv()
+        except EOFError:
+            child.join()
+            if child.exitcode is not None and child.exitcode >= 0:
+                raise FailedError("the process that runs trials ended early; its message stands above") from None
+            what = f"the process that runs trials died (exit code {child.exitcode}, crash {crash} of {CRASHES})"
+            print(f"paperlib: warning: {what}; finished trials are kept", file=sys.stderr)
+            continue
+        finally:
+            if child.is_alive():
+                child.join(timeout=1)
+                child.terminate()
+            child.join()
+        if error is not None:
+            raise error
+        return
+    raise FailedError(f"trials crashed {CRASHES} times; the same command goes on where this one stopped")
+
+
+def _work(trials: list[Trial], layout: Layout, done: Connection) -> None:
+    one_line_warnings()
+    error: PaperlibError | None = None
+    try:
+        run_all(trials, layout)
+    except PaperlibError as found:
+        error = found
+    except KeyboardInterrupt:
+        return  # the parent was interrupted too, and says so
+    done.send(error)

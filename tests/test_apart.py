@@ -1,0 +1,66 @@
+"""Trials in a process of their own: a crash is survived, an error comes through, a third crash ends it."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from paperlib import apart
+from paperlib.apart import run_apart
+from paperlib.errors import FailedError, PaperlibError
+from paperlib.paths import Layout
+from paperlib.store import Store
+from paperlib.trial import Trial, make_trial
+
+SMALL = {"epochs": 1, "train_images": 300, "test_images": 100, "batch_size": 32}
+
+
+def crashes_until_third(trials: list[Trial], layout: Layout, done: object) -> None:
+    """Stands for `_work`: a native crash twice, then the real thing."""
+    mark = layout.results / "crashes"
+    mark.parent.mkdir(parents=True, exist_ok=True)
+    with mark.open("a") as file:
+        file.write("x")
+    if len(mark.read_text()) < apart.CRASHES:
+        os.kill(os.getpid(), signal.SIGABRT)
+    WORK(trials, layout, done)  # type: ignore[arg-type]
+
+
+def crashes_always(*_: object) -> None:
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
+WORK = apart._work
+
+
+def test_trials_run_and_the_impossible_is_said(layout: Layout) -> None:
+    trial = make_trial(**SMALL)
+    run_apart([trial], layout)
+    record = Store(layout).get(trial.id)
+    assert record is not None and record.status == "done"
+    with pytest.raises(PaperlibError, match="empty"):
+        run_apart([make_trial(**SMALL, method="pre-training", sparsity=0.9999)], layout)
+
+
+def test_two_crashes_are_survived(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(apart, "_work", crashes_until_third)
+    trial = make_trial(**SMALL)
+    run_apart([trial], layout)
+    assert Store(layout).get(trial.id) is not None
+    assert capfd.readouterr().err.count("died (exit code -6") == 2
+
+
+def test_the_third_crash_ends_it_with_one_line(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(apart, "_work", crashes_always)
+    with pytest.raises(FailedError, match="crashed 3 times"):
+        run_apart([make_trial(**SMALL)], layout)
+
+
+def test_nothing_starts_when_all_is_done(layout: Layout, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    trial = make_trial(**SMALL)
+    run_apart([trial], layout)
+    monkeypatch.setattr(apart, "get_context", lambda _: pytest.fail("started a process"))
+    run_apart([trial], layout)
