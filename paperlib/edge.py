@@ -161,9 +161,9 @@ def edge(profile: str, layout: Layout) -> list[EdgeRecord]:
         for setting in todo:
             step.describe(f"{setting.model} {setting.scenario} {setting.sparsity:g}")
             path = _folder(layout) / f"{setting.id}.json"
-            found = EdgeRecord.model_validate_json(path.read_bytes()) if path.exists() else measure(setting)
-            write_atomically(path, (found.model_dump_json(indent=1) + "\n").encode())
-            records.append(found)
+            if not path.exists():
+                write_atomically(path, (measure(setting).model_dump_json(indent=1) + "\n").encode())
+            records.append(EdgeRecord.model_validate_json(path.read_bytes()))
             step.advance()
     if not (path := _folder(layout) / "machine.json").exists():
         write_atomically(path, (limits(BUDGETS[profile]).model_dump_json(indent=1) + "\n").encode())

@@ -59,15 +59,15 @@ def execute(
     for number in only or ():
         if number not in NOTEBOOKS:
             raise unknown("notebook", number, list(NOTEBOOKS))
-    done = []
-    for number, notebook in NOTEBOOKS.items():
-        if only and number not in only:
-            continue
-        given = {"profile": profile} | dict(parameters or {})
+    chosen = {n: notebook for n, notebook in NOTEBOOKS.items() if not only or n in only}
+    given = {"profile": profile} | dict(parameters or {})
+    for notebook in chosen.values():
         _refuse_unknown(notebook, given)
-        if not parameters:
-            run_apart(notebook.trials(profile), layout)
-            notebook.measure(profile, layout)
+    for notebook in chosen.values() if not parameters else ():
+        run_apart(notebook.trials(profile), layout)
+        notebook.measure(profile, layout)
+    done = []
+    for notebook in chosen.values():  # only now, since all notebooks see all records
         target = layout.notebooks / f"{notebook.name}.ipynb"
         stamp = target.with_suffix(".stamp")
         if target.exists() and stamp.exists() and stamp.read_text() == fingerprint(notebook, given, layout):
