@@ -1,8 +1,10 @@
 """pyproject.toml, requirements.lock and environment.yml describe one environment."""
 
+import ast
 import re
+import sys
 import tomllib
-from importlib.metadata import version
+from importlib.metadata import packages_distributions, version
 from pathlib import Path
 
 import pytest
@@ -28,6 +30,31 @@ def test_the_lock_pins_every_direct_dependency_within_its_range(requirement: Req
     pinned = LOCK[canonicalize_name(requirement.name)]
     assert requirement.specifier.contains(pinned)
     assert version(requirement.name).split("+")[0] == pinned, "the environment is not the locked one: make setup"
+
+
+def imported(folder: str) -> set[str]:
+    """Names of the foreign top-level modules that the code below `folder` imports, at any depth."""
+    names: set[str] = set()
+    for node in (n for f in (ROOT / folder).rglob("*.py") for n in ast.walk(ast.parse(f.read_text()))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
+            names.add(node.module.split(".")[0])
+    own = {"paperlib", "tests", "soak", *(f.stem for f in (ROOT / folder).glob("*.py"))}
+    return names - own - set(sys.stdlib_module_names)
+
+
+@pytest.mark.parametrize(
+    ("folder", "kinds"), [("paperlib", []), ("soak", ["dev"]), ("benchmarks", ["dev"]), ("tests", ["dev"])]
+)
+def test_every_import_is_declared(folder: str, kinds: list[str]) -> None:
+    declared = PROJECT["dependencies"] + [r for kind in kinds for r in PROJECT["optional-dependencies"][kind]]
+    names = {canonicalize_name(Requirement(r).name) for r in declared}
+    homes = packages_distributions()
+    found = imported(folder)
+    assert found
+    undeclared = {m for m in found if not names & {canonicalize_name(d) for d in homes.get(m, [])}}
+    assert not undeclared, f"{folder} imports what pyproject.toml does not name"
 
 
 def test_the_cluster_lock_pins_its_extra_and_only_adds() -> None:
