@@ -59,8 +59,8 @@ def compression(tidy: pd.DataFrame, layout: Layout) -> Exhibit | None:
     style.legend(figure, methods, lines)
     text = (
         "Small MLP, the same share of every linear layer removed. `iterative` prunes and fine-tunes in rounds within "
-        f"the budget of the others; the others cut the trained network once. {seeds(rows)}; images: {provenance(rows)}. "
-        "The paper's values are not published."
+        f"the budget of the others; the others cut the trained network once. {seeds(rows)}; "
+        f"images: {provenance(rows)}. The paper's values are not published."
     )
     return style.save(figure, "compression_mlp-small", "Accuracy against compression", text, list(rows.id), layout)
 
@@ -119,8 +119,8 @@ def recall(records: Sequence[Record], tidy: pd.DataFrame, layout: Layout) -> Exh
         axes.set_xlabel("recall against dense, points")
     rows = tidy[tidy.method.isin(["dense", "post-training"])]
     text = (
-        f"Small MLP, post-training, global. What one accuracy hides: recall of each class, paired by seed. {seeds(rows)}"
-        f"; images: {provenance(rows)}."
+        f"Small MLP, post-training, global. What one accuracy hides: recall of each class, paired by seed. "
+        f"{seeds(rows)}; images: {provenance(rows)}."
     )
     ids = [r.id for pairs in arms.values() for pair in pairs for r in pair]
     return style.save(figure, "recall_mlp-small", "Which classes pruning forgets", text, ids, layout)
