@@ -104,7 +104,8 @@ def _gain(tidy: pd.DataFrame) -> pd.DataFrame:
 def _times(tidy: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(
         {
-            "technique": method, "pruned": f"{sparsity:.1%}", "training with pruning, s": _text(group.train_time_s, 1, 3),
+            "technique": method, "pruned": f"{sparsity:.1%}",
+            "training with pruning, s": _text(group.train_time_s, 1, 3),
             "dense training, s": _text(_beside(tidy, group, "train_time_s")[1], 1, 3),
         }
         for method, sparsity, group in _arms(tidy)
