@@ -68,7 +68,7 @@ class Source:
 def tutorial(source: Source, dataset: str) -> list[Exhibit | None]:
     """The tutorial tables on one data set, and the figures of compression, of what is forgotten, of the space."""
     layout = source.layout
-    arms = source.table[~source.table.scope.eq("random-ratios") & source.table.dataset.eq(dataset)]
+    arms = source.table[source.table.scope.eq("global") & source.table.dataset.eq(dataset)]
     made: list[Exhibit | None] = [
         *tutorial_tables.write_all(arms, [r for r in source.records if r.id in set(arms.id)], layout)
     ]

@@ -81,7 +81,7 @@ def space(tidy: pd.DataFrame, layout: Layout) -> Exhibit | None:
     for i, (scope, name) in enumerate(ALLOCATIONS.items()):
         for accuracy in marked[marked.scope == scope].test_accuracy:
             better = (draws.test_accuracy > accuracy).mean()
-            line = axes.axvline(accuracy * 100, color=style.colour(CURVES[i]), linestyle=("-", "--", "-.")[i])
+            line = axes.axvline(accuracy * 100, color=style.COLOURS["dense"], linestyle=("-", "--", ":")[i])
             line.set_label(f"{name} ({better:.0%} of draws better)")
             handles.append(line)
     axes.set_xlabel("test accuracy, %")

@@ -137,11 +137,12 @@ def _threshold(tidy: pd.DataFrame) -> pd.DataFrame:
 
 
 def _connections(records: Records) -> pd.DataFrame:
+    """Of the first seed alone: how many go is the same for all."""
     chosen = [r for r in records if r.trial.method in TECHNIQUES and not r.trial.seed and r.trial.scope == "global"]
     return pd.DataFrame(
         {"technique": r.trial.method, "pruned": f"{r.trial.sparsity:.1%}"}
         | {f"{x.name}, {x.shape[1]}→{x.shape[0]}": f"{x.units - x.removed:,} of {x.units:,}" for x in r.layers}
-        for r in chosen
+        for r in sorted(chosen, key=lambda r: (r.trial.method, r.trial.sparsity))
         if r.status == "done"
     )
 
@@ -178,8 +179,8 @@ _TIDY: dict[str, tuple[str, Callable[[pd.DataFrame], pd.DataFrame]]] = {
     "thresholds": ("Threshold against accuracy and size", _threshold),
 }
 _RECORDS: dict[str, tuple[str, Callable[[Records], pd.DataFrame]]] = {
-    "connections": ("Connections left in each layer, seed 0", _connections),
-    "rounds": ("Accuracy by pruning round, with fine-tuning", _rounds),
+    "connections": ("Connections left in each layer, seed 0 (n = 1)", _connections),
+    "rounds": ("Validation accuracy by pruning round, with fine-tuning", _rounds),
 }
 
 
