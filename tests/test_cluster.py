@@ -132,10 +132,10 @@ def test_slurm_with_a_cancelled_job_and_a_node_down_loses_nothing(
         until(lambda: work(len(kept)))  # the same call goes on: snakemake sends the job again
         struck, later = running_jobs(), dates(tmp_path)
         subprocess.run([*update, "state=down", "reason=test"], check=True)
-        until(lambda: not running_jobs())
+        until(lambda: struck[0] not in running_jobs())
     finally:
-        first.terminate()
-        first.wait(timeout=120)
+        first.kill()  # the login node dies as well; SIGTERM would have it wait for its jobs
+        first.wait()
         subprocess.run(["scancel", "-u", "root"], check=True)
         subprocess.run([*update, "state=resume"], check=False, capture_output=True)
     until(slurm_is_up)
