@@ -6,6 +6,7 @@ whole: trials, notebooks, collation, report.
 """
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -93,10 +94,26 @@ def same(found: list[Record], expected: list[Record]) -> bool:
 
 @needs_snakemake
 def test_snakemake_on_this_machine_gives_the_same_records(tmp_path: Path, plain: list[Record]) -> None:
-    words = snakemake(tmp_path, "--cores", "2")
+    words = [*snakemake(tmp_path, "--cores", "2"), "cores=1"]  # two batches at once, a core for each
     subprocess.run(words, env=surroundings(tmp_path), check=True, timeout=600, capture_output=True)
-    assert same(records(tmp_path), plain)
+    found = records(tmp_path)
+    assert same(found, plain)
+    assert {len(r.place.cores) for r in found if r.place} == {r.environment.cores for r in found} == {1}
     assert (tmp_path / "results/smoke/report/index.html").exists()
+
+
+def edges(mermaid: str) -> set[tuple[str, str]]:
+    names = dict(re.findall(r"(id\d+)\[(.+)\]", mermaid))
+    return {(names[a], names[b]) for a, b in re.findall(r"(id\d+) --> (id\d+)", mermaid)}
+
+
+@needs_snakemake
+def test_the_graph_in_the_documentation_is_the_snakefiles(tmp_path: Path) -> None:
+    config = ["profile=quick", "batches=3", f"paperlib={sys.executable} -m paperlib"]
+    words = [*snakemake(tmp_path)[:5], "--dag", "mermaid-js", "--config", *config]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "PAPERLIB_OUTPUT": str(tmp_path)}
+    drawn = subprocess.run(words, env=environment, check=True, timeout=120, capture_output=True, text=True)
+    assert edges((ROOT / "docs" / "cluster.md").read_text()) == edges(drawn.stdout) != set()
 
 
 def until(true: Callable[[], object], seconds: float = 150) -> None:
