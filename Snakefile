@@ -14,6 +14,7 @@ import os
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 PROFILE = config.get("profile", "quick")
 BATCHES = int(config.get("batches", 8))
@@ -25,7 +26,11 @@ ON = f"--profile {PROFILE}"
 THREADS = int(config.get("cores") or workflow._cores or 1)
 LIMIT = f"PAPERLIB_CORES={THREADS} " if "cores" in config else ""
 
-PLAN = json.loads(subprocess.check_output(f"{PAPERLIB} trials {ON} --of {BATCHES}", shell=True, text=True))
+PLANNED = Path(f"{DONE}/plan-{BATCHES}.json")
+if workflow.is_main_process or not PLANNED.exists():  # the jobs read what their run has planned
+    PLANNED.parent.mkdir(parents=True, exist_ok=True)
+    PLANNED.write_bytes(subprocess.check_output(f"{PAPERLIB} trials {ON} --of {BATCHES}", shell=True))
+PLAN = json.loads(PLANNED.read_text())
 *NOTEBOOKS, COLLATION = PLAN["notebooks"]
 COUNT = len(PLAN["batches"])
 # Minutes for one trial with all its measurements: a generous bound, doubled with each retry.
@@ -55,7 +60,7 @@ rule trials:
         runtime=lambda wildcards, attempt: 5 + MINUTES * attempt * len(PLAN["batches"][int(wildcards.number)]),
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
     shell:
-        f"{LIMIT}{PAPERLIB} run-batch {{wildcards.number}} {ON} --of {BATCHES} && touch {{output}}"
+        f"{LIMIT}{PAPERLIB} run-batch {{wildcards.number}} {ON} --of {BATCHES} && touch {{output:q}}"
 
 
 rule notebook:
@@ -71,7 +76,7 @@ rule notebook:
         runtime=30,
         mem_mb=2000,
     shell:
-        f"{PAPERLIB} reproduce {ON} --only {{wildcards.number}} && touch {{output}}"
+        f"{PAPERLIB} reproduce {ON} --only {{wildcards.number}} && touch {{output:q}}"
 
 
 rule collation:
@@ -84,4 +89,4 @@ rule collation:
         runtime=30,
         mem_mb=2000,
     shell:
-        f"{PAPERLIB} reproduce {ON} --only {COLLATION} && touch {{output}}"
+        f"{PAPERLIB} reproduce {ON} --only {COLLATION} && touch {{output:q}}"
