@@ -10,7 +10,7 @@ from typing import Any
 import jinja2
 from rich.table import Table
 
-from paperlib import claims
+from paperlib import claims, edge
 from paperlib.checklist import CHECKLIST
 from paperlib.claims import CLAIMS
 from paperlib.collate import Source
@@ -67,7 +67,8 @@ def build(layout: Layout) -> Path:
         trials=len(table), failed=int((table.status == "failed").sum()), images=_images(source),
     )  # fmt: skip
     rows = table.sort_values(["dataset", "model", "method", "scope", "sparsity", "seed"]).to_dict("records")
-    trials_html = environment.get_template("trials.html.j2").render(**common, rows=rows)
+    measured, _ = edge.stored(layout)
+    trials_html = environment.get_template("trials.html.j2").render(**common, rows=rows, measured=measured)
     write_atomically(layout.report / "trials.html", trials_html.encode())
     write_atomically(page, page_html.encode())
     write_atomically(stamp, now.encode())
@@ -184,6 +185,7 @@ def _fingerprint(layout: Layout) -> str:
     package = [*TEMPLATES.rglob("*.py"), *TEMPLATES.rglob("*.j2")]
     for path in (*sorted(package), layout.results / "manifest.json", *sorted(layout.notebooks.glob("*.ipynb"))):
         digest.update(path.read_bytes() if path.exists() else b"")
-    states = [(p.name, p.stat().st_mtime_ns) for p in sorted(layout.trials.glob("*.json"))]
+    records = [*sorted(layout.trials.glob("*.json")), *sorted(edge.folder(layout).glob("*.json"))]
+    states = [(p.name, p.stat().st_mtime_ns) for p in records]
     digest.update(json.dumps(states).encode())
     return digest.hexdigest()
