@@ -26,12 +26,18 @@ def alone(on: Sequence[str] = ()) -> Iterator[Place]:
     on: devices to choose from, the first free one is taken; those of this machine (`devices()`) if left out. A
     GPU comes with its share of the cores, the CPU with all of them, or with PAPERLIB_CORES of them; torch is then
     confined to them. Waits until enough is free. The locks (of the operating system, in `paths.locks()`) end
-    with their process, however it ends, so none can be stale. Raises PaperlibError for a wrong PAPERLIB_CORES.
+    with their process, however it ends, so none can be stale. Raises PaperlibError for a wrong PAPERLIB_CORES
+    and where nothing can be locked.
     """
     choice, cores = list(on or devices()), core_numbers()
     share = _share(choice, cores)
     with ExitStack() as held:
-        place = _wait(choice, cores, share, held)
+        try:
+            place = _wait(choice, cores, share, held)
+        except (OSError, NotImplementedError) as error:  # the latter: a file system without locks
+            raise PaperlibError(
+                f"cannot lock in {paths.locks()} ({error}); choose a folder by PAPERLIB_LOCKS"
+            ) from None
         held.enter_context(_confined(place.cores, cores))
         yield place
 

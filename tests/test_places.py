@@ -152,3 +152,10 @@ def test_a_wrong_number_of_cores_is_one_line(cores: str, monkeypatch: pytest.Mon
     monkeypatch.setenv("PAPERLIB_CORES", cores)
     with pytest.raises(PaperlibError, match="must be a number from 1 to"), alone(["cpu"]):
         pass
+
+
+def test_a_folder_that_takes_no_locks_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("PAPERLIB_LOCKS", str(tmp_path / "file" / "locks"))
+    with pytest.raises(PaperlibError, match="PAPERLIB_LOCKS"), alone(["cpu"]):
+        pass
