@@ -77,12 +77,17 @@ def dates(folder: Path) -> dict[str, int]:
     return {path.stem: path.stat().st_mtime_ns for path in (folder / "results/smoke/trials").glob("*.json")}
 
 
+def succeed(words: list[str], environment: dict[str, str]) -> str:
+    finished = subprocess.run(words, env=environment, check=False, timeout=600, capture_output=True, text=True)
+    assert finished.returncode == 0, finished.stderr[-3000:]
+    return finished.stdout
+
+
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory: pytest.TempPathFactory) -> list[Record]:
     """The records of `paperlib reproduce`."""
     folder = tmp_path_factory.mktemp("plain")
-    words = [*PAPERLIB, "reproduce", "--profile", "smoke"]
-    subprocess.run(words, env=surroundings(folder), check=True, capture_output=True, timeout=600)
+    succeed([*PAPERLIB, "reproduce", "--profile", "smoke"], surroundings(folder))
     return records(folder)
 
 
@@ -96,7 +101,7 @@ def same(found: list[Record], expected: list[Record]) -> bool:
 def test_snakemake_on_this_machine_gives_the_same_records(tmp_path: Path, plain: list[Record]) -> None:
     tmp_path /= "d'été 1"
     words = [*snakemake(tmp_path, "--cores", "2"), "cores=1"]  # two batches at once, a core for each
-    subprocess.run(words, env=surroundings(tmp_path), check=True, timeout=600, capture_output=True)
+    succeed(words, surroundings(tmp_path))
     found = records(tmp_path)
     assert same(found, plain)
     assert {len(r.place.cores) for r in found if r.place} == {r.environment.cores for r in found} == {1}
@@ -113,8 +118,8 @@ def test_the_graph_in_the_documentation_is_the_snakefiles(tmp_path: Path) -> Non
     config = ["profile=quick", "batches=3", f"paperlib={sys.executable} -m paperlib"]
     words = [*snakemake(tmp_path)[:5], "--dag", "mermaid-js", "--config", *config]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "PAPERLIB_OUTPUT": str(tmp_path)}
-    drawn = subprocess.run(words, env=environment, check=True, timeout=120, capture_output=True, text=True)
-    assert edges((ROOT / "docs" / "cluster.md").read_text()) == edges(drawn.stdout) != set()
+    drawn = succeed(words, environment)
+    assert edges((ROOT / "docs" / "cluster.md").read_text()) == edges(drawn) != set()
 
 
 def until(true: Callable[[], object], seconds: float = 150) -> None:
