@@ -58,6 +58,7 @@ def surroundings(folder: Path) -> dict[str, str]:
     """The small study, its notebooks and its results, all below `folder`."""
     write_notebooks(folder)
     own = {"PAPERLIB_OUTPUT": folder, "PAPERLIB_ROOT": folder, "PYTHONPATH": ROOT, "PAPERLIB_DATA": ""}
+    own |= {"PAPERLIB_CACHE": folder / "cache"}
     return os.environ | {name: str(value) for name, value in own.items()}
 
 
