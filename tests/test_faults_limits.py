@@ -26,7 +26,12 @@ def start(folder: Path, *words: str, limit: tuple[str, ...] = (), **variables: s
     environment = os.environ | QUIET | own | variables
     command = [*limit, sys.executable, "-m", "paperlib", *words]
     return subprocess.Popen(
-        command, env=environment, text=True, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, preexec_fn=heed_ctrl_c
+        command,
+        env=environment,
+        text=True,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        preexec_fn=heed_ctrl_c,  # noqa: PLW1509
     )
 
 
