@@ -6,8 +6,7 @@ Weights are untrained: time and energy depend on shapes and zeros, not on what w
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -28,6 +27,7 @@ from paperlib.meters.inference import load_time
 from paperlib.meters.reading import Timing
 from paperlib.models import build
 from paperlib.paths import Layout
+from paperlib.places import alone, on_threads
 from paperlib.progress import progress
 from paperlib.pruners import Layer, apply_masks, criteria, layers_of
 from paperlib.pruners.masks import Masks, remove_lowest
@@ -200,6 +200,7 @@ def _weakest(layer: Layer, setting: Setting) -> Tensor:
     return remove_lowest(criteria.l1(layer), min(layer.units - 1, round(layer.units * share)))
 
 
+@alone(["cpu"])
 def measure(setting: Setting) -> EdgeRecord:
     """Time every way of one network beside dense, on one thread and on all."""
     dense, model, masks = pruned(setting)
@@ -237,17 +238,6 @@ def _run(
     return Run(threads=n, timings=tuple(timings), cold_s=cold)
 
 
-@contextmanager
-def on_threads(n: int) -> Iterator[None]:
-    """torch on `n` threads for a while."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(n)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
 def _call(network: Network, batch: Tensor) -> Callable[[], object]:
     def call() -> object:
         with torch.inference_mode():
@@ -270,6 +260,7 @@ def _cold(network: Network, one: Tensor, threads: int) -> Callable[[], object]:
     return load
 
 
+@alone(["cpu"])
 def limits(budget: Budget) -> Machine:
     """Peak arithmetic and bandwidth at one thread, the time of every layer, and CSR beside dense per shape."""
     with on_threads(1), torch.inference_mode():
