@@ -31,13 +31,19 @@ class Scores(Frozen):
 
 
 class Epoch(Frozen):
-    """One epoch: scores of the training pass itself (weights moving, dropout on) and of validation."""
+    """One epoch: scores of the training pass itself (weights moving, dropout on) and of validation.
+
+    removed: units (weights or filters) that its masks removed; pruned: validation right after new masks and before
+    the training under them, for methods that prune in rounds.
+    """
 
     epoch: int
     train: Scores
     val: Scores
     time_s: float
     swapped: int = 0
+    removed: int = 0
+    pruned: Scores | None = None
 
 
 class LayerSparsity(Frozen):
@@ -137,6 +143,7 @@ class Record(Frozen):
     layers: tuple[LayerSparsity, ...] = ()
     curve: tuple[Epoch, ...] = ()
     test: Scores | None = None
+    predictions: str | None = Field(None, description="class of each test image, in order: base64 of zlib of uint8")
     training: Reading | None = None
     compute: Compute | None = None
     compact_epochs: int | None = Field(None, description="how many epochs ran on the compact network")

@@ -23,15 +23,17 @@ from paperlib.errors import PaperlibError
 from paperlib.execution.costs import count
 from paperlib.inference import beside_dense, load_seconds
 from paperlib.meters import Meters
+from paperlib.metrics import scores
 from paperlib.models import build
 from paperlib.models.majority import Constant
 from paperlib.paths import Layout
 from paperlib.places import alone, on_threads
+from paperlib.predictions import pack
 from paperlib.progress import progress
 from paperlib.pruners import METHODS, Layer, Pruning, apply_masks, layers_of
 from paperlib.record import Data, Epoch, Place, Record
 from paperlib.store import Store, write_atomically
-from paperlib.training import Fit, Images, evaluate, fit, make_optimizer
+from paperlib.training import Fit, Images, answer, fit, make_optimizer
 from paperlib.trial import Trial, make_trial
 
 ONE_THREAD = 1_000_000  # parameters
@@ -91,7 +93,7 @@ def run(trial: Trial, layout: Layout, on_epoch: OnEpoch = lambda epoch: None, *,
     return record
 
 
-_PRUNING = ("method", "sparsity", "conv_sparsity", "scope", "swap", "execution")
+_PRUNING = ("method", "sparsity", "conv_sparsity", "scope", "threshold", "draw", "swap", "execution")
 
 
 def dense_twin(trial: Trial) -> Trial:
@@ -153,6 +155,7 @@ def _compute(
             weights = {name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()}
             write_atomically(checkpoint(layout, trial.id), save(weights))
         test = Images.of(images.test, device)
+        logits = answer(model, test, bf16=bf16) if done else None
         networks = {"dense": untrained, "dense-again": copy.deepcopy(untrained)}
         if trial.method != "dense":
             networks["masked"] = model
@@ -167,7 +170,8 @@ def _compute(
             network=count_network(model, layers, result.masks),
             layers=count_layers(layers, result.masks),
             curve=result.curve,
-            test=evaluate(model, test, final=True, bf16=bf16) if done else None,
+            test=scores(logits, test.labels, final=True) if logits is not None else None,
+            predictions=pack(logits) if logits is not None else None,
             costs=count(model, result.masks, images.shape) if prunes else None,
             training=result.reading,
             compact_epochs=result.compact_epochs,

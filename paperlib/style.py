@@ -18,11 +18,12 @@ from paperlib.store import write_atomically
 _PALETTE = sns.color_palette("colorblind")
 _ORDER = (
     "random", "pre-training", "in-training", "post-training", "set", "magnitude-gradual", "rigl", "small-dense",
+    "iterative", "post-training-random",
 )  # fmt: skip
 COLOURS = {"dense": (0.15, 0.15, 0.15), "majority": (0.5, 0.5, 0.5)} | {
-    name: _PALETTE[i] for name, i in zip(_ORDER, (7, 0, 1, 2, 3, 5, 4, 9), strict=True)
+    name: _PALETTE[i] for name, i in zip(_ORDER, (7, 0, 1, 2, 3, 5, 4, 9, 6, 8), strict=True)
 }
-MARKERS = {"dense": "_", "majority": "_"} | dict(zip(_ORDER, "XosD^vP*", strict=True))
+MARKERS = {"dense": "_", "majority": "_"} | dict(zip(_ORDER, "XosD^vP*<>", strict=True))
 NOISE = (0.85, 0.85, 0.85)
 # Inches: one panel, and at most three of them in a row, so that text stays readable at column width.
 PANEL = (3.1, 2.5)
@@ -50,7 +51,7 @@ def theme() -> None:
 
 def colour(method: str) -> tuple[float, float, float]:
     """The method's colour; black-brown for one that the package does not know (a reader's own)."""
-    return COLOURS.get(method, _PALETTE[8])
+    return COLOURS.get(method, (0.35, 0.2, 0.1))
 
 
 def marker(method: str) -> str:
