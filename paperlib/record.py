@@ -138,3 +138,8 @@ class Record(Frozen):
     inference: tuple[Timing, ...] = ()
     environment: Environment
     finished: str
+
+    def _repr_html_(self) -> str:
+        from paperlib.summary import record_html
+
+        return record_html(self)

@@ -1,10 +1,15 @@
-"""What a reader sees in a cell that fails: one line for a mistake to mend, the traceback for a fault of ours."""
+"""What a reader sees in a cell: a record as a table, a mistake to mend as one line, a fault of ours as it is."""
 
 from pathlib import Path
+from xml.etree import ElementTree
 
 import nbclient
 import nbformat
 import pytest
+
+from paperlib.paths import Layout
+from paperlib.run import run
+from paperlib.trial import make_trial
 
 
 @pytest.fixture(scope="module")
@@ -30,3 +35,14 @@ def test_a_mistake_is_one_line_that_ends_with_the_cure(outputs: list[nbformat.No
 
 def test_a_fault_keeps_its_traceback(outputs: list[nbformat.NotebookNode]) -> None:
     assert outputs[1].ename == "ZeroDivisionError" and len(outputs[1].traceback) > 2
+
+
+@pytest.mark.usefixtures("tiny_images")
+def test_a_record_shows_as_a_table_that_a_screen_reader_can_read(layout: Layout) -> None:
+    record = run(make_trial(method="set", sparsity=0.5, epochs=1, batch_size=16), layout)
+    table = ElementTree.fromstring(record._repr_html_())
+    shown = {row.findtext("th"): row.findtext("td") or "" for row in table.iter("tr")}
+    assert table.findtext("caption") == f"Trial {record.id} (done)"
+    assert shown["images"].startswith("tiny, stand-in")
+    assert record.test is not None and shown["test accuracy"].startswith(f"{record.test.accuracy:.2%}")
+    assert {head.get("scope") for head in table.iter("th")} == {"row"}
