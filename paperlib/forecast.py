@@ -5,13 +5,17 @@ Random pixels do: time, energy and memory depend on shapes, not on what is seen.
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from functools import cache
+from multiprocessing import get_context
 
 import numpy as np
 import torch
 
 from paperlib import edge
+from paperlib.apart import CRASHES
 from paperlib.calibration import arrange, choose
 from paperlib.data import DATASETS
 from paperlib.data.imageset import Split
@@ -19,6 +23,7 @@ from paperlib.data.sources import find, parse
 from paperlib.data.splits import VALIDATION
 from paperlib.environment import cores
 from paperlib.environment import device as choose_device
+from paperlib.errors import FailedError
 from paperlib.execution.costs import count
 from paperlib.inference import BATCHES, BUDGET_S, beside_dense, load_seconds
 from paperlib.meters import Meters
@@ -90,8 +95,23 @@ def kind(trial: Trial) -> Trial:
 
 
 def calibrate(trials: Iterable[Trial]) -> dict[Trial, Rate]:
-    """A measured rate for every kind among the trials; a few seconds each."""
-    return {one: measure(one) for one in dict.fromkeys(kind(trial) for trial in trials)}
+    """A measured rate for every kind among the trials; about a second each.
+
+    Measured in a process of their own, as trials are run: after a crash of a native library another one goes on.
+    Raises FailedError after the third crash.
+    """
+    rates: dict[Trial, Rate] = {}
+    kinds = list(dict.fromkeys(kind(trial) for trial in trials))
+    for _ in range(CRASHES):
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+            try:
+                for one in kinds:
+                    if one not in rates:
+                        rates[one] = pool.submit(measure, one).result()
+            except BrokenProcessPool:
+                continue
+        return rates
+    raise FailedError(f"calibration crashed {CRASHES} times; run the plan again, or with --only for other notebooks")
 
 
 def measure(trial: Trial) -> Rate:
