@@ -24,11 +24,21 @@ QUIET = {"PAPERLIB_DATA": "", "PAPERLIB_DEVICE": "cpu", "OMP_NUM_THREADS": "1"}
 def start(folder: Path, *words: str, limit: tuple[str, ...] = (), **variables: str) -> subprocess.Popen[str]:
     environment = os.environ | QUIET | {"PAPERLIB_OUTPUT": str(folder)} | variables
     command = [*limit, sys.executable, "-m", "paperlib", *words]
-    return subprocess.Popen(command, env=environment, text=True, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
+    return subprocess.Popen(
+        command, env=environment, text=True, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, preexec_fn=heed_ctrl_c
+    )
+
+
+def heed_ctrl_c() -> None:
+    """Where the tests themselves run in the background of a shell, their children would ignore Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
-    _, said = process.communicate(timeout=300)
+    try:
+        _, said = process.communicate(timeout=300)
+    finally:
+        process.kill()  # nothing goes on when the test is over
     assert "Traceback" not in said
     return process.returncode, said
 
