@@ -3,6 +3,7 @@
 Random pixels do: time, energy and memory depend on shapes, not on what is seen. So nothing is fetched or decoded.
 """
 
+import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -127,7 +128,7 @@ def measure(trial: Trial) -> Rate:
     with threads_for(model):
         evaluate(model, _random(shape, 2, device))
         eval_s = _seconds(lambda: evaluate(model, _random(shape, 2, device))) / 2
-        batch = max(2, min(trial.batch_size, int(TRAIN_S / 8 / eval_s)))
+        batch = min(trial.batch_size, 2 ** max(1, int(math.log2(max(2.0, TRAIN_S / 8 / eval_s)))))  # as users choose it
         few = trial.model_copy(update={"batch_size": batch})
         compute = choose(few, model, _random(shape, 2 * batch, device))
         model, bf16 = arrange(model, compute.choice), compute.choice.startswith("bf16")

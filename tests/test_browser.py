@@ -91,6 +91,7 @@ def page(address: str, folder: Path) -> Iterator[Page]:
         page.set_default_timeout(MINUTES)
         page.goto(address.replace("/lab?", "/lab/tree/01.ipynb?"))
         page.locator(".jp-Notebook .jp-Cell").first.wait_for()
+        page.get_by_text("Python 3 (ipykernel) | Idle").wait_for()  # what is run before the kernel is there is lost
         yield page
         browser.close()
 
