@@ -18,6 +18,7 @@ from paperlib.comparing import compare
 from paperlib.data.commands import app as data_app
 from paperlib.errors import FailedError, PaperlibError, one_line_warnings
 from paperlib.merging import merge
+from paperlib.plan import plan
 
 app = typer.Typer(
     help="A runnable companion to two papers on neural-network pruning.",
@@ -28,6 +29,7 @@ app.command("claims")(claims_command)
 app.add_typer(data_app, name="data", help="The images: what is here, fetch, verify.")
 app.command()(compare)
 app.command()(merge)
+app.command()(plan)
 app.command()(trials)
 app.command("run-batch")(run_batch)
 # What torch raises as plain RuntimeError on a CPU, and OutOfMemoryError on a GPU.

@@ -154,3 +154,8 @@ class Record(Frozen):
     environment: Environment
     place: Place | None = Field(None, description="none in records from before there were locks")
     finished: str
+
+    def _repr_html_(self) -> str:
+        from paperlib.summary import record_html
+
+        return record_html(self)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -150,6 +151,7 @@ def _notebook_page(notebook: Path, layout: Layout) -> dict[str, str]:
     hosts = dict.fromkeys(("mathjax_url", "require_js_url", "jquery_url", "mermaid_js_url"), "")
     exporter = HTMLExporter(template_name="classic", embed_images=True, **hosts)
     body, _ = exporter.from_filename(str(notebook))
+    body = re.sub(r'href="(\d\d_\w+)\.ipynb', r'href="\1.html', body)  # links between notebooks stay in the report
     write_atomically(layout.report / "notebooks" / f"{notebook.stem}.html", body.encode())
     return {"name": notebook.stem, "href": f"notebooks/{notebook.stem}.html"}
 
