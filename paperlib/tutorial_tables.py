@@ -23,7 +23,8 @@ def _text(values: pd.Series, scale: float = 1.0, digits: int = 2) -> str:
 def _arms(tidy: pd.DataFrame) -> list[tuple[str, float, pd.DataFrame]]:
     rows = corrected(tidy)
     rows = rows[rows.method.isin(TECHNIQUES) & (rows.scope == "global")]
-    return [(str(m), float(s), group) for (m, s), group in rows.groupby(["method", "sparsity"], sort=False)]  # type: ignore[misc]
+    groups = rows.groupby(["method", "sparsity"], sort=False)
+    return [(group.method.iloc[0], float(group.sparsity.iloc[0]), group) for _, group in groups]
 
 
 def _beside(tidy: pd.DataFrame, group: pd.DataFrame, column: str) -> tuple[pd.Series, pd.Series]:
