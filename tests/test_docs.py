@@ -7,6 +7,7 @@ import pytest
 import typer
 
 from paperlib.cli import app
+from paperlib.execution.realise import WAYS
 from paperlib.paths import Layout
 from paperlib.pruners import METHODS
 from paperlib.run import run
@@ -45,3 +46,13 @@ def test_the_example_of_a_method_is_a_method(layout: Layout, monkeypatch: pytest
     record = run(make_trial(method="largest", sparsity=0.5, epochs=2, batch_size=16), layout)
     assert record.status == "done" and record.network is not None
     assert record.network.scope_sparsity == pytest.approx(0.5, abs=0.01)
+
+
+def test_the_table_of_ways_is_the_one_in_code() -> None:
+    table = (ROOT / "docs/measuring.md").read_text().partition("## What each way")[2]
+    rows = [line.split("|")[1:-1] for line in table.splitlines() if line.startswith("| `")]
+    written = {name: row for row in rows for name in re.findall(r"`([a-z0-9+]+)`", row[0])}
+    assert written.keys() == set(WAYS)
+    for name, row in written.items():
+        assert (row[2].strip() == "yes") == WAYS[name].exact
+        assert (row[4].strip() == "any") == ("cuda" in WAYS[name].devices)

@@ -4,11 +4,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from safetensors.torch import save
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from paperlib.errors import PaperlibError
+from paperlib.execution import kernel
 from paperlib.execution.costs import count
 from paperlib.execution.quantized import OnnxModel, to_onnx
 from paperlib.execution.realise import WAYS, realise
@@ -62,13 +65,36 @@ def test_unknown_way_suggests_the_nearest() -> None:
         realise(model, masks, "compakt", torch.randn(2, 1, 16, 16))
 
 
+@pytest.mark.parametrize("compiled", [True, False])
 @pytest.mark.parametrize("bias", [True, False])
-def test_sparse_linear_is_the_linear_layer(bias: bool) -> None:
+def test_sparse_linear_is_the_linear_layer(bias: bool, compiled: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert kernel.compiled(), "the locked environment holds llvmlite"
+    if not compiled:
+        monkeypatch.setattr(kernel, "compiled", lambda: None)
     layer = nn.Linear(40, 30, bias=bias)
     with torch.no_grad():
         layer.weight[torch.rand(30, 40) < 0.8] = 0
     x = torch.randn(7, 40)
     torch.testing.assert_close(SparseLinear(layer)(x), layer(x))
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    rows=st.integers(1, 40), columns=st.integers(1, 50), batch=st.integers(1, 150), parallel=st.booleans(),
+    sparsity=st.sampled_from([0.0, 0.5, 0.95, 1.0]), seed=st.integers(0, 99),
+)  # fmt: skip
+def test_the_kernel_is_a_matrix_product(
+    rows: int, columns: int, batch: int, parallel: bool, sparsity: float, seed: int
+) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    weight, bias = torch.randn(rows, columns, generator=generator), torch.randn(rows, generator=generator)
+    weight[torch.rand(rows, columns, generator=generator) < sparsity] = 0
+    x = torch.randn(columns, batch, generator=generator)
+    csr = weight.to_sparse_csr()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kernel, "PARALLEL", 0 if parallel else kernel.PARALLEL)
+        found = kernel.multiply(csr.crow_indices().int(), csr.col_indices().int(), csr.values(), bias, x)
+    torch.testing.assert_close(found, weight @ x + bias[:, None], rtol=1e-4, atol=1e-4)
 
 
 def test_sparsify_measures_every_linear_layer_and_keeps_the_winner() -> None:

@@ -22,7 +22,8 @@ def pins(name: str) -> dict[str, str]:
 
 
 LOCK, CLUSTER = pins("requirements.lock"), pins("requirements-cluster.lock")
-DIRECT = [Requirement(r) for r in PROJECT["dependencies"] + PROJECT["optional-dependencies"]["dev"]]
+EXTRAS = PROJECT["optional-dependencies"]
+DIRECT = [Requirement(r) for r in PROJECT["dependencies"] + EXTRAS["dev"] + EXTRAS["fast"]]
 
 
 @pytest.mark.parametrize("requirement", DIRECT, ids=str)
@@ -45,10 +46,10 @@ def imported(folder: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    ("folder", "kinds"), [("paperlib", []), ("soak", ["dev"]), ("benchmarks", ["dev"]), ("tests", ["dev"])]
+    ("folder", "kinds"), [("paperlib", ["fast"]), ("soak", ["dev"]), ("benchmarks", ["dev"]), ("tests", ["dev"])]
 )
 def test_every_import_is_declared(folder: str, kinds: list[str]) -> None:
-    declared = PROJECT["dependencies"] + [r for kind in kinds for r in PROJECT["optional-dependencies"][kind]]
+    declared = PROJECT["dependencies"] + [r for kind in kinds for r in EXTRAS[kind]]
     names = {canonicalize_name(Requirement(r).name) for r in declared}
     homes = packages_distributions()
     found = imported(folder)
@@ -58,7 +59,7 @@ def test_every_import_is_declared(folder: str, kinds: list[str]) -> None:
 
 
 def test_the_cluster_lock_pins_its_extra_and_only_adds() -> None:
-    for requirement in map(Requirement, PROJECT["optional-dependencies"]["cluster"]):
+    for requirement in map(Requirement, EXTRAS["cluster"]):
         assert requirement.specifier.contains(CLUSTER[canonicalize_name(requirement.name)])
     assert not LOCK.keys() & CLUSTER.keys()
 
