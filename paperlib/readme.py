@@ -37,9 +37,9 @@ def section(layout: Layout) -> tuple[str, dict[str, bytes]]:
         f"**{len(verdicts)} claims**: {counts}.",
         *(f"- {text}" for text in said[:5]),
         *(f"![{e.title}](docs/found/{e.name}.png)\n\n{e.title}. {e.caption}" for e in shown),
-        f"**Not shown**: {untestable} of the {len(verdicts)} claims stay open on these records (`paperlib claims ID` says "
-        "what each would take); images called `stand-in` and energies called `modelled` say nothing about the papers' "
-        "own; and no number here is one of the papers' machines.",
+        f"**Not shown**: {untestable} of the {len(verdicts)} claims stay open on these records (`paperlib claims ID` "
+        "says what each would take); images called `stand-in` and energies called `modelled` say nothing about the "
+        "papers' own; no number here is from one of the papers' machines.",
     ]
     return "\n\n".join(lines).replace("\n\n- ", "\n- ").replace("\n- ", "\n\n- ", 1), pictures
 
