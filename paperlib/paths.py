@@ -60,6 +60,10 @@ class Layout:
         return self.results / "trials"
 
     @property
+    def edge(self) -> Path:
+        return self.results / "edge"
+
+    @property
     def checkpoints(self) -> Path:
         return self.results / "checkpoints"
 
