@@ -10,7 +10,6 @@ from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
 import torch
 from safetensors.torch import load as parse
@@ -160,28 +159,23 @@ def edge(profile: str, layout: Layout) -> list[EdgeRecord]:
     with progress(f"{len(todo)} networks on the CPU", len(todo)) as step:
         for setting in todo:
             step.describe(f"{setting.model} {setting.scenario} {setting.sparsity:g}")
-            path = folder(layout) / f"{setting.id}.json"
+            path = layout.edge / f"{setting.id}.json"
             if not path.exists():
                 write_atomically(path, (measure(setting).model_dump_json(indent=1) + "\n").encode())
             records.append(EdgeRecord.model_validate_json(path.read_bytes()))
             step.advance()
-    if not (path := folder(layout) / "machine.json").exists():
+    if not (path := layout.edge / "machine.json").exists():
         write_atomically(path, (limits(BUDGETS[profile]).model_dump_json(indent=1) + "\n").encode())
     return records
 
 
 def stored(layout: Layout) -> tuple[list[EdgeRecord], Machine | None]:
     """What `edge` left, in its own order; no records and None where it has not run."""
-    machine = folder(layout) / "machine.json"
-    found = [EdgeRecord.model_validate_json(p.read_bytes()) for p in folder(layout).glob("*.json") if p != machine]
+    machine = layout.edge / "machine.json"
+    found = [EdgeRecord.model_validate_json(p.read_bytes()) for p in layout.edge.glob("*.json") if p != machine]
     models = list(BUDGETS["quick"].widths)
     found.sort(key=lambda r: (models.index(r.setting.model), r.setting.scenario, r.setting.sparsity))
     return found, Machine.model_validate_json(machine.read_bytes()) if machine.exists() else None
-
-
-def folder(layout: Layout) -> Path:
-    """Where the measurements of one set of results lie, a file each."""
-    return layout.results / "edge"
 
 
 def pruned(setting: Setting) -> tuple[nn.Module, nn.Module, Masks]:

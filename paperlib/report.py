@@ -198,7 +198,7 @@ def _fingerprint(layout: Layout) -> str:
     package = [*TEMPLATES.rglob("*.py"), *TEMPLATES.rglob("*.j2")]
     for path in (*sorted(package), layout.results / "manifest.json", *sorted(layout.notebooks.glob("*.ipynb"))):
         digest.update(path.read_bytes() if path.exists() else b"")
-    records = [*sorted(layout.trials.glob("*.json")), *sorted(edge.folder(layout).glob("*.json"))]
+    records = [*sorted(layout.trials.glob("*.json")), *sorted(layout.edge.glob("*.json"))]
     states = [(p.name, p.stat().st_mtime_ns) for p in records]
     digest.update(json.dumps(states).encode())
     return digest.hexdigest()
