@@ -17,7 +17,10 @@ from paperlib.claims.command import claims as claims_command
 from paperlib.comparing import compare
 from paperlib.data.commands import app as data_app
 from paperlib.errors import FailedError, PaperlibError, one_line_warnings
+from paperlib.kept import keep_results
 from paperlib.merging import merge
+from paperlib.plan import plan
+from paperlib.readme import findings_command
 
 app = typer.Typer(
     help="A runnable companion to two papers on neural-network pruning.",
@@ -28,8 +31,11 @@ app.command("claims")(claims_command)
 app.add_typer(data_app, name="data", help="The images: what is here, fetch, verify.")
 app.command()(compare)
 app.command()(merge)
+app.command()(plan)
 app.command()(trials)
 app.command("run-batch")(run_batch)
+app.command("keep-results")(keep_results)
+app.command("findings")(findings_command)
 # What torch raises as plain RuntimeError on a CPU, and OutOfMemoryError on a GPU.
 _NO_MEMORY = re.compile("allocate memory|out of memory|not enough memory", re.IGNORECASE)
 Profile = Literal["smoke", "quick", "laptop", "paper"]
@@ -42,7 +48,10 @@ def reproduce(
 ) -> None:
     """Run the notebooks of a profile and build its tables, figures and report; what is done is kept."""
     from paperlib import notebooks, report
+    from paperlib.agreement import agreement
+    from paperlib.archive import archive
     from paperlib.paths import Layout
+    from paperlib.wanted import problems
 
     layout = Layout.of(profile)
     notebooks.execute(only, profile, layout)
@@ -52,7 +61,12 @@ def reproduce(
         console = Console(width=120)
     console.print(report.headline(layout))
     console.print(report.tally(layout), soft_wrap=True)
+    for line in agreement(layout):
+        console.print(line, soft_wrap=True)
     console.print(f"Report: {page}", soft_wrap=True)
+    console.print(f"The same as one file: {archive(layout)}", soft_wrap=True)
+    if not only and (wrong := problems(layout, page.read_text())):
+        raise FailedError(f"the manifest has {len(wrong)} faults: {'; '.join(wrong)}")
 
 
 @app.command()

@@ -17,7 +17,7 @@ from paperlib import (
 )
 from paperlib.comparisons import METRICS
 from paperlib.errors import PaperlibError
-from paperlib.exhibits import Exhibit, read_manifest, write_manifest
+from paperlib.exhibits import Exhibit, input_hash, read_manifest, write_manifest
 from paperlib.paths import Layout
 from paperlib.record import Record
 from paperlib.registry import unknown
@@ -145,7 +145,8 @@ def write(number: str, layout: Layout) -> list[Exhibit]:
     """
     if number not in SECTIONS:
         raise unknown("section", number, list(SECTIONS))
-    made = [replace(e, section=number) for e in SECTIONS[number](layout) if e]
+    shown = [e for e in SECTIONS[number](layout) if e]
+    made = [replace(e, section=number, inputs=input_hash(e.trials, layout)) for e in shown]
     others = [e for e in read_manifest(layout) if e.section != number]
     write_manifest(sorted([*others, *made], key=lambda e: e.section), layout)
     return made

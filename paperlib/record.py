@@ -114,6 +114,14 @@ class Environment(Frozen):
     gpu: str | None = None
 
 
+class Place(Frozen):
+    """What the trial had for itself alone, by a lock, while it ran; waited_s: until it was free."""
+
+    device: str
+    cores: tuple[int, ...]
+    waited_s: float
+
+
 class Compute(Frozen):
     """Number format and memory layout of training. step_s: seconds of a step of each candidate, if measured."""
 
@@ -144,4 +152,10 @@ class Record(Frozen):
     load_s: float | None = None
     inference: tuple[Timing, ...] = ()
     environment: Environment
+    place: Place | None = Field(None, description="none in records from before there were locks")
     finished: str
+
+    def _repr_html_(self) -> str:
+        from paperlib.summary import record_html
+
+        return record_html(self)

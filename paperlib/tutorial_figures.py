@@ -38,9 +38,9 @@ def compression(tidy: pd.DataFrame, layout: Layout) -> Exhibit | None:
         here = rows[rows.dataset == dataset]
         level(axes, mean_interval(here[here.method == "dense"].test_accuracy), 100)
         for i, method in enumerate(methods):
-            groups = list(here[here.method == method].groupby("sparsity"))
-            x = [(1 / (1 - float(s))) * 1.04 ** (i - 1) for s, _ in groups]
-            found = [mean_interval(group.test_accuracy) for _, group in groups]
+            groups = [group for _, group in here[here.method == method].groupby("sparsity")]
+            x = [1 / (1 - float(group.sparsity.iloc[0])) * 1.04 ** (i - 1) for group in groups]
+            found = [mean_interval(group.test_accuracy) for group in groups]
             axes.plot(x, [e.mean * 100 for e in found if e], color=style.colour(method), linewidth=0.8)
             for at, estimate in zip(x, found, strict=True):
                 dot(axes, at, estimate, 100, method)
@@ -81,9 +81,9 @@ def space(tidy: pd.DataFrame, layout: Layout) -> Exhibit | None:
     for i, (scope, name) in enumerate(ALLOCATIONS.items()):
         for accuracy in marked[marked.scope == scope].test_accuracy:
             better = (draws.test_accuracy > accuracy).mean()
-            line = axes.axvline(accuracy * 100, color=style.COLOURS["dense"], linestyle=("-", "--", ":")[i])
-            line.set_label(f"{name} ({better:.0%} of draws better)")
-            handles.append(line)
+            label = f"{name} ({better:.0%} of draws better)"
+            dashes = ("-", "--", ":")[i]
+            handles.append(axes.axvline(accuracy * 100, color=style.COLOURS["dense"], linestyle=dashes, label=label))
     axes.set_xlabel("test accuracy, %")
     axes.set_ylabel("draws")
     figure.legend(handles=handles, loc="outside lower center", frameon=False)
