@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-from paperlib.errors import PaperlibError
 from paperlib.pruners import criteria
 from paperlib.pruners.masks import Masks
 from paperlib.pruners.methods import METHODS, Method, Pruning
@@ -22,18 +21,15 @@ class PostTrainingRandom(Method):
 class Threshold(Method):
     """All weights with |w| below the trial's threshold removed from the trained dense network.
 
-    The sparsity is what comes out, layer by layer. Filters stay. Raises PaperlibError where a layer would be empty.
+    The sparsity is what comes out, layer by layer, but each keeps its largest weight: none is empty. Filters stay.
     """
 
     trains = "dense"
 
     def finish(self, pruning: Pruning, masks: Masks) -> Masks:
+        scores = {x.name: criteria.l1(x) for x in pruning.targets if x.unit == "weight"}
         limit = pruning.trial.threshold
-        found = {x.name: criteria.l1(x) >= limit for x in pruning.targets if x.unit == "weight"}
-        for name, mask in found.items():
-            if not bool(mask.any()):
-                raise PaperlibError(f"threshold {limit:g} leaves layer {name!r} empty; lower it")
-        return found
+        return {name: score >= min(limit, float(score.max())) for name, score in scores.items()}
 
 
 @METHODS.register("iterative")
