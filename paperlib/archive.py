@@ -14,8 +14,9 @@ def archive(layout: Layout) -> Path:
     """Write results/<profile>/report.zip from the report's folder and return its path."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as zipped:
-        for path in sorted(p for p in layout.report.rglob("*") if p.is_file() and not p.name.startswith(".")):
-            name = f"report-{layout.name}/{path.relative_to(layout.report).as_posix()}"
+        found = (p for p in layout.report.rglob("*") if p.is_file() and not p.name.startswith("."))
+        names = {f"report-{layout.name}/{path.relative_to(layout.report).as_posix()}": path for path in found}
+        for name, path in sorted(names.items()):
             member = zipfile.ZipInfo(name, _LONG_AGO)
             member.external_attr = 0o644 << 16
             # Pictures and parquet are compressed already.

@@ -79,16 +79,16 @@ def hashes(layout: Layout) -> dict[str, str]:
 def keep(layout: Layout, project: Path) -> Path:
     """Put the records of `layout` and all that is made from them into `project`; returns the archive.
 
-    The copies are made anew from the archive, so that it alone is known to suffice. Raises PaperlibError if there are
-    no records.
+    The copies are made anew from the archive, so that it alone is known to suffice; where there are no records of
+    one's own, from the archive that is there. Raises PaperlibError if there is neither.
     """
-    records = Store(layout).records()
-    if not records:
-        raise PaperlibError(f"no records in {layout.trials}: run `paperlib reproduce --profile {layout.name}` first")
     archive = project / "results" / layout.name / ARCHIVE
-    write_atomically(archive, pack(layout))
+    if any(layout.trials.glob("*.json")):
+        write_atomically(archive, pack(layout))
+    elif not archive.exists():
+        raise PaperlibError(f"no records in {layout.trials}: run `paperlib reproduce --profile {layout.name}` first")
     with opened(archive) as again:
-        made = hashes(again)
+        records, made = Store(again).records(), hashes(again)
         for name in made:
             write_atomically(project / name, (again.results.parents[1] / name).read_bytes())
     for notebook in sorted(layout.notebooks.glob("0?_*.ipynb")):

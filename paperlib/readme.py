@@ -16,13 +16,12 @@ PICTURES = ("pareto_mlp-small", "edge_ratio_t1", "accuracy_mlp-small", "pareto_v
 
 
 def section(layout: Layout) -> tuple[str, dict[str, bytes]]:
-    """Markdown and its pictures (name to PNG bytes) from the records of `layout`, which are regenerated."""
+    """Markdown and its pictures (name to PNG bytes) from a folder that `regenerate` has filled."""
     from paperlib import claims
     from paperlib.exhibits import base, read_manifest
     from paperlib.findings import findings
     from paperlib.store import Store
 
-    regenerate(layout)
     table = Store(layout).table()
     verdicts = claims.verdicts(table)
     counts = ", ".join(f"{n} {word}" for word, n in claims.tally(verdicts).items())
@@ -60,6 +59,7 @@ def findings_command(
     if not found:
         raise PaperlibError("no results are committed: `paperlib keep-results quick` after a run")
     with opened(found[0]) as layout:
+        regenerate(layout)
         text, pictures = section(layout)
     if write is None:
         typer.echo(text)
