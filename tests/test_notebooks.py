@@ -21,7 +21,7 @@ SOURCES = [notebook.source for notebook in NOTEBOOKS.values()]
 
 @pytest.fixture(scope="module")
 def smoke(tmp_path_factory: pytest.TempPathFactory) -> Layout:
-    """The whole smoke reproduction from an empty folder, once: the one that CI wants to look at, if it names a folder."""
+    """The whole smoke reproduction, once, from an empty folder: the one that CI names, if it does."""
     folder = Path(os.environ.get("PAPERLIB_SMOKE") or tmp_path_factory.mktemp("smoke"))
     environment = os.environ | {"PAPERLIB_OUTPUT": str(folder)}
     command = [sys.executable, "-m", "paperlib", "reproduce", "--profile", "smoke"]
