@@ -17,8 +17,10 @@ from paperlib.claims.command import claims as claims_command
 from paperlib.comparing import compare
 from paperlib.data.commands import app as data_app
 from paperlib.errors import FailedError, PaperlibError, one_line_warnings
+from paperlib.kept import keep_results
 from paperlib.merging import merge
 from paperlib.plan import plan
+from paperlib.readme import findings_command
 
 app = typer.Typer(
     help="A runnable companion to two papers on neural-network pruning.",
@@ -32,6 +34,8 @@ app.command()(merge)
 app.command()(plan)
 app.command()(trials)
 app.command("run-batch")(run_batch)
+app.command("keep-results")(keep_results)
+app.command("findings")(findings_command)
 # What torch raises as plain RuntimeError on a CPU, and OutOfMemoryError on a GPU.
 _NO_MEMORY = re.compile("allocate memory|out of memory|not enough memory", re.IGNORECASE)
 Profile = Literal["smoke", "quick", "laptop", "paper"]
@@ -44,7 +48,10 @@ def reproduce(
 ) -> None:
     """Run the notebooks of a profile and build its tables, figures and report; what is done is kept."""
     from paperlib import notebooks, report
+    from paperlib.agreement import agreement
+    from paperlib.archive import archive
     from paperlib.paths import Layout
+    from paperlib.wanted import problems
 
     layout = Layout.of(profile)
     notebooks.execute(only, profile, layout)
@@ -54,7 +61,12 @@ def reproduce(
         console = Console(width=120)
     console.print(report.headline(layout))
     console.print(report.tally(layout), soft_wrap=True)
+    for line in agreement(layout):
+        console.print(line, soft_wrap=True)
     console.print(f"Report: {page}", soft_wrap=True)
+    console.print(f"The same as one file: {archive(layout)}", soft_wrap=True)
+    if not only and (wrong := problems(layout, page.read_text())):
+        raise FailedError(f"the manifest has {len(wrong)} faults: {'; '.join(wrong)}")
 
 
 @app.command()
@@ -63,9 +75,11 @@ def run(
     model: Annotated[str, typer.Option(help="mlp-small, mlp-medium, …")] = "mlp-small",
     width: Annotated[float, typer.Option(help="Factor on hidden widths.")] = 1.0,
     method: Annotated[str, typer.Option(help="dense, pre-training, in-training, post-training, set, …")] = "dense",
-    scope: Annotated[str, typer.Option(help="global, layerwise, global-threshold, layerwise-matched")] = "global",
+    scope: Annotated[str, typer.Option(help="global, layerwise, global-threshold, erdos-renyi, …")] = "global",
     sparsity: Annotated[float, typer.Option(help="Share of linear weights removed, in [0, 1).")] = 0.0,
     conv_sparsity: Annotated[float, typer.Option(help="Share of filters removed, in [0, 1).")] = 0.0,
+    threshold: Annotated[float, typer.Option(help="Method threshold removes the weights below it.")] = 0.0,
+    draw: Annotated[int, typer.Option(help="Which random layer ratios scope random-ratios takes.")] = 0,
     swap: Annotated[float, typer.Option(help="Share of active units swapped per epoch boundary.")] = 0.2,
     seed: Annotated[int, typer.Option(help="Seed of weights, masks and order.")] = 0,
     epochs: Annotated[int, typer.Option(help="Passes over the training images.")] = 10,
@@ -102,6 +116,8 @@ def run(
         scope=scope,
         sparsity=sparsity,
         conv_sparsity=conv_sparsity,
+        threshold=threshold,
+        draw=draw,
         swap=swap,
         seed=seed,
         epochs=epochs,

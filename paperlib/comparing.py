@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from paperlib.errors import FailedError, PaperlibError
+from paperlib.kept import opened
 from paperlib.paths import Layout
 from paperlib.record import Record, Scores
 from paperlib.registry import unknown
@@ -16,7 +17,7 @@ from paperlib.store import Store
 
 # Time, energy and memory belong to a machine: relative tolerances, and only on request within one environment.
 COSTS = ("time_s", "energy_j", "co2_g", "peak_memory_bytes", "load_s", "median_s", "ratio", "energy_j_per_image")
-_MEASURED = ("training", "inference", "load_s", "environment", "finished", "command")
+_MEASURED = ("training", "inference", "load_s", "environment", "place", "finished", "command")
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,13 @@ def results_folder(path: Path) -> Store:
     return Store(Layout(path, path / "figures"))
 
 
+def _records(path: Path) -> dict[str, Record]:
+    if path.is_file():
+        with opened(path) as kept:
+            return {record.id: record for record in Store(kept).records()}
+    return {record.id: record for record in results_folder(path).records()}
+
+
 def _tolerances(words: Sequence[str]) -> dict[str, float]:
     known = {*Scores.model_fields, *COSTS} - {"class_recall"}
     found = {}
@@ -105,7 +113,7 @@ def _tolerances(words: Sequence[str]) -> dict[str, float]:
 
 
 def compare(
-    a: Annotated[Path, typer.Argument(help="A folder of results, such as results/quick.")],
+    a: Annotated[Path, typer.Argument(help="A folder of results, such as results/quick, or a kept records.tar.xz.")],
     b: Annotated[Path, typer.Argument(help="Another one.")],
     tolerance: Annotated[
         list[str] | None, typer.Option(help="accuracy=0.01 (absolute) or time_s=0.2 (relative); may be repeated.")
@@ -120,7 +128,7 @@ def compare(
     from rich.table import Table
 
     allowed = _tolerances(tolerance or ())
-    left, right = ({record.id: record for record in results_folder(path).records()} for path in (a, b))
+    left, right = _records(a), _records(b)
     both = [trial_id for trial_id in left if trial_id in right]
     found = [d for trial_id in both for d in differences(left[trial_id], right[trial_id], allowed)]
     lacking = [(i, "only in a") for i in left if i not in right] + [(i, "only in b") for i in right if i not in left]

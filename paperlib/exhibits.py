@@ -1,5 +1,6 @@
 """Tables and figures as values, the files they are written to, and the manifest that lists them all."""
 
+import hashlib
 import io
 import json
 from collections.abc import Iterable
@@ -16,7 +17,8 @@ from paperlib.store import write_atomically
 @dataclass(frozen=True)
 class Exhibit:
     """One table or figure. files: paths relative to the folder that holds results/ and figures/;
-    trials: ids of the records that it shows; section: the notebook it belongs to."""
+    trials: ids of the records that it shows; section: the notebook it belongs to; inputs: `input_hash` of those
+    records when it was made."""
 
     name: str
     kind: Literal["table", "figure"]
@@ -25,6 +27,7 @@ class Exhibit:
     files: tuple[str, ...]
     trials: tuple[str, ...]
     section: str = field(default="01")
+    inputs: str = ""
 
 
 def base(layout: Layout) -> Path:
@@ -47,13 +50,23 @@ def seeds(tidy: pd.DataFrame) -> str:
     return f"n = {low} {word}{interval}" if low == high else f"n = {low} to {high} {word}{interval}"
 
 
+def input_hash(trials: Iterable[str], layout: Layout) -> str:
+    """SHA-256 over the records behind an exhibit, trials or CPU measurements; one that is gone counts as empty."""
+    digest = hashlib.sha256()
+    for name in sorted(trials):
+        files = (folder / f"{name}.json" for folder in (layout.trials, layout.edge))
+        content = next((f.read_bytes() for f in files if f.is_file()), b"")
+        digest.update(name.encode() + hashlib.sha256(content).digest())
+    return digest.hexdigest()
+
+
 def write_manifest(exhibits: Iterable[Exhibit], layout: Layout) -> Path:
     """results/<profile>/manifest.json: every exhibit with its caption, files and the trials it shows."""
     path = layout.results / "manifest.json"
     entries = {
         e.name: {
             "kind": e.kind, "title": e.title, "caption": e.caption, "section": e.section,
-            "files": list(e.files), "trials": sorted(e.trials),
+            "files": list(e.files), "trials": sorted(e.trials), "inputs": e.inputs,
         }
         for e in exhibits
     }  # fmt: skip
@@ -67,9 +80,12 @@ def read_manifest(layout: Layout) -> list[Exhibit]:
     if not path.exists():
         return []
     return [
-        Exhibit(name, e["kind"], e["title"], e["caption"], tuple(e["files"]), tuple(e["trials"]), e["section"])
+        Exhibit(
+            name, e["kind"], e["title"], e["caption"], tuple(e["files"]), tuple(e["trials"]), e["section"],
+            e.get("inputs", ""),
+        )
         for name, e in json.loads(path.read_text()).items()
-    ]
+    ]  # fmt: skip
 
 
 def relative(paths: Iterable[Path], layout: Layout) -> tuple[str, ...]:

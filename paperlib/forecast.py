@@ -22,8 +22,7 @@ from paperlib.data import DATASETS
 from paperlib.data.imageset import Split
 from paperlib.data.sources import find, parse
 from paperlib.data.splits import VALIDATION
-from paperlib.environment import cores
-from paperlib.environment import device as choose_device
+from paperlib.environment import cores, devices
 from paperlib.errors import FailedError
 from paperlib.execution.costs import count
 from paperlib.inference import BATCHES, BUDGET_S, beside_dense, load_seconds
@@ -121,7 +120,7 @@ def measure(trial: Trial) -> Rate:
 
     The batch is smaller than the trial's where a step would take long; seconds per image are then an upper bound.
     """
-    info, device = DATASETS[trial.dataset], choose_device()
+    info, device = DATASETS[trial.dataset], devices()[0]
     side = (trial.resolution, trial.resolution) if trial.resolution else info.shape[:2]
     shape = (*side, info.shape[2])
     meters = Meters.for_device(device)

@@ -39,7 +39,10 @@ class Notebook:
 NOTEBOOKS = {
     notebook.name[:2]: notebook
     for notebook in (
-        Notebook("01_mlp_global_vs_layerwise", lambda profile: studies.mlp(profile) + studies.quirks(profile)),
+        Notebook(
+            "01_mlp_global_vs_layerwise",
+            lambda profile: studies.mlp(profile) + studies.quirks(profile) + studies.tutorial(profile),
+        ),
         Notebook("02_vgg16_cnn", studies.vgg),
         Notebook("03_industrial_resnet", studies.industrial),
         Notebook("04_edge_cpu", lambda profile: [], edge),

@@ -50,7 +50,7 @@ class Plan:
 
 def make_plan(profile: str, only: list[str] | None, layout: Layout) -> Plan:
     """Calibrate what is still to be run, and add it up. PaperlibError for unknown notebooks."""
-    from paperlib.edge import edge, folder, settings
+    from paperlib.edge import edge, settings
     from paperlib.notebooks import chosen
 
     notebooks = chosen(only)
@@ -69,7 +69,7 @@ def make_plan(profile: str, only: list[str] | None, layout: Layout) -> Plan:
             lines.append(Line(number, dataset, len(trials), done, total([forecast[t.id] for t in left]), seed))
         if notebook.measure is edge:
             todo = settings(profile)
-            left_over = [s for s in todo if not (folder(layout) / f"{s.id}.json").exists()]
+            left_over = [s for s in todo if not (layout.edge / f"{s.id}.json").exists()]
             lines.append(
                 Line(number, "CPU study", len(todo), len(todo) - len(left_over), edge_cost(left_over, watts), Cost())
             )

@@ -71,6 +71,7 @@ def build(layout: Layout) -> Path:
     measured, _ = edge.stored(layout)
     trials_html = environment.get_template("trials.html.j2").render(**common, rows=rows, measured=measured)
     write_atomically(layout.report / "trials.html", trials_html.encode())
+    _copy_data(layout)
     write_atomically(page, page_html.encode())
     write_atomically(stamp, now.encode())
     return page
@@ -144,6 +145,16 @@ def _copy(exhibits: Iterable[Exhibit], layout: Layout) -> None:
                 write_atomically(target, source.read_bytes())
 
 
+def _copy_data(layout: Layout) -> None:
+    # What the pages link to, so that no link leaves the folder.
+    names = ("tidy.csv", "tidy.parquet", "manifest.json", "claims.csv", "claims.json")
+    for source in (*(layout.results / n for n in names), *layout.trials.glob("*.json"), *layout.edge.glob("*.json")):
+        target = layout.report / source.relative_to(layout.results)
+        if source.exists() and not (target.exists() and target.read_bytes() == source.read_bytes()):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(source.read_bytes())
+
+
 def _notebook_page(notebook: Path, layout: Layout) -> dict[str, str]:
     from nbconvert import HTMLExporter
 
@@ -187,7 +198,7 @@ def _fingerprint(layout: Layout) -> str:
     package = [*TEMPLATES.rglob("*.py"), *TEMPLATES.rglob("*.j2")]
     for path in (*sorted(package), layout.results / "manifest.json", *sorted(layout.notebooks.glob("*.ipynb"))):
         digest.update(path.read_bytes() if path.exists() else b"")
-    records = [*sorted(layout.trials.glob("*.json")), *sorted(edge.folder(layout).glob("*.json"))]
+    records = [*sorted(layout.trials.glob("*.json")), *sorted(layout.edge.glob("*.json"))]
     states = [(p.name, p.stat().st_mtime_ns) for p in records]
     digest.update(json.dumps(states).encode())
     return digest.hexdigest()

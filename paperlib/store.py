@@ -8,7 +8,7 @@ import tempfile
 import warnings
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -113,8 +113,7 @@ class Store:
         with suppress(OSError, ValueError):  # none yet, or a damaged one: it is only a cache
             known = pd.read_parquet(path)
         kept = known.merge(now, on=_STAMP)
-        fresh = (self._read(self.path(name)) for name in sorted(set(now["id"]) - set(kept["id"])))
-        rows = pd.DataFrame([_row(record) for record in fresh if record is not None])
+        rows = self._rows(sorted(set(now["id"]) - set(kept["id"])))
         if len(rows):
             rows = rows.merge(now, on="id")
         both = _ordered(pd.concat([part for part in (kept, rows) if len(part)]) if len(kept) + len(rows) else rows)
@@ -123,6 +122,14 @@ class Store:
                 old.unlink(missing_ok=True)
             write_atomically(path, both.to_parquet(index=False))
         return both.drop(columns=_STAMP[1:], errors="ignore")
+
+    def _rows(self, names: list[str]) -> pd.DataFrame:
+        # In portions: the collector of garbage walks over every dict that is alive, again and again.
+        parts = []
+        for start in range(0, len(names), _PORTION):
+            fresh = (self._read(self.path(name)) for name in names[start : start + _PORTION])
+            parts.append(pd.DataFrame([_row(record) for record in fresh if record is not None]))
+        return pd.concat(full, ignore_index=True) if (full := [part for part in parts if len(part)]) else pd.DataFrame()
 
     def write_table(self) -> pd.DataFrame:
         """Write tidy.parquet and tidy.csv beside the trials and return the table."""
@@ -136,12 +143,13 @@ _DATASETS, _MODELS, _METHODS = (
     {name: place for place, name in enumerate(names)} for names in (DATASETS, MODELS, METHODS)
 )
 TRIAL_COLUMNS = (
-    "dataset", "model", "width", "method", "scope", "sparsity", "conv_sparsity", "swap", "seed", "epochs",
-    "batch_size", "optimizer", "lr", "schedule", "augment", "compute", "execution",
+    "dataset", "model", "width", "method", "scope", "sparsity", "conv_sparsity", "threshold", "draw", "swap", "seed",
+    "epochs", "batch_size", "optimizer", "lr", "schedule", "augment", "compute", "execution",
 )  # fmt: skip
 
 
 _STAMP = ["id", "mtime_ns", "size"]
+_PORTION = 2_000
 
 
 @cache
@@ -184,9 +192,10 @@ def _ordered(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _row(record: Record) -> dict[str, Any]:
     trial, test, network, training = record.trial, record.test, record.network, record.training
-    row: dict[str, Any] = {"id": record.id} | {name: getattr(trial, name) for name in TRIAL_COLUMNS}
+    fields = vars(trial)
+    row: dict[str, Any] = {"id": record.id} | {name: fields[name] for name in TRIAL_COLUMNS}
     row |= {
-        "options": json.dumps(trial.options, sort_keys=True),
+        "options": json.dumps(trial.options, sort_keys=True) if trial.options else "{}",
         "resolution": record.data.shape[0],
         "computed_in": record.compute.choice if record.compute else None,
         "protocol": trial.protocol,
@@ -219,7 +228,7 @@ def _row(record: Record) -> dict[str, Any]:
     row["energy_source"] = training.energy_source if training else None
     row["memory_source"] = training.memory_source if training else None
     row["compact_epochs"] = record.compact_epochs
-    row |= asdict(record.costs) if record.costs else {}
+    row |= vars(record.costs) if record.costs else {}
     row["inference_energy_source"] = next((t.energy_source for t in record.inference if t.energy_source), None)
     row["load_s"] = record.load_s
     for size in sorted({timing.batch_size for timing in record.inference}):
@@ -241,25 +250,28 @@ def _inference(timed: dict[str, Timing], end: str) -> dict[str, Any]:
     dense, plain = timed["dense"], timed.get("masked", timed["dense"])
     own = [name for name in timed if name not in {"dense", "dense-again", "masked"}]
     realised = timed[own[0]] if own else plain
+    again = timed.get("dense-again")
     row: dict[str, Any] = {f"realised_way{end}": realised.variant}
     for prefix, timing in (("inference", plain), ("realised", realised)):
-        columns = {
-            "s": timing.median_s,
-            "energy_j": timing.energy_j_per_image,
-            "peak_memory_bytes": timing.peak_memory_bytes,
-        }
+        row[f"{prefix}_s{end}"] = timing.median_s
+        row[f"{prefix}_energy_j{end}"] = timing.energy_j_per_image
+        row[f"{prefix}_peak_memory_bytes{end}"] = timing.peak_memory_bytes
         if timing is not dense:
-            columns |= _ratios(timing, dense)
-        if again := timed.get("dense-again"):
-            columns |= {f"{name}{end}_again": value for name, value in _ratios(again, dense).items()}
-            columns |= {f"s{end}_again": again.median_s, f"energy_j{end}_again": again.energy_j_per_image}
-        row |= {f"{prefix}_{n}" if n.endswith("_again") else f"{prefix}_{n}{end}": v for n, v in columns.items()}
+            row |= _ratios(timing, dense, prefix, end)
+        if again:
+            row |= _ratios(again, dense, prefix, f"{end}_again")
+            row[f"{prefix}_s{end}_again"] = again.median_s
+            row[f"{prefix}_energy_j{end}_again"] = again.energy_j_per_image
     return row
 
 
-def _ratios(timing: Timing, dense: Timing) -> dict[str, float | None]:
-    ratio = {"ratio": timing.ratio, "ratio_low": timing.ratio_low, "ratio_high": timing.ratio_high}
-    return ratio | {"energy_ratio": _ratio(timing.energy_j_per_image, dense)}
+def _ratios(timing: Timing, dense: Timing, prefix: str, end: str) -> dict[str, float | None]:
+    return {
+        f"{prefix}_ratio{end}": timing.ratio,
+        f"{prefix}_ratio_low{end}": timing.ratio_low,
+        f"{prefix}_ratio_high{end}": timing.ratio_high,
+        f"{prefix}_energy_ratio{end}": _ratio(timing.energy_j_per_image, dense),
+    }
 
 
 def _ratio(energy_j: float | None, dense: Timing) -> float | None:

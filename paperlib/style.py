@@ -18,15 +18,19 @@ from paperlib.store import write_atomically
 _PALETTE = sns.color_palette("colorblind")
 _ORDER = (
     "random", "pre-training", "in-training", "post-training", "set", "magnitude-gradual", "rigl", "small-dense",
+    "iterative",
 )  # fmt: skip
-COLOURS = {"dense": (0.15, 0.15, 0.15), "majority": (0.5, 0.5, 0.5)} | {
-    name: _PALETTE[i] for name, i in zip(_ORDER, (7, 0, 1, 2, 3, 5, 4, 9), strict=True)
-}
-MARKERS = {"dense": "_", "majority": "_"} | dict(zip(_ORDER, "XosD^vP*", strict=True))
+COLOURS = (
+    {"dense": (0.15, 0.15, 0.15), "majority": (0.5, 0.5, 0.5)}
+    | {name: _PALETTE[i] for name, i in zip(_ORDER, (7, 0, 1, 2, 3, 5, 4, 9, 6), strict=True)}
+    | {"post-training-random": (0.45, 0.25, 0.1)}
+)
+MARKERS = {"dense": "_", "majority": "_"} | dict(zip(_ORDER, "XosD^vP*<", strict=True)) | {"post-training-random": ">"}
 NOISE = (0.85, 0.85, 0.85)
 # Inches: one panel, and at most three of them in a row, so that text stays readable at column width.
 PANEL = (3.1, 2.5)
 COLUMNS = 3
+PDF = ("laptop", "paper")  # a quarter of a second a figure: too dear where all must end in ten minutes
 
 
 def theme() -> None:
@@ -83,13 +87,16 @@ def legend(figure: Figure, methods: Sequence[str], lines: Sequence[tuple[str, Li
 
 
 def save(figure: Figure, name: str, title: str, caption: str, trials: Sequence[str], layout: Layout) -> Exhibit:
-    """Write figures/<profile>/<name>.svg and .png and return their Exhibit."""
+    """Write figures/<profile>/<name>.svg and .png (and .pdf, see PDF) and return their Exhibit."""
     files = []
-    for ending, metadata in ((".svg", {"Date": None}), (".png", {"Software": None})):
+    formats: dict[str, dict[str, None]] = {".svg": {"Date": None}, ".png": {"Software": None}}
+    if layout.name in PDF:
+        formats[".pdf"] = {"CreationDate": None}
+    for ending, metadata in formats.items():
         buffer = io.BytesIO()
         figure.savefig(buffer, format=ending[1:], metadata=metadata)
         path = layout.figures / f"{name}{ending}"
-        write_atomically(path, buffer.getvalue() if ending == ".svg" else _small(buffer))
+        write_atomically(path, _small(buffer) if ending == ".png" else buffer.getvalue())
         files.append(path)
     return Exhibit(name, "figure", title, caption, relative(files, layout), tuple(sorted(set(trials))))
 

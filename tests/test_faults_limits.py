@@ -17,21 +17,16 @@ from paperlib.store import Store
 from paperlib.trial import Trial
 
 WORDS = ("run", "--epochs", "2", "--train-images", "300", "--test-images", "100")
-# The image sets are out of reach here, so that every trial draws its own.
+# No mirror and an empty cache, so that every trial takes the packaged digits, whatever this machine has.
 QUIET = {"PAPERLIB_DATA": "", "PAPERLIB_DEVICE": "cpu", "OMP_NUM_THREADS": "1"}
 
 
 def start(folder: Path, *words: str, limit: tuple[str, ...] = (), **variables: str) -> subprocess.Popen[str]:
-    environment = os.environ | QUIET | {"PAPERLIB_OUTPUT": str(folder)} | variables
-    command = [*limit, sys.executable, "-m", "paperlib", *words]
-    return subprocess.Popen(
-        command, env=environment, text=True, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, preexec_fn=heed_ctrl_c
-    )
-
-
-def heed_ctrl_c() -> None:
-    """Where the tests themselves run in the background of a shell, their children would ignore Ctrl-C."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    own = {"PAPERLIB_OUTPUT": str(folder), "PAPERLIB_CACHE": str(folder / "cache")}
+    environment = os.environ | QUIET | own | variables
+    # Where the tests themselves run in the background of a shell, their children would ignore Ctrl-C.
+    command = ["env", "--default-signal=INT", *limit, sys.executable, "-m", "paperlib", *words]
+    return subprocess.Popen(command, env=environment, text=True, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
 
 
 def finish(process: subprocess.Popen[str]) -> tuple[int, str]:

@@ -1,0 +1,110 @@
+"""Results that are committed: the records of a profile in one file, from which all else is made again, byte for byte.
+
+`results/<name>/records.tar.xz` holds the records; `kept.json` the machines with versions and the SHA-256 of every file
+made from them. A reader's own run writes beside these two and never touches them.
+"""
+
+import hashlib
+import io
+import json
+import lzma
+import tarfile
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from paperlib import paths
+from paperlib.errors import PaperlibError
+from paperlib.paths import Layout
+from paperlib.store import Store, write_atomically
+
+ARCHIVE = "records.tar.xz"
+# The first that is there speaks for the project in the README.
+_ORDER = ("paper", "laptop", "quick", "smoke")
+
+
+def pack(layout: Layout) -> bytes:
+    """All records (trials and CPU measurements) as tar.xz: sorted names, no dates, so equal records, equal bytes."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for path in (*sorted(layout.trials.glob("*.json")), *sorted(layout.edge.glob("*.json"))):
+            member = tarfile.TarInfo(path.relative_to(layout.results).as_posix())
+            member.size, member.mode = path.stat().st_size, 0o644
+            tar.addfile(member, io.BytesIO(path.read_bytes()))
+    return lzma.compress(buffer.getvalue())
+
+
+@contextmanager
+def opened(archive: Path) -> Iterator[Layout]:
+    """The records of an archive in a folder that goes at the end. PaperlibError if it is damaged."""
+    name = archive.parent.name
+    with tempfile.TemporaryDirectory() as folder:
+        layout = Layout(Path(folder) / "results" / name, Path(folder) / "figures" / name)
+        layout.results.mkdir(parents=True)
+        try:
+            with tarfile.open(archive, mode="r:xz") as tar:
+                tar.extractall(layout.results, filter="data")
+        except (OSError, EOFError, lzma.LZMAError, tarfile.TarError) as error:
+            raise PaperlibError(f"{archive} is damaged ({error}): get it again with `git checkout`") from None
+        yield layout
+
+
+def archives() -> list[Path]:
+    """The archives of the project, the one that speaks for it first."""
+    found = sorted((paths.root() / "results").glob(f"*/{ARCHIVE}"))
+    return sorted(found, key=lambda p: _ORDER.index(p.parent.name) if p.parent.name in _ORDER else 1.5)
+
+
+def regenerate(layout: Layout) -> list[Path]:
+    """Write every table, figure, verdict and the tidy table from the records alone; returns the files, sorted."""
+    from paperlib import claims, collate
+
+    Store(layout).write_table()
+    made = [layout.results.parents[1] / f for n in collate.SECTIONS for e in collate.write(n, layout) for f in e.files]
+    claims.write(layout)
+    names = ("tidy.csv", "tidy.parquet", "manifest.json", "claims.csv", "claims.json")
+    return sorted({*made, *(layout.results / name for name in names)})
+
+
+def hashes(layout: Layout) -> dict[str, str]:
+    """SHA-256 of each file that the records of `layout` give, by its path below the project."""
+    top = layout.results.parents[1]
+    return {f.relative_to(top).as_posix(): hashlib.sha256(f.read_bytes()).hexdigest() for f in regenerate(layout)}
+
+
+def keep(layout: Layout, project: Path) -> Path:
+    """Put the records of `layout` and all that is made from them into `project`; returns the archive.
+
+    The copies are made anew from the archive, so that it alone is known to suffice; where there are no records of
+    one's own, from the archive that is there. Raises PaperlibError if there is neither.
+    """
+    archive = project / "results" / layout.name / ARCHIVE
+    if any(layout.trials.glob("*.json")):
+        write_atomically(archive, pack(layout))
+    elif not archive.exists():
+        raise PaperlibError(f"no records in {layout.trials}: run `paperlib reproduce --profile {layout.name}` first")
+    with opened(archive) as again:
+        records, made = Store(again).records(), hashes(again)
+        for name in made:
+            write_atomically(project / name, (again.results.parents[1] / name).read_bytes())
+    for notebook in sorted(layout.notebooks.glob("0?_*.ipynb")):
+        target = archive.parent / "notebooks" / notebook.name
+        if target != notebook:
+            write_atomically(target, notebook.read_bytes())
+    about = {
+        "records": len(records),
+        "machines": [json.loads(m) for m in sorted({r.environment.model_dump_json() for r in records})],
+        "files": made,
+    }
+    write_atomically(archive.with_name("kept.json"), (json.dumps(about, indent=1) + "\n").encode())
+    return archive
+
+
+def keep_results(profile: Annotated[str, typer.Argument(help="Whose results, such as laptop.")]) -> None:
+    """For maintainers: put a profile's records, and all that is made from them, where they are committed."""
+    archive = keep(Layout.of(profile), paths.root())
+    typer.echo(f"{archive}: {archive.stat().st_size:,} bytes; commit its folder and figures/{profile}")

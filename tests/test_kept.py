@@ -1,0 +1,95 @@
+"""Committed records give everything again, byte for byte; the README says what they say; own runs are compared."""
+
+import hashlib
+import json
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from paperlib import agreement, kept, paths, readme, report
+from paperlib.archive import archive
+from paperlib.errors import PaperlibError
+from paperlib.exhibits import read_manifest
+from paperlib.paths import Layout
+from paperlib.run import run_all
+from paperlib.store import Store
+from paperlib.trial import make_trial
+from paperlib.wanted import WANTED, problems
+
+
+@pytest.fixture
+def made(layout: Layout, tiny_images: object) -> Layout:
+    fields = {"epochs": 1, "batch_size": 16}
+    pruned = [make_trial(**fields, seed=s, method="set", sparsity=0.5) for s in range(2)]
+    run_all([*(make_trial(**fields, seed=s) for s in range(2)), *pruned], layout)
+    return layout
+
+
+def test_what_is_kept_comes_again_byte_for_byte(made: Layout, tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    where = kept.keep(made, project)
+    about = json.loads(where.with_name("kept.json").read_text())
+    assert about["records"] == 4 and len(about["machines"]) == 1
+    for name, expected in about["files"].items():
+        assert hashlib.sha256((project / name).read_bytes()).hexdigest() == expected
+    with kept.opened(where) as again:
+        assert kept.hashes(again) == about["files"]
+        assert Store(again).records() == Store(made).records()
+    assert where.read_bytes() == kept.pack(made)
+    where.write_bytes(where.read_bytes()[:200])
+    with pytest.raises(PaperlibError, match="damaged"), kept.opened(where):
+        pass
+
+
+def test_the_committed_records_give_the_committed_files_and_the_readme() -> None:
+    assert kept.archives(), "no results are committed"
+    for place, where in enumerate(kept.archives()):
+        with kept.opened(where) as again:
+            about = json.loads(where.with_name("kept.json").read_text())
+            assert kept.hashes(again) == about["files"], f"run `paperlib keep-results {where.parent.name}`"
+            text, pictures = readme.section(again) if not place else ("", {})
+        if not place:
+            page = (paths.root() / "README.md").read_text()
+            assert readme.written(page, text) == page, "run `paperlib findings --write README.md`"
+        for name, content in pictures.items():
+            assert (paths.root() / "docs" / "found" / f"{name}.png").read_bytes() == content
+
+
+def test_agreement_counts_what_agrees(made: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(agreement, "archives", list)
+    assert "none is committed" in agreement.agreement(made)[0]
+    where = kept.keep(made, tmp_path / "project")
+    monkeypatch.setattr(agreement, "archives", lambda: [where])
+    first = Store(made).records()[0]
+    assert first.test
+    moved = first.test.model_copy(update={"accuracy": first.test.accuracy + 0.02})
+    other = first.environment.model_copy(update={"cpu": "another"})
+    Store(made).put(first.model_copy(update={"test": moved, "environment": other}))
+    text = "\n".join(agreement.agreement(made))
+    assert "4 of 4 trials are in both; test accuracy of 3 of 4 agrees within 1 point (3 exactly)" in text
+    assert "times, energies and memory of 1 (other machine or versions)" in text and "of 69 claims" in text
+
+
+def test_the_report_is_one_file_whose_links_stay_inside(made: Layout) -> None:
+    kept.regenerate(made)
+    page = report.build(made)
+    first = archive(made).read_bytes()
+    assert archive(made).read_bytes() == first
+    assert 'href="../' not in page.read_text() + (made.report / "trials.html").read_text()
+    with zipfile.ZipFile(archive(made)) as zipped:
+        names = zipped.namelist()
+    assert names == sorted(names)
+    assert {f"report-scratch/trials/{r.id}.json" for r in Store(made).records()} < set(names)
+
+
+def test_a_fault_of_the_manifest_is_named(made: Layout) -> None:
+    kept.regenerate(made)
+    page = report.build(made).read_text()
+    missing = [w.asked for w in WANTED if not w.met_by(read_manifest(made))]
+    assert [p.partition(" is missing")[0] for p in problems(made, page)] == missing  # and nothing else
+    assert any("F, table 1 is missing" in p for p in problems(made, page))
+    exhibit = read_manifest(made)[0]
+    assert f"{exhibit.name} is not in the report" in problems(made, "")
+    Store(made).path(exhibit.trials[0]).write_text("{}")
+    assert f"{exhibit.name} is older than its trials" in problems(made, page)
