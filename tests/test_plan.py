@@ -8,6 +8,7 @@ import pytest
 from paperlib import studies
 from paperlib.data.sources import find, parse
 from paperlib.forecast import Cost, Rate, calibrate, cost, kind, split_sizes, total
+from paperlib.notebooks import NOTEBOOKS
 from paperlib.paths import Layout
 from paperlib.plan import duration, make_plan, render, sentences
 from paperlib.run import prepare, run
@@ -73,7 +74,7 @@ def test_an_unknown_energy_stays_unknown() -> None:
 def test_what_is_done_costs_nothing(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("paperlib.plan.calibrate", lambda trials: {kind(t): RATE for t in trials})
     before = make_plan("smoke", ["01"], layout)
-    every = list(dict.fromkeys(studies.mlp("smoke") + studies.quirks("smoke")))
+    every = list(dict.fromkeys(NOTEBOOKS["01"].trials("smoke")))
     assert sum(line.pieces for line in before.lines) == len(every) + 1
     assert before.seed.time_s == pytest.approx(sum(cost(t, RATE).time_s for t in every if t.seed == 0))
     one = every[0]
