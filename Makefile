@@ -41,7 +41,7 @@ bench: setup ## Measure speed against its targets, side by side
 cluster: setup ## Add snakemake and its Slurm executor to .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock -r requirements-cluster.lock
 
-soak: setup ## Kill, starve and repeat for about 15 minutes; print the counts
+soak: setup ## Kill and repeat for about 6 minutes; print the counts
 	@$(BIN)/python -m soak
 
 clean: ## Remove .venv and all results that are not committed

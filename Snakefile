@@ -1,6 +1,7 @@
 """Trials -> notebooks -> report as one graph, on this machine or a cluster (docs/cluster.md).
 
 snakemake --cores 2 --config profile=smoke          here
+snakemake --cores 16 --config cores=4              here, four batches at once, each on four cores of its own
 snakemake --profile profiles/slurm --config profile=paper   on Slurm
 
 Markers, not records, are the outputs: snakemake deletes the outputs of a job that failed, and a record that
@@ -13,6 +14,7 @@ import os
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 PROFILE = config.get("profile", "quick")
 BATCHES = int(config.get("batches", 8))
@@ -20,8 +22,15 @@ PAPERLIB = config.get("paperlib", f"{shlex.quote(sys.executable)} -m paperlib")
 BASE = os.environ.get("PAPERLIB_OUTPUT") or workflow.basedir
 DONE = f"{BASE}/results/{PROFILE}/jobs"
 ON = f"--profile {PROFILE}"
+# A job takes all cores (--cores; on a cluster its whole node), or so many of its own; a trial's lock sees to it.
+THREADS = int(config.get("cores") or workflow._cores or 1)
+LIMIT = f"PAPERLIB_CORES={THREADS} " if "cores" in config else ""
 
-PLAN = json.loads(subprocess.check_output(f"{PAPERLIB} trials {ON} --of {BATCHES}", shell=True, text=True))
+PLANNED = Path(f"{DONE}/plan-{BATCHES}.json")
+if workflow.is_main_process or not PLANNED.exists():  # the jobs read what their run has planned
+    PLANNED.parent.mkdir(parents=True, exist_ok=True)
+    PLANNED.write_bytes(subprocess.check_output(f"{PAPERLIB} trials {ON} --of {BATCHES}", shell=True))
+PLAN = json.loads(PLANNED.read_text())
 *NOTEBOOKS, COLLATION = PLAN["notebooks"]
 COUNT = len(PLAN["batches"])
 # Minutes for one trial with all its measurements: a generous bound, doubled with each retry.
@@ -45,12 +54,13 @@ rule trials:
     output:
         f"{DONE}/trials-{{number}}-of-{BATCHES}.done",
     retries: 2
+    threads: THREADS
     resources:
+        gpu=int(config.get("gpus", 0)),
         runtime=lambda wildcards, attempt: 5 + MINUTES * attempt * len(PLAN["batches"][int(wildcards.number)]),
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
-        metering=1,
     shell:
-        f"{PAPERLIB} run-batch {{wildcards.number}} {ON} --of {BATCHES} && touch {{output}}"
+        f"{LIMIT}{PAPERLIB} run-batch {{wildcards.number}} {ON} --of {BATCHES} && touch {{output:q}}"
 
 
 rule notebook:
@@ -61,11 +71,12 @@ rule notebook:
     wildcard_constraints:
         number="|".join(NOTEBOOKS) or "none",
     retries: 1
+    threads: workflow._cores or 1  # 04 measures, so none runs beside it
     resources:
         runtime=30,
         mem_mb=2000,
     shell:
-        f"{PAPERLIB} reproduce {ON} --only {{wildcards.number}} && touch {{output}}"
+        f"{PAPERLIB} reproduce {ON} --only {{wildcards.number}} && touch {{output:q}}"
 
 
 rule collation:
@@ -78,4 +89,4 @@ rule collation:
         runtime=30,
         mem_mb=2000,
     shell:
-        f"{PAPERLIB} reproduce {ON} --only {COLLATION} && touch {{output}}"
+        f"{PAPERLIB} reproduce {ON} --only {COLLATION} && touch {{output:q}}"

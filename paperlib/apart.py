@@ -1,8 +1,10 @@
 """Runs trials in a process of their own, so that a crash of a native library costs one trial, not the run."""
 
+import os
 import sys
+import threading
 from collections.abc import Sequence
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection
 
 from paperlib.errors import FailedError, PaperlibError, one_line_warnings
@@ -49,6 +51,7 @@ def run_apart(trials: Sequence[Trial], layout: Layout) -> None:
 
 
 def _work(trials: list[Trial], layout: Layout, done: Connection) -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     one_line_warnings()
     error: PaperlibError | None = None
     try:
@@ -58,3 +61,10 @@ def _work(trials: list[Trial], layout: Layout, done: Connection) -> None:
     except KeyboardInterrupt:
         return  # the parent was interrupted too, and says so
     done.send(error)
+
+
+def _end_with_parent() -> None:
+    # A killed parent cannot end this process, which would go on alone and hold its device.
+    if parent := parent_process():
+        parent.join()
+        os._exit(1)

@@ -19,6 +19,7 @@ from paperlib.data.commands import app as data_app
 from paperlib.errors import FailedError, PaperlibError, one_line_warnings
 from paperlib.kept import keep_results
 from paperlib.merging import merge
+from paperlib.plan import plan
 from paperlib.readme import findings_command
 
 app = typer.Typer(
@@ -30,6 +31,7 @@ app.command("claims")(claims_command)
 app.add_typer(data_app, name="data", help="The images: what is here, fetch, verify.")
 app.command()(compare)
 app.command()(merge)
+app.command()(plan)
 app.command()(trials)
 app.command("run-batch")(run_batch)
 app.command("keep-results")(keep_results)
@@ -73,9 +75,11 @@ def run(
     model: Annotated[str, typer.Option(help="mlp-small, mlp-medium, …")] = "mlp-small",
     width: Annotated[float, typer.Option(help="Factor on hidden widths.")] = 1.0,
     method: Annotated[str, typer.Option(help="dense, pre-training, in-training, post-training, set, …")] = "dense",
-    scope: Annotated[str, typer.Option(help="global, layerwise, global-threshold, layerwise-matched")] = "global",
+    scope: Annotated[str, typer.Option(help="global, layerwise, global-threshold, erdos-renyi, …")] = "global",
     sparsity: Annotated[float, typer.Option(help="Share of linear weights removed, in [0, 1).")] = 0.0,
     conv_sparsity: Annotated[float, typer.Option(help="Share of filters removed, in [0, 1).")] = 0.0,
+    threshold: Annotated[float, typer.Option(help="Method threshold removes the weights below it.")] = 0.0,
+    draw: Annotated[int, typer.Option(help="Which random layer ratios scope random-ratios takes.")] = 0,
     swap: Annotated[float, typer.Option(help="Share of active units swapped per epoch boundary.")] = 0.2,
     seed: Annotated[int, typer.Option(help="Seed of weights, masks and order.")] = 0,
     epochs: Annotated[int, typer.Option(help="Passes over the training images.")] = 10,
@@ -112,6 +116,8 @@ def run(
         scope=scope,
         sparsity=sparsity,
         conv_sparsity=conv_sparsity,
+        threshold=threshold,
+        draw=draw,
         swap=swap,
         seed=seed,
         epochs=epochs,

@@ -5,7 +5,16 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from paperlib import edge_figures, figures, industrial, industrial_tables, tables
+from paperlib import (
+    edge_figures,
+    figures,
+    industrial,
+    industrial_tables,
+    studies,
+    tables,
+    tutorial_figures,
+    tutorial_tables,
+)
 from paperlib.comparisons import METRICS
 from paperlib.errors import PaperlibError
 from paperlib.exhibits import Exhibit, input_hash, read_manifest, write_manifest
@@ -13,7 +22,8 @@ from paperlib.paths import Layout
 from paperlib.record import Record
 from paperlib.registry import unknown
 from paperlib.store import Store, tidy
-from paperlib.studies.budgets import F_DATASETS
+from paperlib.studies.budgets import F_DATASETS, PROFILES
+from paperlib.studies.tutorial import TUTORIALS
 
 
 @dataclass(frozen=True)
@@ -43,8 +53,31 @@ class Source:
         """Only the records on paper F's data sets, or only those on others."""
         return self._only([r for r in self.records if (r.trial.dataset.partition(":")[0] in F_DATASETS) == f])
 
+    def only(self, ids: set[str]) -> "Source":
+        """Only these records."""
+        return self._only([r for r in self.records if r.id in ids])
+
+    def without(self, ids: set[str]) -> "Source":
+        """All but these records."""
+        return self._only([r for r in self.records if r.id not in ids])
+
     def _only(self, records: list[Record]) -> "Source":
         return Source(self.layout, records, self.table[self.table.id.isin([r.id for r in records])])
+
+
+def tutorial(source: Source, dataset: str) -> list[Exhibit | None]:
+    """The tutorial tables on one data set, and the figures of compression, of what is forgotten, of the space."""
+    layout = source.layout
+    arms = source.table[source.table.scope.eq("global") & source.table.dataset.eq(dataset)]
+    made: list[Exhibit | None] = [
+        *tutorial_tables.write_all(arms, [r for r in source.records if r.id in set(arms.id)], layout)
+    ]
+    made += [tutorial_figures.compression(source.table, layout), tutorial_figures.space(source.table, layout)]
+    return [
+        *made,
+        tutorial_figures.recall(source.records, arms, layout),
+        tutorial_figures.disagreements(source.records, arms, layout),
+    ]
 
 
 def mlp(source: Source) -> list[Exhibit | None]:
@@ -86,8 +119,19 @@ def networks(source: Source) -> list[Exhibit | None]:
     return made + [tables.write_comparison(table, name, "industrial", layout) for name in METRICS]
 
 
+def _perceptrons(layout: Layout) -> list[Exhibit | None]:
+    whole = Source.of(layout)
+    if layout.name not in PROFILES:
+        return mlp(whole)
+    wanted = {t.id for t in studies.tutorial(layout.name)}
+    # A curve's many sparsities would drown paper P's grid: they stand in figures of their own.
+    grid = {t.id for t in studies.mlp(layout.name)}
+    plan = TUTORIALS[layout.name]
+    return [*mlp(whole.without(wanted - grid)), *tutorial(whole.only(wanted), plan.datasets[0])]
+
+
 SECTIONS: dict[str, Callable[[Layout], Sequence[Exhibit | None]]] = {
-    "01": lambda layout: mlp(Source.of(layout)),
+    "01": _perceptrons,
     "02": lambda layout: vgg(Source.of(layout)),
     "03": lambda layout: networks(Source.of(layout)),
     "04": edge_figures.write,

@@ -17,7 +17,7 @@ from paperlib.store import Store
 
 # Time, energy and memory belong to a machine: relative tolerances, and only on request within one environment.
 COSTS = ("time_s", "energy_j", "co2_g", "peak_memory_bytes", "load_s", "median_s", "ratio", "energy_j_per_image")
-_MEASURED = ("training", "inference", "load_s", "environment", "finished", "command")
+_MEASURED = ("training", "inference", "load_s", "environment", "place", "finished", "command")
 
 
 @dataclass(frozen=True)

@@ -100,8 +100,9 @@ class Arm:
 
 
 def corrected(tidy: pd.DataFrame) -> pd.DataFrame:
-    """Finished trials of the corrected protocol."""
-    return tidy[(tidy.status == "done") & (tidy.protocol == "corrected")]
+    """Finished trials of the corrected protocol that are arms of a comparison (a draw of random ratios is none)."""
+    draws = tidy.scope.isin(["random-ratios"]) | tidy.method.isin(["threshold"])
+    return tidy[(tidy.status == "done") & (tidy.protocol == "corrected") & ~draws]
 
 
 def arms(tidy: pd.DataFrame, metric: Metric) -> list[Arm]:

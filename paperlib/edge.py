@@ -6,12 +6,10 @@ Weights are untrained: time and energy depend on shapes and zeros, not on what w
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
 import torch
 from safetensors.torch import load as parse
@@ -28,6 +26,7 @@ from paperlib.meters.inference import load_time
 from paperlib.meters.reading import Timing
 from paperlib.models import build
 from paperlib.paths import Layout
+from paperlib.places import alone, on_threads
 from paperlib.progress import progress
 from paperlib.pruners import Layer, apply_masks, criteria, layers_of
 from paperlib.pruners.masks import Masks, remove_lowest
@@ -160,28 +159,23 @@ def edge(profile: str, layout: Layout) -> list[EdgeRecord]:
     with progress(f"{len(todo)} networks on the CPU", len(todo)) as step:
         for setting in todo:
             step.describe(f"{setting.model} {setting.scenario} {setting.sparsity:g}")
-            path = folder(layout) / f"{setting.id}.json"
+            path = layout.edge / f"{setting.id}.json"
             if not path.exists():
                 write_atomically(path, (measure(setting).model_dump_json(indent=1) + "\n").encode())
             records.append(EdgeRecord.model_validate_json(path.read_bytes()))
             step.advance()
-    if not (path := folder(layout) / "machine.json").exists():
+    if not (path := layout.edge / "machine.json").exists():
         write_atomically(path, (limits(BUDGETS[profile]).model_dump_json(indent=1) + "\n").encode())
     return records
 
 
 def stored(layout: Layout) -> tuple[list[EdgeRecord], Machine | None]:
     """What `edge` left, in its own order; no records and None where it has not run."""
-    machine = folder(layout) / "machine.json"
-    found = [EdgeRecord.model_validate_json(p.read_bytes()) for p in folder(layout).glob("*.json") if p != machine]
+    machine = layout.edge / "machine.json"
+    found = [EdgeRecord.model_validate_json(p.read_bytes()) for p in layout.edge.glob("*.json") if p != machine]
     models = list(BUDGETS["quick"].widths)
     found.sort(key=lambda r: (models.index(r.setting.model), r.setting.scenario, r.setting.sparsity))
     return found, Machine.model_validate_json(machine.read_bytes()) if machine.exists() else None
-
-
-def folder(layout: Layout) -> Path:
-    """Where the measurements of one set of results lie, a file each."""
-    return layout.results / "edge"
 
 
 def pruned(setting: Setting) -> tuple[nn.Module, nn.Module, Masks]:
@@ -200,6 +194,7 @@ def _weakest(layer: Layer, setting: Setting) -> Tensor:
     return remove_lowest(criteria.l1(layer), min(layer.units - 1, round(layer.units * share)))
 
 
+@alone(["cpu"])
 def measure(setting: Setting) -> EdgeRecord:
     """Time every way of one network beside dense, on one thread and on all."""
     dense, model, masks = pruned(setting)
@@ -237,17 +232,6 @@ def _run(
     return Run(threads=n, timings=tuple(timings), cold_s=cold)
 
 
-@contextmanager
-def on_threads(n: int) -> Iterator[None]:
-    """torch on `n` threads for a while."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(n)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
 def _call(network: Network, batch: Tensor) -> Callable[[], object]:
     def call() -> object:
         with torch.inference_mode():
@@ -270,6 +254,7 @@ def _cold(network: Network, one: Tensor, threads: int) -> Callable[[], object]:
     return load
 
 
+@alone(["cpu"])
 def limits(budget: Budget) -> Machine:
     """Peak arithmetic and bandwidth at one thread, the time of every layer, and CSR beside dense per shape."""
     with on_threads(1), torch.inference_mode():

@@ -12,19 +12,25 @@ from paperlib.errors import PaperlibError
 from paperlib.record import Environment
 
 
-def device() -> str:
-    """`PAPERLIB_DEVICE`, else the first CUDA device, else the CPU. PaperlibError if it is not there."""
-    wanted = os.environ.get("PAPERLIB_DEVICE") or ("cuda:0" if torch.cuda.is_available() else "cpu")
+def devices() -> list[str]:
+    """`PAPERLIB_DEVICE` alone, else all CUDA devices, else the CPU. PaperlibError if it is not there."""
+    if not (wanted := os.environ.get("PAPERLIB_DEVICE")):
+        return [f"cuda:{n}" for n in range(torch.cuda.device_count())] or ["cpu"]
     try:
         torch.empty(1, device=wanted)
     except (RuntimeError, AssertionError):
         raise PaperlibError(f"device {wanted!r} is not available here; unset PAPERLIB_DEVICE or use 'cpu'") from None
-    return wanted
+    return [wanted]
+
+
+def core_numbers() -> list[int]:
+    """The numbers of the cores that this process may use."""
+    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
 
 
 def cores() -> int:
     """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return len(core_numbers())
 
 
 @cache

@@ -65,7 +65,7 @@ def picture(pruned: Sequence[Record], dense: Sequence[Record]) -> Figure:
     style.legend(figure, list(dict.fromkeys(["dense", trial.method])))
     source = pruned[0].training.energy_source if pruned[0].training else None
     title = (
-        f"{trial.method}, {trial.scope} {trial.sparsity:.0%}, {trial.model} on {trial.dataset} ({data.source}); "
+        f"{trial.method}, {trial.scope} {trial.sparsity:.0%}, {trial.model} on {trial.dataset} ({data.source})\n"
         f"n = {len(pruned)}; energy {source or 'not measured'}; grey: A/A noise of inference"
     )
     figure.suptitle(title, fontsize=9, x=0.01, ha="left")

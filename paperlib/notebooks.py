@@ -14,6 +14,7 @@ import nbformat
 
 from paperlib import paths, studies
 from paperlib.apart import run_apart
+from paperlib.contents import link, written
 from paperlib.edge import edge
 from paperlib.errors import FailedError, PaperlibError
 from paperlib.paths import Layout
@@ -38,13 +39,24 @@ class Notebook:
 NOTEBOOKS = {
     notebook.name[:2]: notebook
     for notebook in (
-        Notebook("01_mlp_global_vs_layerwise", lambda profile: studies.mlp(profile) + studies.quirks(profile)),
+        Notebook(
+            "01_mlp_global_vs_layerwise",
+            lambda profile: studies.mlp(profile) + studies.quirks(profile) + studies.tutorial(profile),
+        ),
         Notebook("02_vgg16_cnn", studies.vgg),
         Notebook("03_industrial_resnet", studies.industrial),
         Notebook("04_edge_cpu", lambda profile: [], edge),
         Notebook("05_collate", lambda profile: []),
     )
 }
+
+
+def chosen(only: Sequence[str] | None) -> dict[str, Notebook]:
+    """The notebooks of these numbers, all for none; PaperlibError for a number that no notebook has."""
+    for number in only or ():
+        if number not in NOTEBOOKS:
+            raise unknown("notebook", number, list(NOTEBOOKS))
+    return {n: notebook for n, notebook in NOTEBOOKS.items() if not only or n in only}
 
 
 def execute(
@@ -56,18 +68,15 @@ def execute(
     whose source, parameters, package and records are unchanged is left as it is. Raises PaperlibError for
     unknown numbers and parameters, FailedError for a cell that fails.
     """
-    for number in only or ():
-        if number not in NOTEBOOKS:
-            raise unknown("notebook", number, list(NOTEBOOKS))
-    chosen = {n: notebook for n, notebook in NOTEBOOKS.items() if not only or n in only}
+    asked = chosen(only)
     given = {"profile": profile} | dict(parameters or {})
-    for notebook in chosen.values():
+    for notebook in asked.values():
         _refuse_unknown(notebook, given)
-    for notebook in chosen.values() if not parameters else ():
+    for notebook in asked.values() if not parameters else ():
         run_apart(notebook.trials(profile), layout)
         notebook.measure(profile, layout)
     done = []
-    for notebook in chosen.values():  # only now, since all notebooks see all records
+    for notebook in asked.values():  # only now, since all notebooks see all records
         target = layout.notebooks / f"{notebook.name}.ipynb"
         stamp = target.with_suffix(".stamp")
         if target.exists() and stamp.exists() and stamp.read_text() == fingerprint(notebook, given, layout):
@@ -85,7 +94,9 @@ def fingerprint(notebook: Notebook, parameters: Mapping[str, Any], layout: Layou
     """SHA-256 over the notebook, its parameters, the package's sources and the names and dates of records."""
     digest = hashlib.sha256(json.dumps(parameters, sort_keys=True, default=str).encode())
     package = Path(__file__).parent
-    digest.update("\n".join(cell.source for cell in nbformat.read(notebook.source, as_version=4).cells).encode())
+    digest.update(
+        "\n".join(cell.source for cell in written(nbformat.read(notebook.source, as_version=4).cells)).encode()
+    )
     for path in (*sorted(package.rglob("*.py")), *sorted(package.rglob("*.j2"))):
         digest.update(path.read_bytes())
     for path in (*sorted(layout.trials.glob("*.json")), *sorted((layout.results / "edge").glob("*.json"))):
@@ -96,23 +107,27 @@ def fingerprint(notebook: Notebook, parameters: Mapping[str, Any], layout: Layou
 def keep_outputs(profile: str, layout: Layout) -> list[Path]:
     """Put the outputs of executed notebooks into their sources, to be committed; returns the sources.
 
-    What papermill added goes: the injected cell and its metadata. Raises PaperlibError if one did not run.
+    What papermill added goes: the injected cell and its metadata. The links between the notebooks are written
+    anew. Raises PaperlibError if one did not run.
     """
+    sources = [notebook.source for notebook in NOTEBOOKS.values()]
     for notebook in NOTEBOOKS.values():
         target = layout.notebooks / f"{notebook.name}.ipynb"
         if not target.exists():
             raise PaperlibError(f"{target} is not there: run `paperlib reproduce --profile {profile}` first")
         source, ran = (nbformat.read(path, as_version=4) for path in (notebook.source, target))
-        cells = [cell for cell in ran.cells if "injected-parameters" not in cell.metadata.get("tags", [])]
-        if [cell.source for cell in cells] != [cell.source for cell in source.cells]:
+        cells = [cell for cell in written(ran.cells) if "injected-parameters" not in cell.metadata.get("tags", [])]
+        own = written(source.cells)
+        if [cell.source for cell in cells] != [cell.source for cell in own]:
             raise PaperlibError(
                 f"{notebook.name} changed since it ran: run `paperlib reproduce --profile {profile}` again"
             )
-        for old, new in zip(source.cells, cells, strict=True):
+        for old, new in zip(own, cells, strict=True):
             if old.cell_type == "code":
                 old.outputs, old.execution_count = new.outputs, new.execution_count
         write_atomically(notebook.source, (nbformat.writes(source) + "\n").encode())
-    return [notebook.source for notebook in NOTEBOOKS.values()]
+    link(sources)
+    return sources
 
 
 def _refuse_unknown(notebook: Notebook, parameters: Mapping[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """Where everything lies. No other file spells a folder of the project."""
 
 import os
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,12 @@ def cache() -> Path:
     if given := os.environ.get("PAPERLIB_CACHE"):
         return Path(given)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "paperlib"
+
+
+def locks() -> Path:
+    """Lock files of this user on this machine: `PAPERLIB_LOCKS`, else a folder among the temporary files."""
+    user = os.getuid() if hasattr(os, "getuid") else "mine"
+    return Path(os.environ.get("PAPERLIB_LOCKS") or Path(tempfile.gettempdir(), f"paperlib-locks-{user}"))
 
 
 def mirrors() -> list[Path]:

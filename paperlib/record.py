@@ -31,13 +31,19 @@ class Scores(Frozen):
 
 
 class Epoch(Frozen):
-    """One epoch: scores of the training pass itself (weights moving, dropout on) and of validation."""
+    """One epoch: scores of the training pass itself (weights moving, dropout on) and of validation.
+
+    removed: units (weights or filters) that its masks removed; pruned: validation right after new masks and before
+    the training under them, for methods that prune in rounds.
+    """
 
     epoch: int
     train: Scores
     val: Scores
     time_s: float
     swapped: int = 0
+    removed: int = 0
+    pruned: Scores | None = None
 
 
 class LayerSparsity(Frozen):
@@ -108,6 +114,14 @@ class Environment(Frozen):
     gpu: str | None = None
 
 
+class Place(Frozen):
+    """What the trial had for itself alone, by a lock, while it ran; waited_s: until it was free."""
+
+    device: str
+    cores: tuple[int, ...]
+    waited_s: float
+
+
 class Compute(Frozen):
     """Number format and memory layout of training. step_s: seconds of a step of each candidate, if measured."""
 
@@ -129,6 +143,7 @@ class Record(Frozen):
     layers: tuple[LayerSparsity, ...] = ()
     curve: tuple[Epoch, ...] = ()
     test: Scores | None = None
+    predictions: str | None = Field(None, description="class of each test image, in order: base64 of zlib of uint8")
     training: Reading | None = None
     compute: Compute | None = None
     compact_epochs: int | None = Field(None, description="how many epochs ran on the compact network")
@@ -137,4 +152,10 @@ class Record(Frozen):
     load_s: float | None = None
     inference: tuple[Timing, ...] = ()
     environment: Environment
+    place: Place | None = Field(None, description="none in records from before there were locks")
     finished: str
+
+    def _repr_html_(self) -> str:
+        from paperlib.summary import record_html
+
+        return record_html(self)

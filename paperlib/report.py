@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -161,6 +162,7 @@ def _notebook_page(notebook: Path, layout: Layout) -> dict[str, str]:
     hosts = dict.fromkeys(("mathjax_url", "require_js_url", "jquery_url", "mermaid_js_url"), "")
     exporter = HTMLExporter(template_name="classic", embed_images=True, **hosts)
     body, _ = exporter.from_filename(str(notebook))
+    body = re.sub(r'href="(\d\d_\w+)\.ipynb', r'href="\1.html', body)  # links between notebooks stay in the report
     write_atomically(layout.report / "notebooks" / f"{notebook.stem}.html", body.encode())
     return {"name": notebook.stem, "href": f"notebooks/{notebook.stem}.html"}
 
@@ -196,7 +198,7 @@ def _fingerprint(layout: Layout) -> str:
     package = [*TEMPLATES.rglob("*.py"), *TEMPLATES.rglob("*.j2")]
     for path in (*sorted(package), layout.results / "manifest.json", *sorted(layout.notebooks.glob("*.ipynb"))):
         digest.update(path.read_bytes() if path.exists() else b"")
-    records = [*sorted(layout.trials.glob("*.json")), *sorted(edge.folder(layout).glob("*.json"))]
+    records = [*sorted(layout.trials.glob("*.json")), *sorted(layout.edge.glob("*.json"))]
     states = [(p.name, p.stat().st_mtime_ns) for p in records]
     digest.update(json.dumps(states).encode())
     return digest.hexdigest()

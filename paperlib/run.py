@@ -18,20 +18,22 @@ from paperlib.calibration import arrange, choose
 from paperlib.counting import count_layers, count_network
 from paperlib.data import load, resplit_train
 from paperlib.data.imageset import ImageSet
-from paperlib.environment import device as choose_device
 from paperlib.environment import environment
 from paperlib.errors import PaperlibError
 from paperlib.execution.costs import count
 from paperlib.inference import beside_dense, load_seconds
 from paperlib.meters import Meters
+from paperlib.metrics import scores
 from paperlib.models import build
 from paperlib.models.majority import Constant
 from paperlib.paths import Layout
+from paperlib.places import alone, on_threads
+from paperlib.predictions import pack
 from paperlib.progress import progress
 from paperlib.pruners import METHODS, Layer, Pruning, apply_masks, layers_of
-from paperlib.record import Data, Epoch, Record
+from paperlib.record import Data, Epoch, Place, Record
 from paperlib.store import Store, write_atomically
-from paperlib.training import Fit, Images, evaluate, fit, make_optimizer
+from paperlib.training import Fit, Images, answer, fit, make_optimizer
 from paperlib.trial import Trial, make_trial
 
 ONE_THREAD = 1_000_000  # parameters
@@ -68,9 +70,13 @@ def run(trial: Trial, layout: Layout, on_epoch: OnEpoch = lambda epoch: None, *,
     (unknown names, a layer left empty, too few images); nothing is stored then.
     """
     store = Store(layout)
-    if (record := store.get(trial.id)) is not None and not (
-        keep_weights and record.status == "done" and not checkpoint(layout, trial.id).exists()
-    ):
+
+    def known() -> Record | None:
+        record = store.get(trial.id)
+        lacks = keep_weights and record and record.status == "done" and not checkpoint(layout, trial.id).exists()
+        return None if lacks else record
+
+    if (record := known()) is not None:
         return record
     store.check_writable()
     shared: Record | None = None
@@ -78,13 +84,16 @@ def run(trial: Trial, layout: Layout, on_epoch: OnEpoch = lambda epoch: None, *,
         dense = dense_twin(trial)
         shared = run(dense, layout, on_epoch)
         if shared.status == "done" and not checkpoint(layout, dense.id).exists():
-            _compute(dense, layout, None, on_epoch, True)  # same numbers again; only the checkpoint was lost
-    record = _compute(trial, layout, shared, on_epoch, keep_weights or trial.method == "dense")
-    store.put(record)
+            with alone() as place:  # same numbers again; only the checkpoint was lost
+                _compute(dense, layout, place, None, on_epoch, True)
+    with alone() as place:
+        if (record := known()) is None:  # another process may have been at it while this one waited
+            record = _compute(trial, layout, place, shared, on_epoch, keep_weights or trial.method == "dense")
+            store.put(record)
     return record
 
 
-_PRUNING = ("method", "sparsity", "conv_sparsity", "scope", "swap", "execution")
+_PRUNING = ("method", "sparsity", "conv_sparsity", "scope", "threshold", "draw", "swap", "execution")
 
 
 def dense_twin(trial: Trial) -> Trial:
@@ -118,9 +127,10 @@ def _prepared(
     return images.limited(train, test)
 
 
-def _compute(trial: Trial, layout: Layout, shared: Record | None, on_epoch: OnEpoch, keep: bool) -> Record:
-    device = choose_device()
-    method = METHODS[trial.method]
+def _compute(
+    trial: Trial, layout: Layout, place: Place, shared: Record | None, on_epoch: OnEpoch, keep: bool
+) -> Record:
+    device, method = place.device, METHODS[trial.method]
     images = prepare(trial)
     torch.manual_seed(trial.seed)
     model = network_of(trial, images.shape, len(images.classes)).to(device)
@@ -145,6 +155,7 @@ def _compute(trial: Trial, layout: Layout, shared: Record | None, on_epoch: OnEp
             weights = {name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()}
             write_atomically(checkpoint(layout, trial.id), save(weights))
         test = Images.of(images.test, device)
+        logits = answer(model, test, bf16=bf16) if done else None
         networks = {"dense": untrained, "dense-again": copy.deepcopy(untrained)}
         if trial.method != "dense":
             networks["masked"] = model
@@ -159,7 +170,8 @@ def _compute(trial: Trial, layout: Layout, shared: Record | None, on_epoch: OnEp
             network=count_network(model, layers, result.masks),
             layers=count_layers(layers, result.masks),
             curve=result.curve,
-            test=evaluate(model, test, final=True, bf16=bf16) if done else None,
+            test=scores(logits, test.labels, final=True) if logits is not None else None,
+            predictions=pack(logits) if logits is not None else None,
             costs=count(model, result.masks, images.shape) if prunes else None,
             training=result.reading,
             compact_epochs=result.compact_epochs,
@@ -168,6 +180,7 @@ def _compute(trial: Trial, layout: Layout, shared: Record | None, on_epoch: OnEp
             load_s=load_seconds(model, test, meters) if done else None,
             inference=beside_dense(networks, result.masks, test, meters, trial.seed) if done else (),
             environment=environment(device),
+            place=place,
             finished=datetime.now(UTC).isoformat(timespec="seconds"),
         )
 
@@ -185,14 +198,10 @@ def network_of(trial: Trial, shape: tuple[int, int, int], classes: int) -> nn.Mo
 @contextmanager
 def threads_for(model: nn.Module) -> Iterator[None]:
     """One thread for a small network of linear layers, whose kernels are shorter than waking a second one."""
-    before = torch.get_num_threads()
     convolutions = any(isinstance(module, nn.Conv2d) for module in model.modules())
-    if not convolutions and sum(p.numel() for p in model.parameters()) < ONE_THREAD:
-        torch.set_num_threads(1)
-    try:
+    small = not convolutions and sum(p.numel() for p in model.parameters()) < ONE_THREAD
+    with on_threads(1 if small else torch.get_num_threads()):
         yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _prune_trained(trial: Trial, layout: Layout, shared: Record, model: nn.Module, layers: list[Layer]) -> Fit:

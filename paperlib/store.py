@@ -143,8 +143,8 @@ _DATASETS, _MODELS, _METHODS = (
     {name: place for place, name in enumerate(names)} for names in (DATASETS, MODELS, METHODS)
 )
 TRIAL_COLUMNS = (
-    "dataset", "model", "width", "method", "scope", "sparsity", "conv_sparsity", "swap", "seed", "epochs",
-    "batch_size", "optimizer", "lr", "schedule", "augment", "compute", "execution",
+    "dataset", "model", "width", "method", "scope", "sparsity", "conv_sparsity", "threshold", "draw", "swap", "seed",
+    "epochs", "batch_size", "optimizer", "lr", "schedule", "augment", "compute", "execution",
 )  # fmt: skip
 
 

@@ -18,11 +18,14 @@ from paperlib.store import write_atomically
 _PALETTE = sns.color_palette("colorblind")
 _ORDER = (
     "random", "pre-training", "in-training", "post-training", "set", "magnitude-gradual", "rigl", "small-dense",
+    "iterative",
 )  # fmt: skip
-COLOURS = {"dense": (0.15, 0.15, 0.15), "majority": (0.5, 0.5, 0.5)} | {
-    name: _PALETTE[i] for name, i in zip(_ORDER, (7, 0, 1, 2, 3, 5, 4, 9), strict=True)
-}
-MARKERS = {"dense": "_", "majority": "_"} | dict(zip(_ORDER, "XosD^vP*", strict=True))
+COLOURS = (
+    {"dense": (0.15, 0.15, 0.15), "majority": (0.5, 0.5, 0.5)}
+    | {name: _PALETTE[i] for name, i in zip(_ORDER, (7, 0, 1, 2, 3, 5, 4, 9, 6), strict=True)}
+    | {"post-training-random": (0.45, 0.25, 0.1)}
+)
+MARKERS = {"dense": "_", "majority": "_"} | dict(zip(_ORDER, "XosD^vP*<", strict=True)) | {"post-training-random": ">"}
 NOISE = (0.85, 0.85, 0.85)
 # Inches: one panel, and at most three of them in a row, so that text stays readable at column width.
 PANEL = (3.1, 2.5)

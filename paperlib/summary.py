@@ -1,4 +1,6 @@
-"""A record as a table for the terminal."""
+"""A record as a table, for the terminal and for a notebook."""
+
+from html import escape
 
 from rich.table import Table
 
@@ -8,8 +10,28 @@ from paperlib.record import Record
 
 def record_table(record: Record) -> Table:
     """The main figures of one record, each with its source; what was not measured reads 'not measured'."""
-    table = Table(title=f"Trial {record.id} ({record.status})", show_header=False, title_justify="left")
-    add = table.add_row
+    table = Table(title=_title(record), show_header=False, title_justify="left")
+    for name, value in _rows(record):
+        table.add_row(name, value)
+    return table
+
+
+def record_html(record: Record) -> str:
+    """The same as an HTML table with a caption and row headers."""
+    rows = (f'<tr><th scope="row">{escape(n)}</th><td>{escape(v)}</td></tr>' for n, v in _rows(record))
+    return f"<table><caption>{escape(_title(record))}</caption>{''.join(rows)}</table>"
+
+
+def _title(record: Record) -> str:
+    return f"Trial {record.id} ({record.status})"
+
+
+def _rows(record: Record) -> list[tuple[str, str]]:
+    rows: list[tuple[str, str]] = []
+
+    def add(name: str, value: str) -> None:
+        rows.append((name, value))
+
     add(
         "images",
         f"{record.data.name}, {record.data.source}: {record.data.train:,} train, {record.data.test:,} test",
@@ -38,7 +60,7 @@ def record_table(record: Record) -> Table:
         if timing.variant != "dense":
             add(f"inference, batch {timing.batch_size}", _ratio(timing))
     add("again", record.command)
-    return table
+    return rows
 
 
 def _with_source(value: float | None, unit: str, source: str | None) -> str:

@@ -161,11 +161,16 @@ def fit(
         if epoch == 0 or changed is not masks:
             masks = _checked(changed)
             keeper.set(masks)
+        pruned = None
+        if method.in_rounds and masks and masks is not before:
+            first = meters.end()  # what pruning alone does is a question, not a part of training
+            pruned = evaluate(model, val, bf16=bf16)
+            model.train()
+            meters.begin()
         batches = train.batches(trial.batch_size, order, augment)
         logits = steps.epoch(_scheduled(batches, trial, optimizer, epoch / trial.epochs, len(train)))
-        spent = meters.end()
+        spent = meters.end() + first if pruned else meters.end()
         reading = spent if reading is None else reading + spent
-        swapped = sum(int((m & ~before[n]).sum()) for n, m in masks.items() if n in before and m is not before[n])
         train_scores = scores(logits, train.labels[order])
         curve.append(
             Epoch(
@@ -173,7 +178,9 @@ def fit(
                 train=train_scores,
                 val=evaluate(model, val, bf16=bf16),
                 time_s=spent.time_s,
-                swapped=swapped,
+                swapped=_swapped(before, masks),
+                removed=sum(int((~mask).sum()) for mask in masks.values()),
+                pruned=pruned,
             )
         )
         on_epoch(curve[-1])
@@ -183,6 +190,10 @@ def fit(
             return Fit(tuple(curve), reading, masks, why)
     compact = steps.epochs if isinstance(steps, CompactSteps) else 0
     return Fit(tuple(curve), reading, _checked(method.finish(pruning, masks)), compact_epochs=compact)
+
+
+def _swapped(before: Masks, masks: Masks) -> int:
+    return sum(int((m & ~before[n]).sum()) for n, m in masks.items() if n in before and m is not before[n])
 
 
 def _scheduled(
@@ -217,10 +228,15 @@ def _checked(masks: Masks) -> Masks:
 @torch.inference_mode()
 def evaluate(model: nn.Module, images: Images, *, final: bool = False, bf16: bool = False) -> Scores:
     """Scores of the model in eval mode on all images."""
+    return scores(answer(model, images, bf16=bf16), images.labels, final=final)
+
+
+@torch.inference_mode()
+def answer(model: nn.Module, images: Images, *, bf16: bool = False) -> Tensor:
+    """Logits (N, classes) of the model in eval mode."""
     model.eval()
     with torch.autocast(images.labels.device.type, torch.bfloat16, enabled=bf16):
-        logits = predict(model, images)
-    return scores(logits, images.labels, final=final)
+        return predict(model, images)
 
 
 @torch.inference_mode()

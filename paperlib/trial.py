@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from paperlib.errors import PaperlibError
 from paperlib.registry import unknown
 
-Scope = Literal["global", "layerwise", "global-threshold", "layerwise-matched"]
+Scope = Literal["global", "layerwise", "global-threshold", "layerwise-matched", "erdos-renyi", "random-ratios"]
 Quirk = Literal[
     "double-softmax", "uniform-er", "swap-first", "stale-regrowth", "test-from-train", "keeps-last-only"
 ]  # fmt: skip
@@ -25,6 +25,8 @@ class Trial(BaseModel):
 
     sparsity: share of weights removed in the linear layers of the scope, in [0, 1).
     conv_sparsity: share of filters removed in convolutions, in [0, 1) (paper F).
+    threshold: method `threshold` removes the weights whose absolute value lies below it.
+    draw: which random layer ratios scope `random-ratios` takes; the total stays the same.
     swap: share of active units that in-training, set and rigl exchange at each epoch boundary.
     width: factor on the hidden widths, for small budgets.
     resolution: height and width in pixels, None for the set's own.
@@ -49,6 +51,8 @@ class Trial(BaseModel):
     scope: Scope = "global"
     sparsity: float = 0.0
     conv_sparsity: float = 0.0
+    threshold: float = Field(0.0, ge=0)
+    draw: int = Field(0, ge=0)
     swap: float = Field(0.2, gt=0, lt=1)
     seed: int = Field(0, ge=0, lt=2**31)
     epochs: int = Field(10, ge=1)
@@ -74,6 +78,10 @@ class Trial(BaseModel):
                 raise ValueError(f"{name} must lie in [0, 1), not {value}")
         if self.method in {"dense", "majority"} and (self.sparsity or self.conv_sparsity or self.scope != "global"):
             raise ValueError(f"method {self.method!r} removes nothing: it takes no sparsity and no scope")
+        if (self.method == "threshold") != bool(self.threshold) or (self.threshold and self.sparsity):
+            raise ValueError("method 'threshold' takes a threshold above 0 and no sparsity; no other method takes one")
+        if self.draw and self.scope != "random-ratios":
+            raise ValueError("only scope 'random-ratios' takes a draw")
         if tuple(sorted(set(self.quirks))) != self.quirks:
             raise ValueError("quirks must be sorted and without repetition")
         return self

@@ -41,6 +41,11 @@ def _family(asked: str, what: str, kind: str, section: str) -> list[Wanted]:
     return [Wanted(f"{asked}: {metric}", kind, f"{metric}_{what}", section) for metric in METRICS]
 
 
+# The ten tables that every pruning tutorial ends with.
+_TUTORIAL = (
+    "before_after", "sizes", "techniques", "gain", "connections", "rounds", "shrink", "times", "performance",
+    "thresholds",
+)  # fmt: skip
 WANTED: tuple[Wanted, ...] = (
     Wanted("F, table 1", "table", "blood_industrial", "03"),
     Wanted("F, table 2", "table", "scenarios_industrial", "03"),
@@ -61,6 +66,11 @@ WANTED: tuple[Wanted, ...] = (
     Wanted("sparsity of each layer", "table", "layers_mlp", "01"),
     Wanted("quirks of the published code", "table", "quirks_mlp", "01"),
     Wanted("P, VGG-16 as published", "table", "published_vgg", "02"),
+    *(Wanted(f"generic table: {name}", "table", f"tutorial_{name}", "01") for name in _TUTORIAL),
+    Wanted("compression curve", "figure", "compression_mlp-small", "01"),
+    Wanted("classes that pruning forgets", "figure", "recall_mlp-small", "01"),
+    Wanted("images that pruning forgets", "table", "disagreement_mlp-small", "01"),
+    Wanted("sample of the pruning space", "figure", "space_mlp-small", "01"),
     Wanted("where sparse execution pays", "table", "edge_break_even", "04"),
     Wanted("stored size", "table", "edge_costs", "04"),
 )

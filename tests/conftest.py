@@ -1,5 +1,6 @@
 """Shared fixtures: a results folder of one's own, and small images that need no file."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,14 @@ import pytest
 from paperlib import run as run_module
 from paperlib.data.imageset import ImageSet, Provenance, Split
 from paperlib.paths import Layout
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _own_locks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Tests wait for each other's trials only, not for other work on this machine."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PAPERLIB_LOCKS", str(tmp_path_factory.mktemp("locks")))
+        yield
 
 
 @pytest.fixture

@@ -2,8 +2,12 @@
 
 import os
 import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from paperlib import apart
@@ -51,6 +55,20 @@ def test_two_crashes_are_survived(
     run_apart([trial], layout)
     assert Store(layout).get(trial.id) is not None
     assert capfd.readouterr().err.count("died (exit code -6") == 2
+
+
+def test_a_killed_parent_takes_its_trials_with_it(layout: Layout) -> None:
+    words = "paperlib.trial import make_trial; run_apart([make_trial(epochs=100000, train_images=300)], Layout.of('x'))"
+    code = f"from paperlib.apart import run_apart; from paperlib.paths import Layout; from {words}"
+    parent = subprocess.Popen([sys.executable, "-c", code])
+    while not (layout.trials.parents[1] / "x" / "trials").exists():  # made right before the training starts
+        assert parent.poll() is None
+        time.sleep(0.05)
+    children = psutil.Process(parent.pid).children(recursive=True)
+    assert children
+    parent.kill()
+    parent.wait()
+    assert psutil.wait_procs(children, timeout=60)[1] == []
 
 
 def test_the_third_crash_ends_it_with_one_line(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from test_data_formats import write_idx
 
 from paperlib import data
 from paperlib.data import DATASETS, decode, sources
@@ -189,6 +190,24 @@ def test_own_folder_of_class_folders(tmp_path):
     data._load.cache_clear()
     with pytest.raises(PaperlibError, match=r"good.*at least 3 images"):
         data.load(f"folder:{root}")
+
+
+@pytest.mark.parametrize("name", ["with spaces", 'd\'été "quoted"', "数据 𝛑", "$HOME `id` %s {0} #", "-rf"])
+def test_odd_names_of_folders_change_no_image(name, tmp_path, monkeypatch):
+    for root in (tmp_path / "plain", tmp_path / name):
+        write_idx(root / "fashionmnist", DATASETS["fashionmnist"])
+        for label, level in (("good one", 220), ("schlecht ß", 40)):
+            for i in range(10):
+                picture(root / "own" / label / f"{i} '.png", level + i)
+
+    def images(root):
+        monkeypatch.setenv("PAPERLIB_DATA", str(root))
+        data._load.cache_clear()
+        return [data.load("fashionmnist"), data.load(f"folder:{root / 'own'}")]
+
+    for plain, odd in zip(images(tmp_path / "plain"), images(tmp_path / name), strict=True):
+        assert odd.content_hash == plain.content_hash and odd.classes == plain.classes
+        assert odd.provenance.source != "stand-in", "the folder was not found"
 
 
 def test_own_folder_with_its_own_splits(tmp_path):

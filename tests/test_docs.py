@@ -1,7 +1,9 @@
 """The documentation: links lead somewhere, the example of a method runs, commands exist."""
 
 import re
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -38,9 +40,30 @@ def test_commands_and_their_options_exist(page: Path) -> None:
         assert {w for w in words if w.startswith("--")} <= known, line
 
 
+def examples() -> list[str]:
+    return re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "adding.md").read_text(), re.DOTALL)
+
+
+def test_the_example_of_a_meter_meters(tmp_path: Path) -> None:
+    _, source = examples()
+    names: dict[str, Any] = {}
+    exec(compile(source, "adding.md", "exec"), names)
+    (tmp_path / "plug").write_text("50")
+    meters = names["with_plug"](tmp_path / "plug")
+    meters.energy.update_s = 0.0
+    with meters.window() as window:
+        time.sleep(0.01)
+        (tmp_path / "plug").write_text("70")
+    assert window.reading.energy_j == pytest.approx(60 * window.reading.time_s, rel=0.1)
+    meters.energy.update_s = 1e9
+    with meters.window() as window:
+        pass
+    assert window.reading.energy_j is None, "a window shorter than an update of the plug"
+
+
 @pytest.mark.usefixtures("tiny_images")
 def test_the_example_of_a_method_is_a_method(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
-    (source,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "adding.md").read_text(), re.DOTALL)
+    source, _ = examples()
     monkeypatch.setattr(METHODS, "_things", dict(METHODS._things))
     exec(compile(source, "adding.md", "exec"), {})
     record = run(make_trial(method="largest", sparsity=0.5, epochs=2, batch_size=16), layout)

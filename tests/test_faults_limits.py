@@ -17,18 +17,23 @@ from paperlib.store import Store
 from paperlib.trial import Trial
 
 WORDS = ("run", "--epochs", "2", "--train-images", "300", "--test-images", "100")
-# The image sets are out of reach here, so that every trial draws its own.
+# No mirror and an empty cache, so that every trial takes the packaged digits, whatever this machine has.
 QUIET = {"PAPERLIB_DATA": "", "PAPERLIB_DEVICE": "cpu", "OMP_NUM_THREADS": "1"}
 
 
 def start(folder: Path, *words: str, limit: tuple[str, ...] = (), **variables: str) -> subprocess.Popen[str]:
-    environment = os.environ | QUIET | {"PAPERLIB_OUTPUT": str(folder)} | variables
-    command = [*limit, sys.executable, "-m", "paperlib", *words]
+    own = {"PAPERLIB_OUTPUT": str(folder), "PAPERLIB_CACHE": str(folder / "cache")}
+    environment = os.environ | QUIET | own | variables
+    # Where the tests themselves run in the background of a shell, their children would ignore Ctrl-C.
+    command = ["env", "--default-signal=INT", *limit, sys.executable, "-m", "paperlib", *words]
     return subprocess.Popen(command, env=environment, text=True, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
 
 
 def finish(process: subprocess.Popen[str]) -> tuple[int, str]:
-    _, said = process.communicate(timeout=300)
+    try:
+        _, said = process.communicate(timeout=300)
+    finally:
+        process.kill()  # nothing goes on when the test is over
     assert "Traceback" not in said
     return process.returncode, said
 

@@ -29,7 +29,9 @@ METHODS = ["random", "pre-training", "in-training", "post-training", "set"]
 
 def numbers(record: Record) -> dict[str, object]:
     """What must be equal when a trial runs twice: all but times, energies, memory and dates."""
-    kept = record.model_dump(exclude={"training", "inference", "load_s", "finished", "environment"}, mode="json")
+    kept = record.model_dump(
+        exclude={"training", "inference", "load_s", "finished", "environment", "place"}, mode="json"
+    )
     for epoch in kept["curve"]:
         epoch.pop("time_s")
     return kept

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from paperlib.data.imageset import ImageSet, Split
 
 Index = NDArray[np.intp]
+VALIDATION = 0.1  # of the training images, where a set has no validation split of its own
 
 
 def holdout(groups: NDArray[np.int64], share: float, seed: int = 0) -> tuple[Index, Index]:
@@ -26,7 +27,7 @@ def with_validation(train: Split, val: Split | None) -> tuple[Split, Split]:
     """Train and validation split; without an official one, 10 % of train, the same for every trial."""
     if val is not None:
         return train, val
-    kept, held = holdout(train.labels, 0.1)
+    kept, held = holdout(train.labels, VALIDATION)
     return train.take(kept), train.take(held)
 
 

@@ -28,13 +28,27 @@ def erdos_renyi(layers: Sequence[Layer]) -> Counts:
         group = [layer for layer in layers if layer.in_scope and layer.unit == unit]
         if group:
             keep = sum(layer.units for layer in group) - sum(round(g.nominal * g.units) for g in group)
-            counts |= _share(group, keep)
+            shapes = {g.name: g.module.weight.shape[:2] for g in group}
+            raw = {name: (n_out + n_in) / (n_out * n_in) for name, (n_out, n_in) in shapes.items()}
+            counts |= _share(group, keep, raw)
     return _never_empty(counts, layers)
 
 
-def _share(group: Sequence[Layer], keep: int) -> Counts:
-    shapes = {g.name: g.module.weight.shape[:2] for g in group}
-    raw = {name: (n_out + n_in) / (n_out * n_in) for name, (n_out, n_in) in shapes.items()}
+def random_ratios(layers: Sequence[Layer], generator: torch.Generator) -> Counts:
+    """Layer densities in random proportion (uniform in 0.1 to 1), at exactly the total of `uniform`.
+
+    Filters stay uniform: their count is no share of the weights.
+    """
+    counts = uniform([layer for layer in layers if layer.unit == "filter"])
+    group = [layer for layer in layers if layer.in_scope and layer.unit == "weight"]
+    keep = sum(layer.units for layer in group) - sum(round(g.nominal * g.units) for g in group)
+    drawn = 0.1 + 0.9 * torch.rand(len(group), generator=generator)
+    raw = dict(zip([g.name for g in group], drawn.tolist(), strict=True))
+    return _never_empty(counts | _share(group, keep, raw), layers)
+
+
+def _share(group: Sequence[Layer], keep: int, raw: Mapping[str, float]) -> Counts:
+    """Units to remove so that `keep` stay, densities in proportion to `raw` and at most 1."""
     units = {g.name: g.units for g in group}
     dense: set[str] = set()
     while True:

@@ -39,6 +39,10 @@ class Pruning:
         """Units to remove per layer, by the trial's scope."""
         if self.trial.scope == "global-threshold":
             return allocation.by_threshold(self.targets, scores)
+        if self.trial.scope == "erdos-renyi":
+            return allocation.erdos_renyi(self.layers)
+        if self.trial.scope == "random-ratios":
+            return allocation.random_ratios(self.layers, torch.Generator().manual_seed(self.trial.draw))
         return allocation.uniform(self.layers)
 
     def remove_lowest(self, score: Callable[[Layer], Tensor]) -> Masks:
@@ -55,11 +59,13 @@ class Method:
     """The base of all methods; by itself it never masks anything.
 
     trains: "itself"; "dense" when it takes the dense trial's trained network (post-training); "nothing" for
-        the constant predictor. prunes: whether any layer ever has a mask.
+        the constant predictor. prunes: whether any layer ever has a mask. in_rounds: whether it removes more at
+        each boundary, so that what pruning alone does is worth an evaluation before the rest trains on.
     """
 
     trains: ClassVar[Literal["itself", "dense", "nothing"]] = "itself"
     prunes: ClassVar[bool] = True
+    in_rounds: ClassVar[bool] = False
 
     def width(self, trial: Trial, network: Callable[[float], nn.Module]) -> float:
         """The width factor to build; `network(width)` gives the model without memory, for counting."""
@@ -155,7 +161,7 @@ class SET(InTraining):
     def start(self, pruning: Pruning) -> Masks:
         if "uniform-er" in pruning.trial.quirks:
             return {layer.name: pruning.random_score(layer) >= layer.nominal for layer in pruning.targets}
-        if pruning.trial.scope == "global-threshold":
-            raise PaperlibError("method 'set' allocates by Erdős–Rényi, not by a threshold; use scope 'global'")
+        if pruning.trial.scope in {"global-threshold", "random-ratios"}:
+            raise PaperlibError("method 'set' allocates by Erdős–Rényi and in no other way; use scope 'global'")
         counts = allocation.erdos_renyi(pruning.layers)
         return {layer.name: remove_lowest(pruning.random_score(layer), counts[layer.name]) for layer in pruning.targets}

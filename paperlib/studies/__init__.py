@@ -3,6 +3,7 @@
 from paperlib.studies.budgets import PROFILES, Budget, Profile, profile
 from paperlib.studies.paper_f import SCENARIOS, Scenario, industrial
 from paperlib.studies.paper_p import QUIRKS, mlp, quirks, vgg
+from paperlib.studies.tutorial import tutorial
 
 __all__ = [
     "PROFILES",
@@ -15,5 +16,6 @@ __all__ = [
     "mlp",
     "profile",
     "quirks",
+    "tutorial",
     "vgg",
 ]

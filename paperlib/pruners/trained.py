@@ -1,0 +1,56 @@
+"""Methods of pruning tutorials: they start from a trained network."""
+
+from dataclasses import replace
+
+from paperlib.pruners import criteria
+from paperlib.pruners.masks import Masks
+from paperlib.pruners.methods import METHODS, Method, Pruning
+
+
+@METHODS.register("post-training-random")
+class PostTrainingRandom(Method):
+    """Random weights removed from the trained dense network: what `post-training` is worth beyond its count."""
+
+    trains = "dense"
+
+    def finish(self, pruning: Pruning, masks: Masks) -> Masks:
+        return pruning.remove_lowest(pruning.random_score)
+
+
+@METHODS.register("threshold")
+class Threshold(Method):
+    """All weights with |w| below the trial's threshold removed from the trained dense network.
+
+    The sparsity is what comes out, layer by layer, but each keeps its largest weight: none is empty. Filters stay.
+    """
+
+    trains = "dense"
+
+    def finish(self, pruning: Pruning, masks: Masks) -> Masks:
+        scores = {x.name: criteria.l1(x) for x in pruning.targets if x.unit == "weight"}
+        limit = pruning.trial.threshold
+        return {name: score >= min(limit, float(score.max())) for name, score in scores.items()}
+
+
+@METHODS.register("iterative")
+class Iterative(Method):
+    """Prune and fine-tune in rounds (Han et al. 2015): the first half of the epochs trains densely, then each epoch
+    is one round: the smallest L1 go, by the same factor of what is left each time, and the rest trains on.
+
+    The budget equals that of the other methods. With one epoch there is no fine-tuning, as in `post-training`.
+    """
+
+    in_rounds = True
+
+    def boundary(self, pruning: Pruning, masks: Masks, epoch: int) -> Masks:
+        rounds = pruning.trial.epochs // 2
+        done = epoch + 1 - (pruning.trial.epochs - rounds)
+        return self._after(pruning, done / rounds) if rounds and done > 0 else masks
+
+    def finish(self, pruning: Pruning, masks: Masks) -> Masks:
+        return masks or self._after(pruning, 1.0)
+
+    @staticmethod
+    def _after(pruning: Pruning, share: float) -> Masks:
+        scaled = [replace(x, nominal=1 - (1 - x.nominal) ** share) for x in pruning.layers]
+        return replace(pruning, layers=scaled).remove_lowest(criteria.l1)

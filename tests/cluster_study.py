@@ -1,0 +1,40 @@
+"""`python -m tests.cluster_study …` is `paperlib …` with two small notebooks: what goes through snakemake in tests."""
+
+import os
+from pathlib import Path
+
+import nbformat
+
+from paperlib import cli, notebooks
+from paperlib.notebooks import Notebook
+from paperlib.trial import Trial, make_trial
+
+SMALL = {"epochs": 2, "train_images": 400, "test_images": 100, "batch_size": 16}
+PRUNED = ("pre-training", "in-training", "post-training", "set")
+TRIALS: list[Trial] = [
+    make_trial(**SMALL, method=method, sparsity=0.0 if method == "dense" else 0.5, seed=seed)
+    for seed in range(4)
+    for method in ("dense", *PRUNED)
+]
+NOTEBOOKS = {"01": Notebook("01_small", lambda profile: TRIALS), "05": Notebook("05_collate", lambda profile: [])}
+
+
+def write_notebooks(folder: Path) -> None:
+    """The notebooks of this study, for a run with PAPERLIB_ROOT=`folder`: each counts the records that it finds."""
+    v4 = nbformat.v4
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    count = (
+        "from paperlib.paths import Layout\nfrom paperlib.store import Store\nlen(Store(Layout.of(profile)).records())"
+    )
+    cells = [v4.new_code_cell("profile = 'smoke'", metadata={"tags": ["parameters"]}), v4.new_code_cell(count)]
+    for notebook in NOTEBOOKS.values():
+        target = folder / "notebooks" / f"{notebook.name}.ipynb"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        nbformat.write(v4.new_notebook(metadata=kernel, cells=cells), target)
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("PAPERLIB_DEVICE", "cpu")
+    notebooks.NOTEBOOKS.clear()
+    notebooks.NOTEBOOKS.update(NOTEBOOKS)
+    cli.main()

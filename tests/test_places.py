@@ -1,0 +1,161 @@
+"""A trial has its device and cores to itself: simulated GPUs and cores, real processes, real locks."""
+
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import combinations
+from pathlib import Path
+
+import pytest
+import torch
+
+from paperlib import paths, places
+from paperlib import run as run_module
+from paperlib.errors import PaperlibError
+from paperlib.paths import Layout
+from paperlib.places import alone
+from paperlib.record import Place
+from paperlib.run import run
+from paperlib.store import Store
+from paperlib.trial import Trial
+
+FAST = Trial(epochs=1, batch_size=32)
+fork = multiprocessing.get_context("fork")
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[list[str], int], None]:
+    """Makes this process (and its forks) believe in other devices and cores; nothing is pinned."""
+
+    def simulate(devices: list[str], cores: int) -> None:
+        monkeypatch.setenv("PAPERLIB_LOCKS", str(tmp_path / "locks"))
+        monkeypatch.setattr(places, "devices", lambda: devices)
+        monkeypatch.setattr(places, "core_numbers", lambda: list(range(cores)))
+        monkeypatch.setattr(places, "key", lambda device: device.replace(":", "-"))
+        monkeypatch.setattr(places, "_pin", lambda cores: None)
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: sum(d != "cpu" for d in devices))
+
+    return simulate
+
+
+def work(log: Path, turns: int) -> None:
+    for _ in range(turns):
+        with alone() as place, log.open("a") as file:
+            start = time.monotonic()
+            time.sleep(0.05)
+            file.write(f"{start} {time.monotonic()} {place.device} {','.join(map(str, place.cores))}\n")
+
+
+def at_once(log: Path, workers: int, turns: int) -> list[tuple[float, float, str, set[str]]]:
+    """What several processes held, and from when to when."""
+    processes = [fork.Process(target=work, args=(log, turns)) for _ in range(workers)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+        assert process.exitcode == 0
+    lines = [line.split() for line in log.read_text().splitlines()]
+    return [(float(start), float(end), device, set(cores.split(","))) for start, end, device, cores in lines]
+
+
+@pytest.mark.parametrize(
+    ("devices", "cores", "limit", "share", "parallel"),
+    [(["cuda:0", "cuda:1", "cuda:2"], 8, "", 2, 3), (["cpu"], 4, "2", 2, 2), (["cpu"], 4, "", 4, 1)],
+)
+def test_no_device_and_no_core_is_ever_shared(
+    devices: list[str], cores: int, limit: str, share: int, parallel: int,
+    machine: Callable[[list[str], int], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    machine(devices, cores)
+    monkeypatch.setenv("PAPERLIB_CORES", limit)
+    held = at_once(tmp_path / "log", 5, 4)
+    assert len(held) == 20 and {device for *_, device, _ in held} == set(devices)
+    assert all(len(mine) == share for *_, mine in held)
+    together = [(a, b) for a, b in combinations(held, 2) if a[0] < b[1] and b[0] < a[1]]
+    for (_, _, device, mine), (_, _, other, theirs) in together:
+        assert not mine & theirs and (device == "cpu" or device != other)
+    assert bool(together) == (parallel > 1), "different devices and cores must be used side by side"
+
+
+def hold(ready: object, go: object) -> None:
+    with alone():
+        ready.set()  # type: ignore[attr-defined]
+        go.wait()  # type: ignore[attr-defined]
+
+
+def test_the_lock_of_a_killed_process_is_free_at_once(machine: Callable[[list[str], int], None]) -> None:
+    machine(["cuda:0"], 1)
+    ready, go = fork.Event(), fork.Event()
+    process = fork.Process(target=hold, args=(ready, go))
+    process.start()
+    ready.wait()
+    os.kill(process.pid or 0, signal.SIGKILL)
+    process.join()
+    left = sorted(path.name for path in paths.locks().iterdir())
+    assert "cuda-0.lock" in left and "core-0.lock" in left, "this proves nothing if no lock file was left"
+    with alone() as place:
+        assert place.device == "cuda:0"
+
+
+def test_a_trial_waits_for_its_device_and_its_record_says_so(
+    tiny_images: object, layout: Layout, monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.setenv("PAPERLIB_LOCKS", str(tmp_path / "locks"))
+    monkeypatch.setattr(places, "PATIENCE_S", 0)
+    ready, go = fork.Event(), fork.Event()
+    process = fork.Process(target=hold, args=(ready, go))
+    process.start()
+    ready.wait()
+    sleep = time.sleep
+    monkeypatch.setattr(places.time, "sleep", lambda s: (go.set(), sleep(s)))  # the other ends once this one waits
+    place = run(FAST, layout).place
+    process.join()
+    assert place is not None and place.device == "cpu" and place.waited_s > 0
+    assert list(place.cores) == sorted(os.sched_getaffinity(0))
+    assert "waiting for cpu" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("tiny_images")
+def test_what_another_process_made_meanwhile_is_not_made_again(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    record = run(FAST, layout)
+    Store(layout).path(record.id).unlink()
+
+    @contextmanager
+    def late() -> Iterator[Place]:
+        Store(layout).put(record)
+        yield Place(device="cpu", cores=(0,), waited_s=1)
+
+    monkeypatch.setattr(run_module, "alone", late)
+    monkeypatch.setattr(run_module, "_compute", lambda *_: pytest.fail("made again"))
+    assert run(FAST, layout) == record
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="a machine of one core has nothing to confine")
+def test_every_thread_is_confined_to_its_cores_and_let_go_afterwards(monkeypatch: pytest.MonkeyPatch) -> None:
+    def affinities() -> set[frozenset[int]]:
+        return {frozenset(os.sched_getaffinity(int(task.name))) for task in Path("/proc/self/task").iterdir()}
+
+    torch.ones(300, 300) @ torch.ones(300, 300)  # so that there are other threads
+    before, threads = os.sched_getaffinity(0), torch.get_num_threads()
+    monkeypatch.setenv("PAPERLIB_CORES", "1")
+    with alone(["cpu"]) as place:
+        assert affinities() == {frozenset(place.cores)} and len(place.cores) == torch.get_num_threads() == 1
+    assert os.sched_getaffinity(0) == before and torch.get_num_threads() == threads
+
+
+@pytest.mark.parametrize("cores", ["0", "two", "-1", "100000", "1.5"])
+def test_a_wrong_number_of_cores_is_one_line(cores: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PAPERLIB_CORES", cores)
+    with pytest.raises(PaperlibError, match="must be a number from 1 to"), alone(["cpu"]):
+        pass
+
+
+def test_a_folder_that_takes_no_locks_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("PAPERLIB_LOCKS", str(tmp_path / "file" / "locks"))
+    with pytest.raises(PaperlibError, match="PAPERLIB_LOCKS"), alone(["cpu"]):
+        pass

@@ -1,0 +1,93 @@
+"""The plan: its forecast against what trials of `quick` then take, what is done, and what it adds up."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from paperlib import studies
+from paperlib.data.sources import find, parse
+from paperlib.forecast import Cost, Rate, calibrate, cost, kind, split_sizes, total
+from paperlib.paths import Layout
+from paperlib.plan import duration, make_plan, render, sentences
+from paperlib.run import prepare, run
+from paperlib.store import Store
+from paperlib.trial import make_trial
+
+RATE = Rate(1.0, 10.0, 0.1, 5.0, 2.0, "modelled", 1_000, 4_000)
+
+
+def test_the_forecast_of_quick_is_within_half_of_what_it_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sample of quick's own trials, forecast and then run; about 15 s.
+
+    Both halves run under the same load, but load changes: up to three samples, each forecast anew.
+    """
+    monkeypatch.setenv("PAPERLIB_DEVICE", "cpu")
+    small = [t for t in studies.mlp("quick", datasets=["mnist"], models=["mlp-small"], seeds=1) if t.scope == "global"]
+    medium = studies.mlp("quick", datasets=["mnist"], models=["mlp-medium"], sparsities=[0.5], seeds=1)
+    filters = [t for t in studies.vgg("quick", scopes=["global"], methods=["set"]) if t.sparsity and not t.quirks]
+    trials = [*small[:4], *medium[:3], *filters]
+    for trial in trials:
+        prepare(trial)  # reading or drawing images is no part of the forecast
+    ratios = []
+    for attempt in range(3):
+        monkeypatch.setenv("PAPERLIB_OUTPUT", str(tmp_path / str(attempt)))
+        rates = calibrate(trials)
+        forecast = total([cost(t, rates[kind(t)]) for t in trials]).time_s
+        start = time.perf_counter()
+        for trial in trials:
+            run(trial, Layout.of("scratch"))
+        ratios.append(forecast / (time.perf_counter() - start))
+        if 1 / 1.5 <= ratios[-1] <= 1.5:
+            return
+    pytest.fail(f"forecast / taken: {ratios}")
+
+
+def test_a_trial_costs_its_epochs_images_and_tests() -> None:
+    trial = make_trial(dataset="octmnist", epochs=3, train_images=5, test_images=7)
+    train, val, test = split_sizes("octmnist", None, 5, 7, real=False)
+    assert (train, test) == (5, 7)
+    whole = 5.0 + 3 * (10.0 + train * 1.0 + val * 0.1) + test * 0.1
+    assert cost(trial, RATE).time_s == pytest.approx(whole)
+    assert cost(trial, RATE).energy_j == pytest.approx(2 * whole)
+    again = make_trial(
+        dataset="octmnist", method="post-training", sparsity=0.5, epochs=3, train_images=5, test_images=7
+    )
+    assert cost(again, RATE).time_s == pytest.approx(5.0 + test * 0.1), "its dense trial is charged already"
+    assert cost(again, RATE).disk_bytes < cost(trial, RATE).disk_bytes, "dense keeps its weights"
+
+
+def test_split_sizes_are_those_of_the_images() -> None:
+    images = prepare(trial := make_trial(train_images=600, test_images=200))
+    found = split_sizes(trial.dataset, None, 600, 200, real=False)
+    assert found == pytest.approx((len(images.train), len(images.val), len(images.test)), abs=len(images.classes))
+    if find(parse("visa")).source == "stand-in":
+        assert sum(split_sizes("visa", 224, None, None, real=True)) == sum(parse("visa").info.counts)
+
+
+def test_an_unknown_energy_stays_unknown() -> None:
+    assert (Cost(1, 2.0) + Cost(1, None)).energy_j is None
+    assert total([Cost(1, 2.0, 3, 4), Cost(1, 2.0, 3, 1)]) == Cost(2, 4.0, 6, 4)
+
+
+def test_what_is_done_costs_nothing(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("paperlib.plan.calibrate", lambda trials: {kind(t): RATE for t in trials})
+    before = make_plan("smoke", ["01"], layout)
+    every = list(dict.fromkeys(studies.mlp("smoke") + studies.quirks("smoke")))
+    assert sum(line.pieces for line in before.lines) == len(every) + 1
+    assert before.seed.time_s == pytest.approx(sum(cost(t, RATE).time_s for t in every if t.seed == 0))
+    one = every[0]
+    path = Store(layout).path(one.id)
+    path.parent.mkdir(parents=True)
+    path.touch()
+    after = make_plan("smoke", ["01"], layout)
+    assert before.left.time_s - after.left.time_s == pytest.approx(cost(one, RATE).time_s)
+    assert sum(line.done for line in after.lines) == 1
+    said = " ".join(sentences(after))
+    assert "kWh (modelled)" in said and "g per kWh" in said
+    assert render(after).row_count == len(after.lines) + 1
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(4, "4 s"), (600, "10.0 min"), (9_000, "2.5 h"), (260_000, "3.0 d")])
+def test_durations_read_well(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
