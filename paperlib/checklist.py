@@ -94,8 +94,8 @@ CHECKLIST = (
     ),
     Point(
         13, "Versions, hardware, configurations, logs, one command; works on a CPU",
-        "environment and command in every record; pinned versions; make reproduce",
-        ("requirements.lock", "Makefile", "paperlib/environment.py"),
+        "environment and command in every record; pinned versions; make reproduce; kept records give every file again",
+        ("requirements.lock", "Makefile", "paperlib/environment.py", "paperlib/kept.py"),
     ),
     Point(
         14, "A verdict for each claim with its reason; unknown settings swept",

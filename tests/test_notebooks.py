@@ -15,6 +15,7 @@ from paperlib.errors import FailedError, PaperlibError
 from paperlib.exhibits import base, read_manifest
 from paperlib.notebooks import NOTEBOOKS, Notebook
 from paperlib.paths import Layout
+from paperlib.wanted import problems
 
 SOURCES = [notebook.source for notebook in NOTEBOOKS.values()]
 
@@ -85,6 +86,7 @@ def test_smoke_leaves_everything_that_a_reviewer_wants(smoke: Layout) -> None:
         assert [o for c in ran.cells for o in c.get("outputs", []) if o.output_type == "error"] == []
     sections = {e.section for e in read_manifest(smoke)}
     assert sections == set(NOTEBOOKS) - {"05"}
+    assert problems(smoke, (smoke.report / "index.html").read_text()) == []
     assert (smoke.results / "tidy.parquet").stat().st_size > 0
 
 
