@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import pandas as pd
+from filelock import FileLock
 
 from paperlib import (
     edge_figures,
@@ -147,6 +148,7 @@ def write(number: str, layout: Layout) -> list[Exhibit]:
         raise unknown("section", number, list(SECTIONS))
     shown = [e for e in SECTIONS[number](layout) if e]
     made = [replace(e, section=number, inputs=input_hash(e.trials, layout)) for e in shown]
-    others = [e for e in read_manifest(layout) if e.section != number]
-    write_manifest(sorted([*others, *made], key=lambda e: e.section), layout)
+    with FileLock(layout.results / ".manifest.lock"):  # notebooks are executed side by side
+        others = [e for e in read_manifest(layout) if e.section != number]
+        write_manifest(sorted([*others, *made], key=lambda e: e.section), layout)
     return made

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from paperlib import paths, studies
 from paperlib.apart import run_apart
 from paperlib.contents import link, written
 from paperlib.edge import edge
+from paperlib.environment import cores
 from paperlib.errors import FailedError, PaperlibError
 from paperlib.paths import Layout
 from paperlib.registry import unknown
@@ -51,6 +53,10 @@ NOTEBOOKS = {
 }
 
 
+COLLATION = "05"
+SIDE_BY_SIDE = min(2, cores())  # drawing takes one core; a notebook that trains waits for its turn (`places.alone`)
+
+
 def chosen(only: Sequence[str] | None) -> dict[str, Notebook]:
     """The notebooks of these numbers, all for none; PaperlibError for a number that no notebook has."""
     for number in only or ():
@@ -75,19 +81,31 @@ def execute(
     for notebook in asked.values() if not parameters else ():
         run_apart(notebook.trials(profile), layout)
         notebook.measure(profile, layout)
-    done = []
-    for notebook in asked.values():  # only now, since all notebooks see all records
-        target = layout.notebooks / f"{notebook.name}.ipynb"
-        stamp = target.with_suffix(".stamp")
-        if target.exists() and stamp.exists() and stamp.read_text() == fingerprint(notebook, given, layout):
-            print(f"{notebook.name}: unchanged", file=sys.stderr)
-        else:
-            print(f"{notebook.name}: running", file=sys.stderr, flush=True)
-            _execute(notebook, given, target)
+    # Only now, since all notebooks see all records; the collation last, since it sees the others' exhibits.
+    for group in ([n for k, n in asked.items() if k != COLLATION], [n for k, n in asked.items() if k == COLLATION]):
+        with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
+            ran = list(pool.map(lambda notebook: _refresh(notebook, given, layout), group))
+        for notebook in (n for n, new in zip(group, ran, strict=True) if new):
+            stamp = _target(notebook, layout).with_suffix(".stamp")
             write_atomically(stamp, fingerprint(notebook, given, layout).encode())
-            target.with_name(f"{notebook.name}.failed.ipynb").unlink(missing_ok=True)
-        done.append(target)
-    return done
+    return [_target(notebook, layout) for notebook in asked.values()]
+
+
+def _target(notebook: Notebook, layout: Layout) -> Path:
+    return layout.notebooks / f"{notebook.name}.ipynb"
+
+
+def _refresh(notebook: Notebook, parameters: Mapping[str, Any], layout: Layout) -> bool:
+    """Execute a notebook if anything that it depends on has changed; whether it was executed."""
+    target = _target(notebook, layout)
+    stamp = target.with_suffix(".stamp")
+    if target.exists() and stamp.exists() and stamp.read_text() == fingerprint(notebook, parameters, layout):
+        print(f"{notebook.name}: unchanged", file=sys.stderr)
+        return False
+    print(f"{notebook.name}: running", file=sys.stderr, flush=True)
+    _execute(notebook, parameters, target)
+    target.with_name(f"{notebook.name}.failed.ipynb").unlink(missing_ok=True)
+    return True
 
 
 def fingerprint(notebook: Notebook, parameters: Mapping[str, Any], layout: Layout) -> str:
@@ -112,7 +130,7 @@ def keep_outputs(profile: str, layout: Layout) -> list[Path]:
     """
     sources = [notebook.source for notebook in NOTEBOOKS.values()]
     for notebook in NOTEBOOKS.values():
-        target = layout.notebooks / f"{notebook.name}.ipynb"
+        target = _target(notebook, layout)
         if not target.exists():
             raise PaperlibError(f"{target} is not there: run `paperlib reproduce --profile {profile}` first")
         source, ran = (nbformat.read(path, as_version=4) for path in (notebook.source, target))
