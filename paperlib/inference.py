@@ -17,7 +17,7 @@ from paperlib.pruners import Masks
 from paperlib.training import Images
 
 BATCHES = (1, 64)
-ROUNDS = 30
+ROUNDS = 20
 BUDGET_S = 0.2
 
 
