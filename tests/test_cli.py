@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from paperlib import cli, notebooks, paths, report
+from paperlib import agreement, cli, notebooks, paths, report, wanted
 from paperlib.cli import main
 from paperlib.errors import FailedError
 from paperlib.paths import Layout
@@ -84,11 +84,21 @@ def test_reproduce_ends_with_table_and_path(
     layout: Layout, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(notebooks, "execute", lambda only, profile, layout: [])
-    monkeypatch.setattr(report, "build", lambda layout: layout.report / "index.html")
+    smoke = Layout.of("smoke")
+    page = smoke.report / "index.html"
+    page.parent.mkdir(parents=True)
+    page.write_text("")
+    monkeypatch.setattr(report, "build", lambda layout: page)
     monkeypatch.setattr(report, "headline", lambda layout: "HEADLINE")
     monkeypatch.setattr(report, "tally", lambda layout: "TALLY")
+    monkeypatch.setattr(agreement, "agreement", lambda layout: ["AGREES"])
+    monkeypatch.setattr(wanted, "problems", lambda layout, shown: [])
     assert call(monkeypatch, "reproduce", "--profile", "smoke") == 0
-    assert capsys.readouterr().out == f"HEADLINE\nTALLY\nReport: {Layout.of('smoke').report / 'index.html'}\n"
+    end = f"HEADLINE\nTALLY\nAGREES\nReport: {page}\nThe same as one file: {smoke.results / 'report.zip'}\n"
+    assert capsys.readouterr().out == end
+    monkeypatch.setattr(wanted, "problems", lambda layout, shown: ["splits is older than its trials"])
+    assert call(monkeypatch, "reproduce", "--profile", "smoke") == 1
+    assert "splits is older than its trials" in capsys.readouterr().err
 
 
 def test_interrupt_says_that_nothing_is_lost(
