@@ -252,7 +252,7 @@ def recommendation(table: pd.DataFrame, records: Sequence[EdgeRecord], layout: L
 def _table(
     name: str, title: str, text: str, table: pd.DataFrame, records: Sequence[EdgeRecord], layout: Layout
 ) -> Exhibit:
-    great = GT(table).tab_header(title).tab_source_note(text).sub_missing(missing_text="–")
+    great = GT(table, id=name).tab_header(title).tab_source_note(text).sub_missing(missing_text="–")
     page = great.as_raw_html().replace("<table ", f'<table aria-label="{title}" ', 1)
     files = {".csv": csv_bytes(table), ".html": page.encode(), ".tex": great.as_latex().encode()}
     for ending, content in files.items():

@@ -38,6 +38,7 @@ def theme() -> None:
     sns.set_theme(context="paper", style="whitegrid", palette="colorblind")
     mpl.rcParams.update(
         {
+            "font.sans-serif": ["DejaVu Sans"],  # comes with matplotlib, so that all machines draw the same
             "svg.hashsalt": "paperlib",
             "svg.fonttype": "path",
             "figure.dpi": 100,
