@@ -96,8 +96,9 @@ class FreeJoin(nn.Module):
         self.swap, self.missing = join.swap, join.total - len(join.wide)
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
-        wide = b if not self.swap else a
-        return nn.functional.pad(wide, (0, 0, 0, 0, 0, self.missing)) if self.missing else wide + 1.0
+        wide, other = (a, b) if self.swap else (b, a)
+        # The mean keeps the other branch in the backward pass.
+        return nn.functional.pad(wide, (0, 0, 0, 0, 0, self.missing)) + other.mean()
 
 
 def with_free_joins(model: nn.Module) -> nn.Module:
