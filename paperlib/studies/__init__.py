@@ -3,6 +3,7 @@
 from paperlib.studies.budgets import PROFILES, Budget, Profile, profile
 from paperlib.studies.paper_f import SCENARIOS, Scenario, industrial
 from paperlib.studies.paper_p import QUIRKS, mlp, quirks, vgg
+from paperlib.studies.sensitivity import sensitivity
 from paperlib.studies.tutorial import tutorial
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "mlp",
     "profile",
     "quirks",
+    "sensitivity",
     "tutorial",
     "vgg",
 ]

@@ -70,7 +70,7 @@ _QUICK = replace(
 # 95.9 % test accuracy with these 4 epochs; 97.0 % with 8, which took 140 s, so about 70 s here (that run was
 # slowed by others and has no time of its own).
 _LAPTOP = replace(
-    _QUICK, seeds=2, train_images=None, test_images=None, width=0.25, batch_size=64, options={"weight_decay": 0.05},
+    _QUICK, seeds=3, epochs=2, train_images=None, test_images=None, width=0.25, batch_size=64, options={"weight_decay": 0.05},
     augment=True, compute="auto", methods=METHODS, baselines=BASELINES, baselines_on=("bloodmnist",),
     datasets=("bloodmnist", "industrial-reduced", "visa"),
 )  # fmt: skip
@@ -133,8 +133,10 @@ PROFILES = {
         Profile(
             "laptop",
             {
-                "mlp-small": Budget(5, 15, None, None),
-                "mlp-medium": Budget(3, 3, 12_000, None, width=0.5, lr=0.1, batch_size=128),
+                "mlp-small": Budget(5, 10, None, None),
+                "mlp-medium": Budget(
+                    3, 4, 12_000, None, width=0.25, lr=0.1, batch_size=128, scopes=("global", "layerwise"),
+                ),
             },
             replace(
                 _VGG, seeds=2, epochs=5, train_images=3_000, test_images=None, batch_size=16, datasets=P_DATASETS,

@@ -1,0 +1,81 @@
+"""How much hangs on what the papers leave open: optimiser, learning rate and resolution, chosen by validation only."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from paperlib.studies.budgets import Budget, base, profile
+from paperlib.trial import Trial, make_trial
+
+Setting = dict[str, Any]  # the trial fields that one row of the table replaces
+
+
+def _rates(optimizer: str, *rates: float, **others: Any) -> tuple[Setting, ...]:
+    return tuple({"optimizer": optimizer, "lr": rate} | others for rate in rates)
+
+
+_MOMENTUM: Setting = {"options": {"momentum": 0.9, "weight_decay": 5e-4}, "schedule": "cosine"}
+_ADAMW: Setting = {"options": {"weight_decay": 0.05}, "schedule": "cosine"}
+_PERCEPTRON = (*_rates("SGD", 0.01, 0.05, 0.2, 0.5), *_rates("AdamW", 3e-4, 1e-3, 3e-3, 1e-2, **_ADAMW))
+_VGG = (*_rates("AdamW", 3e-4, 1e-3, 3e-3, **_ADAMW), *_rates("SGD", 0.01, 0.03, **_MOMENTUM))
+_RESNET = (
+    *_rates("AdamW", 3e-4, 1e-3, 3e-3, 1e-2, **_ADAMW), *_rates("SGD", 0.03, 0.1, **_MOMENTUM),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """One model on one data set under every setting. fixed: what differs from the profile's budget in all of
+    them; arm: the pruned trial beside the dense one, None for dense alone."""
+
+    model: str
+    dataset: str
+    settings: tuple[Setting, ...]
+    seeds: int = 3
+    fixed: Setting = field(default_factory=dict)
+    arm: Setting | None = None
+
+
+_SET: Setting = {"method": "set", "sparsity": 0.5}
+# One epoch of the CNNs and no pruned arm: what two cores can afford.
+_ALL = (
+    Sweep("mlp-small", "fashionmnist", _PERCEPTRON, arm=_SET),
+    Sweep("mlp-medium", "fashionmnist", _PERCEPTRON, arm=_SET),
+    Sweep("vgg16", "bloodmnist", _VGG, fixed={"epochs": 1}),
+    Sweep("resnet18", "bloodmnist", _RESNET, fixed={"epochs": 1}),
+    Sweep("resnet18", "visa", ({"resolution": 28}, {"resolution": 64}), fixed={"epochs": 8}),
+)
+SWEEPS = {
+    "smoke": (Sweep("mlp-small", "fashionmnist", _PERCEPTRON[1:3], seeds=1, arm=_SET),),
+    "quick": (Sweep("mlp-small", "fashionmnist", (*_PERCEPTRON[:3], *_PERCEPTRON[5:7]), seeds=2, arm=_SET),),
+    "laptop": _ALL,
+    "paper": tuple(Sweep(s.model, s.dataset, s.settings, arm=s.arm) for s in _ALL),
+}
+
+
+def swept(sweep: Sweep, profile_name: str, setting: Setting) -> list[Trial]:
+    """The trials of one row: dense for every seed, and the pruned arm where there is one."""
+    common = [
+        base(_budget(profile_name, sweep.model), sweep.dataset, sweep.model, seed) | sweep.fixed | setting
+        for seed in range(sweep.seeds)
+    ]
+    arms: Sequence[Setting] = ({}, sweep.arm) if sweep.arm else ({},)
+    return [make_trial(**fields, **arm) for arm in arms for fields in common]
+
+
+def sensitivity(profile_name: str, *prefixes: str) -> list[Trial]:
+    """The trials of all sweeps of a profile, or only those of models whose names start so."""
+    return list(
+        dict.fromkeys(
+            trial
+            for sweep in SWEEPS[profile_name]
+            if not prefixes or sweep.model.startswith(prefixes)
+            for setting in sweep.settings
+            for trial in swept(sweep, profile_name, setting)
+        )
+    )
+
+
+def _budget(profile_name: str, model: str) -> Budget:
+    plan = profile(profile_name)
+    return {**plan.mlp, **plan.industrial}[model]
