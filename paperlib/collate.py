@@ -11,12 +11,13 @@ from paperlib import (
     figures,
     industrial,
     industrial_tables,
+    sensitivity,
     studies,
     tables,
     tutorial_figures,
     tutorial_tables,
 )
-from paperlib.comparisons import METRICS
+from paperlib.comparisons import METRICS, comparable
 from paperlib.errors import PaperlibError
 from paperlib.exhibits import Exhibit, input_hash, read_manifest, write_manifest
 from paperlib.paths import Layout
@@ -44,6 +45,10 @@ class Source:
                 f"no records in {layout.trials}: run `paperlib reproduce --profile {layout.name}` first"
             )
         return cls(layout, records, tidy(records))
+
+    def comparable(self) -> "Source":
+        """Only the records of one training setting for each data set and model."""
+        return self.only(set(comparable(self.table).id))
 
     def models(self, *prefixes: str) -> "Source":
         """Only the records of models whose names start so."""
@@ -121,20 +126,27 @@ def networks(source: Source) -> list[Exhibit | None]:
 
 
 def _perceptrons(layout: Layout) -> list[Exhibit | None]:
-    whole = Source.of(layout)
+    every = Source.of(layout)
+    swept, whole = sensitivity.write(every.models("mlp").table, "mlp", layout), every.comparable()
     if layout.name not in PROFILES:
-        return mlp(whole)
+        return [*mlp(whole), *swept]
     wanted = {t.id for t in studies.tutorial(layout.name)}
     # A curve's many sparsities would drown paper P's grid: they stand in figures of their own.
     grid = {t.id for t in studies.mlp(layout.name)}
     plan = TUTORIALS[layout.name]
-    return [*mlp(whole.without(wanted - grid)), *tutorial(whole.only(wanted), plan.datasets[0])]
+    return [*mlp(whole.without(wanted - grid)), *tutorial(whole.only(wanted), plan.datasets[0]), *swept]
+
+
+def _networks(layout: Layout) -> list[Exhibit | None]:
+    every = Source.of(layout)
+    swept = sensitivity.write(every.models("vgg16", "resnet18").datasets(f=True).table, "industrial", layout)
+    return [*networks(every.comparable()), *swept]
 
 
 SECTIONS: dict[str, Callable[[Layout], Sequence[Exhibit | None]]] = {
     "01": _perceptrons,
-    "02": lambda layout: vgg(Source.of(layout)),
-    "03": lambda layout: networks(Source.of(layout)),
+    "02": lambda layout: vgg(Source.of(layout).comparable()),
+    "03": _networks,
     "04": edge_figures.write,
 }
 

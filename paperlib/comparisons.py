@@ -99,6 +99,11 @@ class Arm:
         return f"{scope}conv {self.conv_sparsity:.0%}, linear {self.sparsity:.0%}"
 
 
+def comparable(tidy: pd.DataFrame) -> pd.DataFrame:
+    """Trials of one training setting for each data set and model: a sweep's others stand in a table of their own."""
+    return tidy[tidy.main_setting] if len(tidy) else tidy
+
+
 def corrected(tidy: pd.DataFrame) -> pd.DataFrame:
     """Finished trials of the corrected protocol that are arms of a comparison (a draw of random ratios is none)."""
     draws = tidy.scope.isin(["random-ratios"]) | tidy.method.isin(["threshold"])

@@ -17,20 +17,20 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from paperlib.environment import cores, environment
-from paperlib.execution.costs import Costs, count
+from paperlib.execution.costs import count
 from paperlib.execution.quantized import OnnxModel
 from paperlib.execution.realise import Network, realise
 from paperlib.execution.sparse import SparseLinear, best_time
 from paperlib.meters import Meters, compare
 from paperlib.meters.inference import load_time
-from paperlib.meters.reading import Timing
 from paperlib.models import build
 from paperlib.paths import Layout
 from paperlib.places import alone, on_threads
 from paperlib.progress import progress
 from paperlib.pruners import Layer, apply_masks, criteria, layers_of
 from paperlib.pruners.masks import Masks, remove_lowest
-from paperlib.record import Environment, Frozen
+from paperlib.reading import Timing
+from paperlib.record import Costs, Environment, Frozen
 from paperlib.registry import unknown
 from paperlib.store import write_atomically
 from paperlib.trial import make_trial

@@ -13,10 +13,10 @@ from matplotlib.figure import Figure
 from paperlib import style
 from paperlib.data import DATASETS
 from paperlib.errors import PaperlibError
-from paperlib.meters.reading import Timing
 from paperlib.models import MODELS
 from paperlib.paths import Layout
 from paperlib.pruners import METHODS
+from paperlib.reading import Timing
 from paperlib.record import Epoch, Record
 from paperlib.run import dense_twin, run
 from paperlib.stats import mean_interval, paired_ratio

@@ -2,12 +2,13 @@
 
 import pandas as pd
 
-from paperlib.comparisons import METRICS, PAPER, Arm, Metric, arms, corrected, how_obtained, noise
+from paperlib.comparisons import METRICS, PAPER, Arm, Metric, arms, comparable, corrected, how_obtained, noise
 from paperlib.exhibits import provenance
 
 
 def findings(tidy: pd.DataFrame) -> list[str]:
     """Headline sentences with numbers and intervals for whatever these records hold."""
+    tidy = comparable(tidy)
     rows = corrected(tidy)
     told = [_accuracy(tidy), *(_cost(tidy, name) for name in ("inference_time", "training_time", "training_energy"))]
     told += [_abstract(tidy), _failures(tidy)]

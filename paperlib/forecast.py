@@ -28,8 +28,8 @@ from paperlib.execution.costs import count
 from paperlib.inference import BATCHES, BUDGET_S, beside_dense, load_seconds
 from paperlib.meters import Meters
 from paperlib.meters.inference import MIN_ROUNDS
-from paperlib.meters.reading import EnergySource
 from paperlib.pruners import METHODS, layers_of
+from paperlib.reading import EnergySource
 from paperlib.run import dense_twin, network_of, threads_for
 from paperlib.training import Fit, Images, evaluate, fit, make_optimizer
 from paperlib.trial import Trial

@@ -12,8 +12,8 @@ from paperlib.errors import PaperlibError
 from paperlib.execution.compact import compact, pays
 from paperlib.execution.sparse import sparsify
 from paperlib.meters import Meters, compare, load_time
-from paperlib.meters.reading import Timing
 from paperlib.pruners import Masks
+from paperlib.reading import Timing
 from paperlib.training import Images
 
 BATCHES = (1, 64)

@@ -43,10 +43,18 @@ NOTEBOOKS = {
     for notebook in (
         Notebook(
             "01_mlp_global_vs_layerwise",
-            lambda profile: studies.mlp(profile) + studies.quirks(profile) + studies.tutorial(profile),
+            lambda profile: (
+                studies.mlp(profile)
+                + studies.quirks(profile)
+                + studies.tutorial(profile)
+                + studies.sensitivity(profile, "mlp")
+            ),
         ),
         Notebook("02_vgg16_cnn", studies.vgg),
-        Notebook("03_industrial_resnet", studies.industrial),
+        Notebook(
+            "03_industrial_resnet",
+            lambda profile: studies.industrial(profile) + studies.sensitivity(profile, "vgg16", "resnet18"),
+        ),
         Notebook("04_edge_cpu", lambda profile: [], edge),
         Notebook("05_collate", lambda profile: []),
     )

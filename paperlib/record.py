@@ -1,11 +1,11 @@
 """What a trial leaves behind: one versioned, self-contained value per trial."""
 
+from dataclasses import dataclass
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from paperlib.execution.costs import Costs
-from paperlib.meters.reading import Reading, Timing
+from paperlib.reading import Reading, Timing
 from paperlib.trial import Trial
 
 SCHEMA = 1
@@ -127,6 +127,22 @@ class Compute(Frozen):
 
     choice: str
     step_s: dict[str, float] = {}
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Counts of one (model, masks); bytes are those of the tensors, FLOPs are per image."""
+
+    parameters: int
+    nonzeros: int
+    dense_bytes: int  # what masks store: every weight
+    csr_bytes: int  # linear layers as CSR (values, int32 columns and row starts), the rest dense
+    compact_bytes: int  # filters and neurons cut out, the rest dense
+    int8_bytes: int  # dense, one byte a weight of convolutions and linear layers
+    dense_inference_flops: int
+    dense_training_flops: int
+    inference_flops: int  # cut and without the zeros that remain
+    training_flops: int
 
 
 class Record(Frozen):

@@ -26,6 +26,7 @@ COLOURS = (
     | {"post-training-random": (0.45, 0.25, 0.1)}
 )
 MARKERS = {"dense": "_", "majority": "_"} | dict(zip(_ORDER, "XosD^vP*<", strict=True)) | {"post-training-random": ">"}
+SERIES = tuple(_PALETTE)  # of things that are not methods
 NOISE = (0.85, 0.85, 0.85)
 # Inches: one panel, and at most three of them in a row, so that text stays readable at column width.
 PANEL = (3.1, 2.5)

@@ -4,7 +4,7 @@ from html import escape
 
 from rich.table import Table
 
-from paperlib.meters.reading import Timing
+from paperlib.reading import Timing
 from paperlib.record import Record
 
 

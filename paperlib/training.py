@@ -15,9 +15,9 @@ from paperlib.data.imageset import Split
 from paperlib.errors import PaperlibError
 from paperlib.execution.steps import CompactSteps, TorchSteps, steps_for
 from paperlib.meters import Meters
-from paperlib.meters.reading import Reading
 from paperlib.metrics import scores
 from paperlib.pruners import METHODS, Layer, MaskKeeper, Masks, Pruning
+from paperlib.reading import Reading
 from paperlib.record import Epoch, Scores
 from paperlib.registry import unknown
 from paperlib.trial import Trial

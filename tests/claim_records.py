@@ -35,7 +35,8 @@ def table(
     frame = pd.DataFrame(rows)
     frame["id"] = [f"{i:016x}" for i in range(len(frame))]
     return frame.assign(
-        source=source, energy_source=energy_source, inference_energy_source=energy_source, device=device, gpu=gpu,
+        source=source, main_setting=True, energy_source=energy_source, inference_energy_source=energy_source,
+        device=device, gpu=gpu,
     )  # fmt: skip
 
 

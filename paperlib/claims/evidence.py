@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from paperlib.comparisons import METRICS, Metric, corrected
+from paperlib.comparisons import METRICS, Metric, comparable, corrected
 from paperlib.stats import PAIR, control_differences, control_ratios
 
 Floats = NDArray[np.float64]
@@ -78,6 +78,7 @@ class Evidence:
         """From the table of `paperlib.store.tidy`; an empty one is no evidence."""
         if tidy.empty:
             return cls(tidy)
+        tidy = comparable(tidy)
         rows = corrected(tidy)
         rows = rows[rows.swap == SWAP].reset_index(drop=True)
         extra = {"loss_change": rows.last_train_loss.astype(float) - rows.first_train_loss.astype(float)}

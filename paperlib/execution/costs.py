@@ -4,30 +4,13 @@ FLOP counters see shapes and not zeros, so the count here is our own; `dense_*` 
 torch.utils.flop_counter. One multiply-add is two FLOPs; only convolutions and linear layers count.
 """
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 
 from paperlib.execution.compact import compact
+from paperlib.record import Costs
 
 _INDEX = 4  # bytes of one int32 index in a CSR matrix
-
-
-@dataclass(frozen=True)
-class Costs:
-    """Counts of one (model, masks); bytes are those of the tensors, FLOPs are per image."""
-
-    parameters: int
-    nonzeros: int
-    dense_bytes: int  # what masks store: every weight
-    csr_bytes: int  # linear layers as CSR (values, int32 columns and row starts), the rest dense
-    compact_bytes: int  # filters and neurons cut out, the rest dense
-    int8_bytes: int  # dense, one byte a weight of convolutions and linear layers
-    dense_inference_flops: int
-    dense_training_flops: int
-    inference_flops: int  # cut and without the zeros that remain
-    training_flops: int
 
 
 def count(model: nn.Module, masks: dict[str, Tensor], shape: tuple[int, int, int]) -> Costs:

@@ -2,7 +2,7 @@
 
 from paperlib.meters.describe import Fact, describe
 from paperlib.meters.inference import compare, load_time
-from paperlib.meters.reading import Reading, Timing
 from paperlib.meters.window import Meters, Window
+from paperlib.reading import Reading, Timing
 
 __all__ = ["Fact", "Meters", "Reading", "Timing", "Window", "compare", "describe", "load_time"]

@@ -6,7 +6,7 @@ import warnings
 from typing import Any, Protocol
 
 from paperlib.meters.cpu_power import this_cpu
-from paperlib.meters.reading import EnergySource
+from paperlib.reading import EnergySource
 
 RAPL_FORBIDDEN = "RAPL is here but this user may not read it"
 log = logging.getLogger("paperlib.meters")

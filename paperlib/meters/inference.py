@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from paperlib.errors import PaperlibError
 from paperlib.meters.clock import Clock
 from paperlib.meters.energy import positive
-from paperlib.meters.reading import Timing
 from paperlib.meters.window import Meters
+from paperlib.reading import Timing
 
 Call = Callable[[], object]
 

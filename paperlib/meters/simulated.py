@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from paperlib.errors import PaperlibError
 from paperlib.meters.energy import lost, positive
-from paperlib.meters.reading import EnergySource, MemorySource
+from paperlib.reading import EnergySource, MemorySource
 
 
 @dataclass

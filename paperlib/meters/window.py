@@ -9,7 +9,7 @@ from paperlib.meters.carbon import Grid, grid
 from paperlib.meters.clock import Clock, clock_for
 from paperlib.meters.energy import EnergyMeter, NoEnergy, energy_meter
 from paperlib.meters.memory import MemoryMeter, NoMemory, memory_meter
-from paperlib.meters.reading import Reading
+from paperlib.reading import Reading
 
 
 class Window:

@@ -37,13 +37,13 @@ class Sweep:
 
 
 _SET: Setting = {"method": "set", "sparsity": 0.5}
-# One epoch of the CNNs and no pruned arm: what two cores can afford.
+# Dense alone for the CNNs, and one epoch of ResNet18: what two cores can afford.
 _ALL = (
     Sweep("mlp-small", "fashionmnist", _PERCEPTRON, arm=_SET),
     Sweep("mlp-medium", "fashionmnist", _PERCEPTRON, arm=_SET),
-    Sweep("vgg16", "bloodmnist", _VGG, fixed={"epochs": 1}),
+    Sweep("vgg16", "bloodmnist", _VGG),
     Sweep("resnet18", "bloodmnist", _RESNET, fixed={"epochs": 1}),
-    Sweep("resnet18", "visa", ({"resolution": 28}, {"resolution": 64}), fixed={"epochs": 8}),
+    Sweep("resnet18", "visa", ({"resolution": 28}, {"resolution": 64})),
 )
 SWEEPS = {
     "smoke": (Sweep("mlp-small", "fashionmnist", _PERCEPTRON[1:3], seeds=1, arm=_SET),),

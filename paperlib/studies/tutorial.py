@@ -28,7 +28,7 @@ class Tutorial:
     draws: int
 
 
-_ALL = Tutorial(5, ("fashionmnist", "emnist", "cifar10"), COMPRESSIONS, TECHNIQUES, COMPRESSIONS, THRESHOLDS, 200)
+_ALL = Tutorial(5, ("fashionmnist", "emnist", "cifar10"), COMPRESSIONS, TECHNIQUES, COMPRESSIONS, THRESHOLDS, 100)
 TUTORIALS = {
     "smoke": Tutorial(1, ("fashionmnist",), (2, 8), (), (2,), (0.05,), 3),
     "quick": Tutorial(3, _ALL.datasets, COMPRESSIONS, ("post-training",), (2, 4), THRESHOLDS[1:4], 12),
