@@ -115,7 +115,7 @@ def _figure(rows: pd.DataFrame, study: str, layout: Layout) -> Exhibit:
         f"images: {provenance(rows)}."
     )
     title = "Validation accuracy against the learning rate"
-    return style.save(figure, f"sensitivity_{study}", title, text, list(rows["id"]), layout)
+    return style.save(figure, f"rates_{study}", title, text, list(rows["id"]), layout)
 
 
 def _of(rows: pd.DataFrame, dataset: str, model: str) -> pd.DataFrame:

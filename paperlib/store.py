@@ -135,7 +135,8 @@ def _ordered(table: pd.DataFrame) -> pd.DataFrame:
     ).reset_index(drop=True)  # fmt: skip
     order = keys.sort_values(keys.columns.tolist()).index
     placed = table.iloc[order].reset_index(drop=True).infer_objects()
-    return placed.assign(main_setting=_main_setting(placed))
+    # Of all rows, so the one that a cached part brings along is dropped.
+    return placed.drop(columns="main_setting", errors="ignore").assign(main_setting=_main_setting(placed))
 
 
 def _main_setting(table: pd.DataFrame) -> pd.Series:

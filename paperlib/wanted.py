@@ -66,7 +66,7 @@ WANTED: tuple[Wanted, ...] = (
     Wanted("sparsity of each layer", "table", "layers_mlp", "01"),
     Wanted("quirks of the published code", "table", "quirks_mlp", "01"),
     Wanted("optimiser and learning rate", "table", "sensitivity_mlp", "01"),
-    Wanted("optimiser and learning rate", "figure", "sensitivity_mlp", "01"),
+    Wanted("optimiser and learning rate", "figure", "rates_mlp", "01"),
     Wanted("P, VGG-16 as published", "table", "published_vgg", "02"),
     *(Wanted(f"generic table: {name}", "table", f"tutorial_{name}", "01") for name in _TUTORIAL),
     Wanted("compression curve", "figure", "compression_mlp-small", "01"),

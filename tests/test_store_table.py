@@ -3,6 +3,7 @@
 import pandas as pd
 import pytest
 
+from paperlib import rows
 from paperlib.data.imageset import ImageSet
 from paperlib.paths import Layout
 from paperlib.run import run
@@ -32,7 +33,7 @@ def test_table_is_that_of_all_records(layout: Layout, tiny_images: ImageSet, mon
     assert first.id not in set(store.table()["id"]) and len(store.table()) == len(store.records())
 
     reads: list[object] = []
-    monkeypatch.setattr(Store, "_read", lambda self, path: reads.append(path))
+    monkeypatch.setattr(rows, "read", reads.append)
     store.table()
     assert not reads  # nothing changed: nothing is parsed
 
@@ -43,6 +44,33 @@ def test_a_damaged_cache_is_made_anew(layout: Layout, tiny_images: ImageSet) -> 
     (cached,) = (layout.results / "cache").glob("*.parquet")
     cached.write_bytes(b"torn")
     pd.testing.assert_frame_equal(Store(layout).table(), before)
+
+
+def test_workers_read_what_one_reader_reads(
+    layout: Layout, tiny_images: ImageSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records = [run(small(seed), layout) for seed in range(5)]
+    Store(layout).path(records[3].id).write_text("{")
+    monkeypatch.setattr(rows, "_MANY", 1)
+    monkeypatch.setattr(rows, "_PORTION", 2)
+    paths = [Store(layout).path(r.id) for r in records]
+    found = rows.frame(paths)
+    assert not paths[3].exists() and paths[3].with_suffix(".damaged").exists()
+    expected = pd.DataFrame([rows.row(r) for r in records if r.id != records[3].id])
+    pd.testing.assert_frame_equal(found, expected, check_dtype=False)
+
+
+def test_the_main_setting_is_the_one_with_most_trials(layout: Layout, tiny_images: ImageSet) -> None:
+    fields = {"method": "random", "sparsity": 0.5, "epochs": 1}
+    for seed in range(2):
+        run(Trial(**fields, seed=seed), layout)
+    run(Trial(**fields, lr=0.2), layout), run(Trial(**fields, batch_size=16), layout)
+    table = Store(layout).table()
+    assert set(table[table.main_setting].lr) == {0.05} and set(table[table.main_setting].batch_size) == {64}
+    assert len(table) == 4 and table.main_setting.sum() == 2
+    # Another data set or model has a main setting of its own, and few trials there do not count less.
+    run(Trial(**fields, lr=0.2, dataset="fashionmnist"), layout)
+    assert Store(layout).table().set_index("dataset").main_setting["fashionmnist"]
 
 
 def test_intervals_at_once_are_those_one_by_one() -> None:
