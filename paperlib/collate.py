@@ -11,6 +11,7 @@ from paperlib import (
     figures,
     industrial,
     industrial_tables,
+    published,
     sensitivity,
     studies,
     tables,
@@ -95,7 +96,8 @@ def mlp(source: Source) -> list[Exhibit | None]:
         made += [figures.comparison(table, name, model, layout) for name in METRICS]
         made += [figures.curves(here.records, table, model, q, layout) for q in ("accuracy", "loss")]
         made += [figures.pareto(table, model, layout), figures.layers(here.records, model, layout)]
-    return [*made, tables.write_layers(here.records, layout), tables.write_quirks(table, layout)]
+    made += [tables.write_layers(here.records, layout), tables.write_quirks(table, layout)]
+    return [*made, published.write(table, "mlp", layout)]
 
 
 def vgg(source: Source) -> list[Exhibit | None]:
@@ -107,7 +109,8 @@ def vgg(source: Source) -> list[Exhibit | None]:
     made: list[Exhibit | None] = [tables.write_comparison(table, name, "vgg", layout) for name in METRICS]
     made += [figures.comparison(table, name, "vgg16", layout) for name in METRICS]
     made += [figures.curves(here.records, table, "vgg16", q, layout) for q in ("accuracy", "loss")]
-    return [*made, figures.pareto(table, "vgg16", layout), tables.write_published(table, layout)]
+    made += [figures.pareto(table, "vgg16", layout), tables.write_published(table, layout)]
+    return [*made, published.write(table, "vgg", layout)]
 
 
 def networks(source: Source) -> list[Exhibit | None]:
@@ -120,6 +123,7 @@ def networks(source: Source) -> list[Exhibit | None]:
     for scenario in industrial.scenarios(table):
         made += [industrial.curves(records, table, q, scenario, layout) for q in industrial.CURVES]
         made += [industrial.by_method(table, q, scenario, layout) for q in industrial.COSTS_AND_SCORES]
+    made += [published.write(table, "industrial", layout)]
     made += [industrial_tables.doerrich(table, layout), industrial_tables.sparsities(table, layout)]
     made += [industrial_tables.settings(table, records, layout), industrial_tables.quality(table, layout)]
     return made + [tables.write_comparison(table, name, "industrial", layout) for name in METRICS]

@@ -67,6 +67,10 @@ WANTED: tuple[Wanted, ...] = (
     Wanted("quirks of the published code", "table", "quirks_mlp", "01"),
     Wanted("optimiser and learning rate", "table", "sensitivity_mlp", "01"),
     Wanted("optimiser and learning rate", "figure", "rates_mlp", "01"),
+    *(
+        Wanted("dense accuracies beside published ones", "table", f"world_{study}", section)
+        for study, section in (("mlp", "01"), ("vgg", "02"), ("industrial", "03"))
+    ),
     Wanted("P, VGG-16 as published", "table", "published_vgg", "02"),
     *(Wanted(f"generic table: {name}", "table", f"tutorial_{name}", "01") for name in _TUTORIAL),
     Wanted("compression curve", "figure", "compression_mlp-small", "01"),
