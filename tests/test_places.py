@@ -9,8 +9,10 @@ from contextlib import contextmanager
 from itertools import combinations
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from threadpoolctl import threadpool_info
 
 from paperlib import paths, places
 from paperlib import run as run_module
@@ -145,6 +147,22 @@ def test_every_thread_is_confined_to_its_cores_and_let_go_afterwards(monkeypatch
     with alone(["cpu"]) as place:
         assert affinities() == {frozenset(place.cores)} and len(place.cores) == torch.get_num_threads() == 1
     assert os.sched_getaffinity(0) == before and torch.get_num_threads() == threads
+
+
+def test_blas_takes_no_more_threads_than_the_trial_has_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spinning BLAS threads on one core made a training 40 times slower."""
+
+    def threads() -> set[int]:
+        return {library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"}
+
+    np.ones((2, 2)) @ np.ones((2, 2))
+    if max(threads()) < 2:
+        pytest.skip("this machine's BLAS has one thread only")
+    monkeypatch.setenv("PAPERLIB_CORES", "1")
+    before = threads()
+    with alone(["cpu"]):
+        assert threads() == {1}
+    assert threads() == before
 
 
 @pytest.mark.parametrize("cores", ["0", "two", "-1", "100000", "1.5"])
