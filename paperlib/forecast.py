@@ -81,14 +81,22 @@ class Cost:
 def kind(trial: Trial) -> Trial:
     """The trial whose calibration stands for this one: same shapes, batch, optimiser and filters removed.
 
-    Single weights removed, seeds and scopes change no cost of a masked layer. `magnitude-gradual` starts dense and
+    Single weights removed, seeds, scopes and learning rates change no cost of a masked layer. `magnitude-gradual` starts dense and
     is charged as dense, which is an upper bound; post-training and the constant predictor train nothing.
     """
     info = parse(trial.dataset).info
     peer = next(name for name, other in DATASETS.items() if other.shape == info.shape)
     method = "small-dense" if trial.method == "small-dense" else "pre-training"
     gradual = trial.method == "magnitude-gradual" or METHODS[trial.method].trains != "itself"
-    same = {"dataset": peer, "seed": 0, "epochs": 1, "train_images": None, "test_images": None, "real_images": False}
+    same = {
+        "dataset": peer,
+        "seed": 0,
+        "epochs": 1,
+        "lr": 1e-4,
+        "train_images": None,
+        "test_images": None,
+        "real_images": False,
+    }
     bare = dense_twin(trial).model_copy(update=same | {"quirks": (), "schedule": "constant"})
     removed = method == "small-dense" or (trial.conv_sparsity and not gradual)
     pruned = {"method": method, "sparsity": trial.sparsity, "conv_sparsity": trial.conv_sparsity}

@@ -1,10 +1,12 @@
 """What was found, as the README opens with it: written from the committed records, between two markers."""
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from paperlib.claims import CLAIMS, Verdict, tally, verdicts
 from paperlib.errors import PaperlibError
 from paperlib.kept import archives, opened, regenerate
 from paperlib.paths import Layout
@@ -17,30 +19,45 @@ PICTURES = ("pareto_mlp-small", "edge_ratio_t1", "accuracy_mlp-small", "pareto_v
 
 def section(layout: Layout) -> tuple[str, dict[str, bytes]]:
     """Markdown and its pictures (name to PNG bytes) from a folder that `regenerate` has filled."""
-    from paperlib import claims
     from paperlib.exhibits import base, read_manifest
     from paperlib.findings import findings
     from paperlib.store import Store
 
     table = Store(layout).table()
-    verdicts = claims.verdicts(table)
-    counts = ", ".join(f"{n} {word}" for word, n in claims.tally(verdicts).items())
+    found = verdicts(table)
+    counts = ", ".join(f"{n} {word}" for word, n in tally(found).items())
     *said, images = findings(table)
     exhibits = {e.name: e for e in read_manifest(layout)}
     shown = [exhibits[name] for name in PICTURES if name in exhibits][:2]
     pictures = {e.name: (base(layout) / next(f for f in e.files if f.endswith(".png"))).read_bytes() for e in shown}
-    untestable = sum(v.base.startswith(("untestable", "inconclusive")) for v in verdicts)
+    untestable = sum(v.base.startswith(("untestable", "inconclusive")) for v in found)
     lines = [
         "## What was found",
         f"From the {len(table)} trials in `results/{layout.name}/`. {images}",
-        f"**{len(verdicts)} claims**: {counts}.",
-        *(f"- {text}" for text in said[:5]),
+        f"**{len(found)} claims**: {counts}.",
+        "\n".join(f"- {text}" for text in said),
+        *_settled(found),
         *(f"![{e.title}](docs/found/{e.name}.png)\n\n{e.title}. {e.caption}" for e in shown),
-        f"**Not shown**: {untestable} of the {len(verdicts)} claims stay open on these records (`paperlib claims ID` "
+        f"**Not shown**: {untestable} of the {len(found)} claims stay open on these records (`paperlib claims ID` "
         "says what each would take); images called `stand-in` and energies called `modelled` say nothing about the "
         "papers' own; no number here is from one of the papers' machines.",
     ]
-    return "\n\n".join(lines).replace("\n\n- ", "\n- ").replace("\n- ", "\n\n- ", 1), pictures
+    return "\n\n".join(lines), pictures
+
+
+def _settled(found: Sequence[Verdict]) -> Iterator[str]:
+    """The claims that these records decide, verdict by verdict, each in our words with what was found."""
+    for word in ("supported", "contradicted", "inside the noise", "internally inconsistent"):
+        decided = [v for v in found if v.base == word]
+        if decided:
+            ids = ", ".join(v.claim for v in decided)
+            lines = "\n".join(f"- **{v.claim}** {CLAIMS[v.claim].text.rstrip('.')}: {_figure(v)}" for v in decided)
+            yield f"<details><summary>{len(decided)} {word}: {ids}</summary>\n\n{lines}\n\n</details>"
+
+
+def _figure(verdict: Verdict) -> str:
+    stands_in = f" ({'; '.join(verdict.rests_on)})" if verdict.rests_on else ""
+    return (verdict.detail if verdict.estimate is None else f"{verdict.figure()}, n = {verdict.n}") + stands_in
 
 
 def written(page: str, text: str) -> str:
