@@ -81,8 +81,9 @@ class Cost:
 def kind(trial: Trial) -> Trial:
     """The trial whose calibration stands for this one: same shapes, batch, optimiser and filters removed.
 
-    Single weights removed, seeds, scopes and learning rates change no cost of a masked layer. `magnitude-gradual` starts dense and
-    is charged as dense, which is an upper bound; post-training and the constant predictor train nothing.
+    Single weights removed, seeds, scopes and learning rates change no cost of a masked layer. `magnitude-gradual`
+    starts dense and is charged as dense, which is an upper bound; post-training and the constant predictor train
+    nothing.
     """
     info = parse(trial.dataset).info
     peer = next(name for name, other in DATASETS.items() if other.shape == info.shape)
