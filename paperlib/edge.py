@@ -60,7 +60,7 @@ BUDGETS = {
         {"mlp-medium": 0.15, "vgg16": 0.25, "resnet18": 0.25}, SPARSITIES, (0.8, 0.95), tuple(SCENARIOS), 0.1
     ),
     "laptop": Budget(
-        dict.fromkeys(("mlp-medium", "vgg16", "resnet18"), 1.0), SPARSITIES, SPARSITIES, tuple(SCENARIOS), 5.0
+        dict.fromkeys(("mlp-medium", "vgg16", "resnet18"), 1.0), SPARSITIES, SPARSITIES, tuple(SCENARIOS), 1.5
     ),
 }
 BUDGETS["paper"] = BUDGETS["laptop"]

@@ -11,7 +11,7 @@ def findings(tidy: pd.DataFrame) -> list[str]:
     tidy = comparable(tidy)
     rows = corrected(tidy)
     told = [_accuracy(tidy), *(_cost(tidy, name) for name in ("inference_time", "training_time", "training_energy"))]
-    told += [_bought(tidy), _abstract(tidy), _failures(tidy)]
+    told += [_bought(tidy), _abstract(tidy), _failures(tidy), _machines(tidy)]
     return [text for text in told if text] + [f"Images: {provenance(rows)}."]
 
 
@@ -109,6 +109,19 @@ def _abstract(tidy: pd.DataFrame) -> str:
     if not parts:
         return ""
     return "Small MLP, MNIST, layer-wise 50 %, pruned before training, against dense: " + "; ".join(parts) + "."
+
+
+def _machines(tidy: pd.DataFrame) -> str:
+    ran = tidy.drop_duplicates(["cpu", "gpu", "threads"]).sort_values(["cpu", "threads"])
+    if ran.empty:
+        return ""
+    if ran.gpu.notna().any():
+        return f"Machines: {', '.join(sorted(set(ran.gpu.dropna())))}; CPU: {', '.join(sorted(set(ran.cpu)))}."
+    threads = " or ".join(str(n) for n in sorted(set(ran.threads)))
+    return (
+        f"Machine: {', '.join(sorted(set(ran.cpu)))}, {threads} thread(s) a trial. No trial ran on a GPU, "
+        "so what the papers say of one stays open: `make reproduce PROFILE=paper` on one decides it."
+    )
 
 
 def _failures(tidy: pd.DataFrame) -> str:

@@ -106,6 +106,24 @@ def test_findings_count_what_the_records_say(made: collate.Source) -> None:
     assert any("failed to train: loss is nan" in text for text in findings(failed))
 
 
+def test_what_pruning_buys_is_the_fastest_arm_that_keeps_its_accuracy(made: collate.Source) -> None:
+    def told(set_accuracy: float, majority: float, ratio: float = 0.5) -> str:
+        own = made.table.method == "set"
+        table = made.table.assign(test_accuracy=0.9, test_majority=majority, realised_ratio_b64=1.0)
+        table.loc[own, ["test_accuracy", "realised_ratio_b64"]] = set_accuracy, ratio
+        return next(text for text in findings(table) if text.startswith("What pruning buys"))
+
+    assert "×0.500" in told(0.9, 0.1) and "(set, " in told(0.9, 0.1)
+    assert "nothing beyond the noise" in told(0.88, 0.1)  # two points are more than a reader pays
+    assert "nothing beyond the noise" in told(0.9, 0.895)  # what has not learnt has nothing to lose
+    assert "nothing beyond the noise" in told(0.9, 0.1, ratio=1.0)
+
+
+def test_the_machine_is_named_and_a_missing_gpu_too(made: collate.Source) -> None:
+    assert any("No trial ran on a GPU" in text for text in findings(made.table))
+    assert not any("No trial ran on a GPU" in text for text in findings(made.table.assign(gpu="NVIDIA H200")))
+
+
 def test_a_stranger_section_and_an_empty_folder_say_what_to_do(layout: Layout) -> None:
     with pytest.raises(PaperlibError, match="paperlib reproduce"):
         collate.write("01", layout)
