@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 from matplotlib.lines import Line2D
+from matplotlib.ticker import NullFormatter
 
 from paperlib import style
 from paperlib.exhibits import Exhibit, provenance, seeds
@@ -59,6 +60,8 @@ def _table(rows: pd.DataFrame, study: str, layout: Layout) -> Exhibit:
         }
         for group, dense, change in found
     )
+    if (table["SET 50 %, points"] == "not run").all():
+        table = table.drop(columns="SET 50 %, points")
     text = (
         "Validation accuracy after training: of the dense network, and what SET at 50 % (global) changes, paired by "
         "seed. `best`: of the settings with as many epochs; `used`: the setting of all other tables and figures. "
@@ -89,11 +92,12 @@ def _figure(rows: pd.DataFrame, study: str, layout: Layout) -> Exhibit:
     figure, grid = style.panels(names)
     for axes, (dataset, model) in zip(grid, panels, strict=True):
         here = [(g, d) for g, d, _ in found if (g.dataset.iloc[0], g.model.iloc[0]) == (dataset, model) and d]
-        for kind, (colour, marker) in looks.items():
+        for place, (kind, (colour, marker)) in enumerate(looks.items()):
             points = sorted((g.lr.iloc[0], d.mean, d) for g, d in here if _kind(g) == kind)
             if not points:
                 continue
-            x, y = [p[0] for p in points], [100 * p[1] for p in points]
+            aside = 1.05 ** (place - len(looks) / 2)  # so that equal rates do not hide each other
+            x, y = [aside * p[0] for p in points], [100 * p[1] for p in points]
             low = [100 * (p[1] - (p[1] if p[2].low is None else p[2].low)) for p in points]
             high = [100 * ((p[1] if p[2].high is None else p[2].high) - p[1]) for p in points]
             axes.errorbar(x, y, [low, high], color=colour, marker=marker, linewidth=0.8, markersize=4)
@@ -101,6 +105,10 @@ def _figure(rows: pd.DataFrame, study: str, layout: Layout) -> Exhibit:
             100 * _of(rows, dataset, model).test_majority.iloc[0], color=style.COLOURS["majority"], linestyle=":"
         )
         axes.set_xscale("log")
+        rates = sorted({g.lr.iloc[0] for g, _ in here})
+        axes.set_xlim(rates[0] / 3, rates[-1] * 3)
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.set_ylim(max(axes.get_ylim()[0], -2), min(axes.get_ylim()[1], 102))
         axes.set_xlabel("learning rate")
     for axes in grid[:: style.COLUMNS]:
         axes.set_ylabel("validation accuracy, %")

@@ -31,7 +31,7 @@ class Tutorial:
 _ALL = Tutorial(5, ("fashionmnist", "emnist", "cifar10"), COMPRESSIONS, TECHNIQUES, COMPRESSIONS, THRESHOLDS, 100)
 TUTORIALS = {
     "smoke": Tutorial(1, ("fashionmnist",), (2, 8), (), (2,), (0.05,), 3),
-    "quick": Tutorial(3, _ALL.datasets, COMPRESSIONS, ("post-training",), (2, 4), THRESHOLDS[1:4], 12),
+    "quick": Tutorial(3, _ALL.datasets, COMPRESSIONS, ("post-training",), (4,), THRESHOLDS[1:4], 6),
     "laptop": _ALL,
     "paper": _ALL,
 }
