@@ -76,7 +76,10 @@ NOT_PUBLISHED = "not published"
 
 @dataclass(frozen=True)
 class Arm:
-    """A pruned arm: its own mean, the effect against dense of the same seeds, what the paper says, its trials."""
+    """A pruned arm: its own mean, the effect against dense of the same seeds, what the paper says, its trials.
+
+    trials: ids of its own trials and of the dense ones beside them; dense_trials: of the latter alone.
+    """
 
     dataset: str
     model: str
@@ -89,6 +92,7 @@ class Arm:
     effect: Estimate | None
     paper: str
     trials: tuple[str, ...]
+    dense_trials: tuple[str, ...]
 
     @property
     def setting(self) -> str:
@@ -127,17 +131,15 @@ def arms(tidy: pd.DataFrame, metric: Metric) -> list[Arm]:
     estimates = [mean_intervals(values, group, groups.ngroups) for values in (own, reference, effect)]
     ids, twins = (joined[name].to_numpy() for name in ("id", "id_dense"))
     cuts = np.cumsum(np.bincount(group, minlength=groups.ngroups))[:-1]
-    trials = [
-        tuple(sorted({*ids[rows], *twins[rows]}))
-        for rows in np.split(np.argsort(group, kind="stable"), cuts)
-        if len(rows)
-    ]
+    members = [rows for rows in np.split(np.argsort(group, kind="stable"), cuts) if len(rows)]
     found = []
-    for key, mine, base, change, used in zip(keys, *estimates, trials, strict=True):
+    for key, mine, base, change, rows_here in zip(keys, *estimates, members, strict=True):
         dataset, model, scope, conv, sparsity, method = cast(tuple[str, str, str, float, float, str], key)
         paper = PAPER.get((metric.name, dataset, model, scope, sparsity), NOT_PUBLISHED)
         effect_here = change if metric.effect == "difference" else exponential(change)
-        found.append(Arm(dataset, model, scope, conv, sparsity, method, mine, base, effect_here, paper, used))
+        beside = tuple(sorted(set(twins[rows_here])))
+        used = tuple(sorted({*ids[rows_here], *beside}))
+        found.append(Arm(dataset, model, scope, conv, sparsity, method, mine, base, effect_here, paper, used, beside))
     return found
 
 

@@ -6,15 +6,13 @@ from typing import cast
 import numpy as np
 import pandas as pd
 import seaborn as sns
-from great_tables import GT
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from paperlib import edge, style
+from paperlib import edge, style, tables
 from paperlib.edge import EdgeRecord, Machine
-from paperlib.exhibits import Exhibit, csv_bytes, relative
+from paperlib.exhibits import Exhibit
 from paperlib.paths import Layout
-from paperlib.store import write_atomically
 
 WAYS = ("masked", "compact", "sparse", "bf16", "int8", "compact+int8")
 _COLOURS = dict(zip(WAYS, sns.color_palette("colorblind"), strict=False))
@@ -189,7 +187,8 @@ def break_even(machine: Machine, records: Sequence[EdgeRecord], layout: Layout) 
     text = (
         f"Time of CSR as ratio to dense, one thread, n = 1 (best of 30). {machine.environment.cpu}; inputs: stand-in."
     )
-    return _table("edge_break_even", "Break-even sparsity of CSR", text, pd.DataFrame(found), records, layout)
+    # Its rows come from machine.json, which is no record.
+    return _table("edge_break_even", "Break-even sparsity of CSR", text, pd.DataFrame(found), [], records, layout)
 
 
 def latency(table: pd.DataFrame, records: Sequence[EdgeRecord], layout: Layout) -> Exhibit:
@@ -210,7 +209,8 @@ def latency(table: pd.DataFrame, records: Sequence[EdgeRecord], layout: Layout) 
         }
     )
     text = f"Batch 1, 80 % sparse. Cold start inside a running process. {_source(table, records)}"
-    return _table("edge_latency", "Latency, energy and cold start", text, shown, records, layout)
+    behind = [{"model": [i]} for i in here.id]
+    return _table("edge_latency", "Latency, energy and cold start", text, shown, behind, records, layout)
 
 
 def stored(table: pd.DataFrame, records: Sequence[EdgeRecord], layout: Layout) -> Exhibit:
@@ -225,12 +225,13 @@ def stored(table: pd.DataFrame, records: Sequence[EdgeRecord], layout: Layout) -
         for r in records
     ]
     text = f"Counted, not measured; n = 1. {_source(table, records)}"
-    return _table("edge_costs", "Bytes and arithmetic", text, pd.DataFrame(found), records, layout)
+    behind = [{"model": [r.id]} for r in records]
+    return _table("edge_costs", "Bytes and arithmetic", text, pd.DataFrame(found), behind, records, layout)
 
 
 def recommendation(table: pd.DataFrame, records: Sequence[EdgeRecord], layout: Layout) -> Exhibit:
     """The fastest way of each network here, with what it buys; dense where none leaves the noise."""
-    found = []
+    found, behind = [], []
     for group, rows in table.groupby(["model", "scenario", "sparsity", "threads", "batch_size"], sort=False):
         key = cast(tuple[str, str, float, int, int], group)
         ways = rows[rows.variant.isin(WAYS)]
@@ -242,20 +243,22 @@ def recommendation(table: pd.DataFrame, records: Sequence[EdgeRecord], layout: L
             row[f"{kind}: use"] = best.variant if best.ratio_high < floor else "dense"
             row[f"{kind}: time"] = f"×{best.ratio:.2f} [{best.ratio_low:.2f}, {best.ratio_high:.2f}]"
         found.append(row)
+        behind.append({"model": list(rows.id)})
     text = (
         "Exact: same answers up to rounding; any: also bf16 and int8, which change some. `dense` where the interval of "
         f"the best way reaches the A/A control or saves less than 5 %. {_source(table, records)}"
     )
-    return _table("edge_recommendation", "What to use on this machine", text, pd.DataFrame(found), records, layout)
+    advice = pd.DataFrame(found)
+    return _table("edge_recommendation", "What to use on this machine", text, advice, behind, records, layout)
 
 
 def _table(
-    name: str, title: str, text: str, table: pd.DataFrame, records: Sequence[EdgeRecord], layout: Layout
+    name: str,
+    title: str,
+    text: str,
+    table: pd.DataFrame,
+    behind: Sequence[tables.Behind],
+    records: Sequence[EdgeRecord],
+    layout: Layout,
 ) -> Exhibit:
-    great = GT(table, id=name).tab_header(title).tab_source_note(text).sub_missing(missing_text="–")
-    page = great.as_raw_html().replace("<table ", f'<table aria-label="{title}" ', 1)
-    files = {".csv": csv_bytes(table), ".html": page.encode(), ".tex": great.as_latex().encode()}
-    for ending, content in files.items():
-        write_atomically(layout.tables / f"{name}{ending}", content)
-    paths = [layout.tables / f"{name}{ending}" for ending in files]
-    return Exhibit(name, "table", title, text, relative(paths, layout), tuple(sorted(_ids(records))))
+    return tables.write(name, title, text, table, table, behind, layout, trials=_ids(records), groups=())

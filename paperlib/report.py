@@ -12,6 +12,7 @@ import jinja2
 from rich.table import Table
 
 from paperlib import claims, edge
+from paperlib.behind import address, linked
 from paperlib.checklist import CHECKLIST
 from paperlib.claims import CLAIMS
 from paperlib.collate import Source
@@ -57,6 +58,7 @@ def build(layout: Layout) -> Path:
     verdicts = claims.write(layout)
     notebooks = [_notebook_page(path, layout) for path in sorted(layout.notebooks.glob("0?_*.ipynb"))]
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True)
+    environment.globals["address"] = address
     common = {"profile": layout.name, "environments": _environments(source), "provenance": provenance(table)}
     claims_html = environment.get_template("claims.html.j2").render(
         **common, verdicts=verdicts, claims=CLAIMS, tally=claims.tally(verdicts), checklist=CHECKLIST
@@ -125,7 +127,7 @@ def _blocks(exhibits: Iterable[Exhibit], layout: Layout) -> list[Block]:
     blocks = []
     for number in sorted({e.section for e in exhibits}):
         here = [e for e in exhibits if e.section == number]
-        tables = [(e, _file(e, ".html", layout).read_text()) for e in here if e.kind == "table"]
+        tables = [(e, linked(_file(e, ".html", layout).read_text())) for e in here if e.kind == "table"]
         figures = [(e, f"figures/{e.name}.png") for e in here if e.kind == "figure"]
         blocks.append(Block(number, SECTIONS.get(number, number), tables, figures))
     return blocks

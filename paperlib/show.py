@@ -2,6 +2,7 @@
 
 from IPython.display import HTML, Image, Markdown, display
 
+from paperlib.behind import unmarked
 from paperlib.exhibits import Exhibit, base
 from paperlib.paths import Layout
 
@@ -15,7 +16,7 @@ def show(exhibits: list[Exhibit], *names: str, layout: Layout) -> None:
             display(Markdown(f"*{name}: no records for it in results/{layout.name}.*"))
         elif exhibit.kind == "table":
             page = next(f for f in exhibit.files if f.endswith(".html"))
-            display(HTML((base(layout) / page).read_text()))
+            display(HTML(unmarked((base(layout) / page).read_text())))
         else:
             picture = next(f for f in exhibit.files if f.endswith(".png"))
             display(Image(str(base(layout) / picture), alt=exhibit.title))

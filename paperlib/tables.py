@@ -1,8 +1,12 @@
 """Tables of one metric each: dense, and the effect of every pruned arm, as csv, html and LaTeX."""
 
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+
 import pandas as pd
 from great_tables import GT, md
 
+from paperlib.behind import mark
 from paperlib.comparisons import METRICS, NOT_PUBLISHED, Arm, Metric, arms, corrected, how_obtained, noise
 from paperlib.exhibits import Exhibit, csv_bytes, provenance, relative, seeds
 from paperlib.paths import Layout
@@ -10,28 +14,34 @@ from paperlib.record import Record
 from paperlib.stats import mean_interval, paired_difference
 from paperlib.store import write_atomically
 
+Behind = Mapping[str, Iterable[str]]  # of one row: the ids behind what stands in a column
 KEY = ("dataset", "model", "scope", "conv_sparsity", "sparsity", "method")
 
 
-def comparison(tidy: pd.DataFrame, metric: Metric) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """(long table with one row per arm, wide table as a reader sees it: dense, then one column per method)."""
+def comparison(tidy: pd.DataFrame, metric: Metric) -> tuple[pd.DataFrame, pd.DataFrame, list[Behind]]:
+    """(long table with one row per arm, wide table as a reader sees it: dense, then one column per method, and the
+    ids behind each number and each whole row of the wide one)."""
     found = arms(tidy, metric)
     long = pd.DataFrame([_row(arm, metric) for arm in found])
     shown = [arm for arm in found if arm.sparsity or arm.conv_sparsity]
     if not shown:
-        return long, pd.DataFrame()
+        return long, pd.DataFrame(), []
     wide: dict[tuple[str, str, str], dict[str, str]] = {}
+    behind: dict[tuple[str, str, str], dict[str, tuple[str, ...]]] = {}
     for arm in shown:
         key = (arm.dataset, arm.model, arm.setting)
         row = wide.setdefault(key, {"dense": "–" if arm.dense is None else arm.dense.text(metric.scale, metric.digits)})
         row[arm.method] = _effect(arm, metric)
         row["paper"] = arm.paper
+        ids = behind.setdefault(key, {"pruned": (), "dense": arm.dense_trials})
+        ids[arm.method] = arm.trials
+        ids["pruned"] += arm.trials
     methods = list(dict.fromkeys(arm.method for arm in shown))
     table = pd.DataFrame(
         [dict(zip(("data set", "model", "pruned"), key, strict=True)) | cells for key, cells in wide.items()],
         columns=["data set", "model", "pruned", "dense", *methods, "paper"],
     )
-    return long, table.fillna("–")
+    return long, table.fillna("–"), list(behind.values())
 
 
 def _row(arm: Arm, metric: Metric) -> dict[str, object]:
@@ -73,19 +83,32 @@ def caption(tidy: pd.DataFrame, metric: Metric) -> str:
 def write_comparison(tidy: pd.DataFrame, name: str, study: str, layout: Layout) -> Exhibit | None:
     """Write the table of one metric of a study (`mlp`, …); None if no arm is there yet."""
     metric = METRICS[name]
-    long, wide = comparison(tidy, metric)
+    long, wide, behind = comparison(tidy, metric)
     if wide.empty:
         return None
     text = caption(tidy, metric)
-    ids = tuple(sorted({i for arm in arms(tidy, metric) for i in arm.trials}))
-    return write(f"{name}_{study}", metric.title, text, long, wide, ids, layout)
+    ids = [i for arm in arms(tidy, metric) for i in arm.trials]  # with the control, of which only the csv tells
+    return write(f"{name}_{study}", metric.title, text, long, wide, behind, layout, trials=ids)
 
 
 def write(
-    name: str, title: str, text: str, long: pd.DataFrame, wide: pd.DataFrame, ids: tuple[str, ...], layout: Layout
+    name: str,
+    title: str,
+    text: str,
+    long: pd.DataFrame,
+    wide: pd.DataFrame,
+    behind: Sequence[Behind],
+    layout: Layout,
+    *,
+    trials: Iterable[str] = (),
+    groups: Sequence[str] = ("data set", "model"),
 ) -> Exhibit:
-    """Write `long` as csv and `wide` as html and LaTeX under results/<profile>/tables/."""
-    groups = [c for c in ("data set", "model") if c in wide.columns]
+    """Write `long` as csv and `wide` as html and LaTeX under results/<profile>/tables/.
+
+    behind: per row of `wide` the ids behind its numbers, marked in the html alone; none where rows are no arms.
+    trials: further ids that the table as a whole rests on; groups: columns that become headings of groups of rows.
+    """
+    groups = [c for c in groups if c in wide.columns]
     shown = wide.copy()
     if groups:
         shown["group"] = shown[groups].agg(", ".join, axis=1)
@@ -94,28 +117,37 @@ def write(
             text += " The paper's values are not published."
             shown = shown.drop(columns="paper")
     great = GT(shown, groupname_col="group" if groups else None, id=name).tab_header(title=title)
-    great = great.tab_source_note(md(text))
-    stem = layout.tables / name
-    page = great.as_raw_html().replace("<table ", f'<table aria-label="{title}" ', 1)
+    great = great.tab_source_note(md(text)).sub_missing(missing_text="–")
+    marked = great
+    for place, row in enumerate(behind):
+        for column in (c for c in shown.columns if c in row):
+            cell = mark(shown[column].iloc[place], row[column])
+            marked = marked.fmt(partial(_instead, cell), columns=column, rows=[place])
+    page = marked.as_raw_html()
+    page = page.replace("<table ", f'<table aria-label="{title}" ', 1)
     files = {".csv": csv_bytes(long), ".html": page.encode(), ".tex": great.as_latex().encode()}
-    for ending, content in files.items():
-        write_atomically(stem.with_suffix(ending), content)
-    paths = [stem.with_suffix(ending) for ending in files]
-    return Exhibit(name, "table", title, text, relative(paths, layout), tuple(sorted(set(ids))))
+    paths = [layout.tables / f"{name}{ending}" for ending in files]
+    for path, content in zip(paths, files.values(), strict=True):
+        write_atomically(path, content)
+    ids = {i for row in behind for found in row.values() for i in found}
+    return Exhibit(name, "table", title, text, relative(paths, layout), tuple(sorted(ids.union(trials))))
+
+
+def _instead(cell: str, _: object) -> str:
+    return cell
 
 
 def write_layers(records: list[Record], layout: Layout) -> Exhibit | None:
     """Nominal and counted sparsity of every layer, one row per model, scope, sparsity and layer (first seed)."""
+    behind: dict[tuple[object, ...], list[str]] = {}
     rows = []
-    ids = []
     sources = set()
     for record in records:
         trial = record.trial
         if record.status != "done" or trial.seed or not trial.sparsity or trial.quirks or trial.dataset != "mnist":
             continue
-        ids.append(record.id)
         sources.add(record.data.source)
-        rows += [
+        own = [
             {
                 "model": trial.model, "method": trial.method, "scope": trial.scope, "sparsity": f"{trial.sparsity:.0%}",
                 "layer": layer.name, "shape": "×".join(map(str, layer.shape)), "nominal": layer.nominal,
@@ -124,6 +156,9 @@ def write_layers(records: list[Record], layout: Layout) -> Exhibit | None:
             }
             for layer in record.layers
         ]  # fmt: skip
+        for row in own:
+            behind.setdefault(tuple(row.values()), []).append(record.id)
+        rows += own
     if not rows:
         return None
     long = pd.DataFrame(rows).drop_duplicates()
@@ -135,20 +170,23 @@ def write_layers(records: list[Record], layout: Layout) -> Exhibit | None:
         f"({'/'.join(sorted(sources))}). `nominal` is what the scope asks of a layer, "
         "`achieved` what is gone; `network` the share of all weights of the network that is gone."
     )
-    return write("layers_mlp", "Sparsity per layer", text, long, wide, tuple(ids), layout)
+    linked = [{"method": ids} for ids in behind.values()]
+    return write("layers_mlp", "Sparsity per layer", text, long, wide, linked, layout)
 
 
 def write_published(tidy: pd.DataFrame, layout: Layout) -> Exhibit | None:
     """P's VGG-16 as its code prunes it, linear layers only: what is gone, and what that does to accuracy."""
     rows = tidy[(tidy.status == "done") & (tidy.quirks == "keeps-last-only")]
-    dense = rows[rows.method == "dense"].set_index(["dataset", "seed"])["test_accuracy"]
+    dense = rows[rows.method == "dense"].set_index(["dataset", "seed"])[["id", "test_accuracy"]]
     pruned = rows[rows.method != "dense"]
     if pruned.empty:
         return None
-    table = []
+    table, behind = [], []
     for (dataset, scope, sparsity, method), group in pruned.groupby(["dataset", "scope", "sparsity", "method"]):
         accuracy = group.set_index(["dataset", "seed"])["test_accuracy"]
-        own, effect = mean_interval(accuracy), paired_difference(accuracy, dense.reindex(accuracy.index))
+        twins = dense.reindex(accuracy.index)
+        own, effect = mean_interval(accuracy), paired_difference(accuracy, twins.test_accuracy)
+        behind.append({"method": (*group.id, *twins.id.dropna())})
         table.append(
             {
                 "data set": dataset, "method": method, "pruned": f"{scope} {sparsity:.0%}",
@@ -163,7 +201,7 @@ def write_published(tidy: pd.DataFrame, layout: Layout) -> Exhibit | None:
         f"{seeds(rows)}; images: {provenance(rows)}."
     )
     title = "VGG-16 pruned as published"
-    return write("published_vgg", title, text, frame, frame, tuple(rows["id"]), layout)
+    return write("published_vgg", title, text, frame, frame, behind, layout)
 
 
 def write_quirks(tidy: pd.DataFrame, layout: Layout) -> Exhibit | None:
@@ -172,13 +210,15 @@ def write_quirks(tidy: pd.DataFrame, layout: Layout) -> Exhibit | None:
     arm = arm[(arm.dataset == "mnist") & (arm.model == "mlp-small")]
     if not arm.quirks.any():
         return None
-    plain = arm[arm.quirks == ""].set_index("seed")["test_accuracy"]
-    rows = []
+    corrected_arm = arm[arm.quirks == ""]
+    plain = corrected_arm.set_index("seed")["test_accuracy"]
+    rows, behind = [], []
     for quirk, group in arm.groupby("quirks", sort=True):
         accuracy = group.set_index("seed")["test_accuracy"].reindex(plain.index)
         own, effect = mean_interval(accuracy), paired_difference(accuracy, plain)
         if own is None or effect is None:
             continue
+        behind.append({"arm": (*group.id, *corrected_arm.id)})
         rows.append(
             {
                 "arm": str(quirk).replace("+", " + ") or "corrected",
@@ -193,4 +233,4 @@ def write_quirks(tidy: pd.DataFrame, layout: Layout) -> Exhibit | None:
         "all of them. With `test-from-train` the test images are others. "
         f"n = {arm.seed.nunique()} seeds, 95 % intervals over them; images: {provenance(arm)}."
     )
-    return write("quirks_mlp", "As-published arms", text, table, table, tuple(arm["id"]), layout)
+    return write("quirks_mlp", "As-published arms", text, table, table, behind, layout)

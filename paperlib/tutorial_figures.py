@@ -135,13 +135,14 @@ def disagreement_of(pairs: Sequence[tuple[Record, Record]]) -> tuple[list[float]
 def disagreements(records: Sequence[Record], tidy: pd.DataFrame, layout: Layout) -> Exhibit | None:
     """How many test images are answered otherwise than by dense, beside how much accuracy changed."""
     arms = _by_sparsity(records, tidy)
-    table = []
+    table, behind = [], []
     for sparsity, pairs in arms.items():
         shares, lost, images = disagreement_of(pairs)
         estimate = mean_interval(shares)
         change = mean_interval([a.test.accuracy - b.test.accuracy for a, b in pairs if a.test and b.test])
         own, dense = ([_answers(r) for r in side] for side in zip(*pairs, strict=True))
         which = forgotten(dense, own)[:8]
+        behind.append({"removed": [r.id for pair in pairs for r in pair]})
         table.append(
             {
                 "removed": f"{sparsity:.1%}", "accuracy, points": change.text(100) if change else "–",
@@ -158,8 +159,7 @@ def disagreements(records: Sequence[Record], tidy: pd.DataFrame, layout: Layout)
         "Small MLP, post-training, global, against dense of the same seed. The modal answer is the most frequent one "
         f"over the seeds (Hooker et al. 2019). {seeds(rows)}; images: {provenance(rows)}."
     )
-    ids = tuple(r.id for pairs in arms.values() for pair in pairs for r in pair)
-    return write("disagreement_mlp-small", "Which images pruning forgets", text, frame, frame, ids, layout)
+    return write("disagreement_mlp-small", "Which images pruning forgets", text, frame, frame, behind, layout)
 
 
 def _answers(record: Record) -> Answers:

@@ -1,6 +1,7 @@
 """The tables of pruning tutorials, from our own trials: one csv, html and LaTeX each."""
 
 from collections.abc import Callable
+from itertools import chain
 
 import pandas as pd
 
@@ -12,6 +13,7 @@ from paperlib.stats import mean_interval, paired_difference, paired_ratio
 from paperlib.tables import write
 
 Records = list[Record]
+IDS = "ids"  # column of a frame: the ids behind each row, or those behind each of its columns
 TECHNIQUES = ("post-training", "post-training-random", "iterative")
 
 
@@ -34,6 +36,12 @@ def _beside(tidy: pd.DataFrame, group: pd.DataFrame, column: str) -> tuple[pd.Se
     return own, dense.reindex(own.index)
 
 
+def _both(tidy: pd.DataFrame, group: pd.DataFrame) -> tuple[str, ...]:
+    """The ids of an arm and of dense beside it."""
+    own, dense = _beside(tidy, group, "id")
+    return (*own, *dense.dropna())
+
+
 def _accuracy(tidy: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for method, sparsity, group in _arms(tidy):
@@ -43,6 +51,7 @@ def _accuracy(tidy: pd.DataFrame) -> pd.DataFrame:
             {
                 "technique": method, "pruned": f"{sparsity:.1%}", "before, %": _text(dense, 100),
                 "after, %": _text(own, 100), "difference, points": effect.text(100) if effect else "–",
+                IDS: _both(tidy, group),
             }
         )  # fmt: skip
     return pd.DataFrame(rows)
@@ -50,10 +59,14 @@ def _accuracy(tidy: pd.DataFrame) -> pd.DataFrame:
 
 def _techniques(tidy: pd.DataFrame) -> pd.DataFrame:
     cells: dict[str, dict[str, str]] = {}
+    ids: dict[str, dict[str, tuple[str, ...]]] = {}
     for method, sparsity, group in _arms(tidy):
         cells.setdefault(f"{sparsity:.1%}", {})[method] = _text(group.test_accuracy, 100)
-    table = pd.DataFrame([{"pruned": k} | v for k, v in cells.items()])
-    return table.fillna("not run")
+        ids.setdefault(f"{sparsity:.1%}", {})[method] = tuple(group.id)
+    table = pd.DataFrame([{"pruned": k} | v for k, v in cells.items()]).fillna("not run")
+    behind = [{"pruned": tuple(chain(*row.values()))} | row for row in ids.values()]
+    table[IDS] = pd.Series(behind, dtype=object)
+    return table
 
 
 def _size(tidy: pd.DataFrame) -> pd.DataFrame:
@@ -64,6 +77,7 @@ def _size(tidy: pd.DataFrame) -> pd.DataFrame:
             "non-zero parameters": f"{group.nonzeros.mean():,.0f} of {group.parameters.mean():,.0f}",
             "masked, kB": f"{group.dense_bytes.mean() / 1000:.1f}", "CSR, kB": f"{group.csr_bytes.mean() / 1000:.1f}",
             "compact, kB": f"{group.compact_bytes.mean() / 1000:.1f}",
+            IDS: tuple(group.id),
         }
         for method, _, group in shown
     )  # fmt: skip
@@ -79,6 +93,7 @@ def _shrink(tidy: pd.DataFrame) -> pd.DataFrame:
             f"{name}, % of dense": f"{(group[column] / group.dense_bytes).mean():.1%}"
             for name, column in (("masked", "dense_bytes"), ("CSR", "csr_bytes"), ("compact", "compact_bytes"))
         }
+        | {IDS: tuple(group.id)}
         for sparsity, group in rows.groupby("sparsity")
     )
 
@@ -98,7 +113,7 @@ def _gain(tidy: pd.DataFrame) -> pd.DataFrame:
             row[f"{name}, × dense"] = ratio.text(1, 3) if ratio else "not measured"
         row["inference, masked, × dense"] = _text(group.inference_ratio_b64, 1, 3)
         row["removed work skipped, × dense"] = _text(group.realised_ratio_b64, 1, 3)
-        rows.append(row)
+        rows.append(row | {IDS: _both(tidy, group)})
     return pd.DataFrame(rows)
 
 
@@ -108,6 +123,7 @@ def _times(tidy: pd.DataFrame) -> pd.DataFrame:
             "technique": method, "pruned": f"{sparsity:.1%}",
             "training with pruning, s": _text(group.train_time_s, 1, 3),
             "dense training, s": _text(_beside(tidy, group, "train_time_s")[1], 1, 3),
+            IDS: _both(tidy, group),
         }
         for method, sparsity, group in _arms(tidy)
     )  # fmt: skip
@@ -121,6 +137,7 @@ def _inference(tidy: pd.DataFrame) -> pd.DataFrame:
             for size in (1, 64)
             for name, prefix in (("masked", "inference"), ("skipped", "realised"))
         }
+        | {IDS: tuple(group.id)}
         for method, sparsity, group in _arms(tidy)
     )
 
@@ -131,6 +148,7 @@ def _threshold(tidy: pd.DataFrame) -> pd.DataFrame:
         {
             "threshold": f"{limit:g}", "sparsity, counted, %": _text(group.network_sparsity, 100),
             "CSR, kB": _text(group.csr_bytes, 1e-3, 1), "test accuracy, %": _text(group.test_accuracy, 100),
+            IDS: tuple(group.id),
         }
         for limit, group in rows.groupby("threshold")
     )  # fmt: skip
@@ -142,6 +160,7 @@ def _connections(records: Records) -> pd.DataFrame:
     return pd.DataFrame(
         {"technique": r.trial.method, "pruned": f"{r.trial.sparsity:.1%}"}
         | {f"{x.name}, {x.shape[1]}→{x.shape[0]}": f"{x.units - x.removed:,} of {x.units:,}" for x in r.layers}
+        | {IDS: (r.id,)}
         for r in sorted(chosen, key=lambda r: (r.trial.method, r.trial.sparsity))
         if r.status == "done"
     )
@@ -151,7 +170,8 @@ def _rounds(records: Records) -> pd.DataFrame:
     """Validation accuracy of every round of `iterative`: right after pruning, and after fine-tuning."""
     rows = [
         {
-            "pruned": r.trial.sparsity, "epoch": e.epoch + 1, "gone": e.removed / sum(x.units for x in r.layers),
+            "id": r.id, "pruned": r.trial.sparsity, "epoch": e.epoch + 1,
+            "gone": e.removed / sum(x.units for x in r.layers),
             "cut": e.pruned.accuracy if e.pruned else None, "tuned": e.val.accuracy,
         }
         for r in records
@@ -162,7 +182,7 @@ def _rounds(records: Records) -> pd.DataFrame:
         {
             "target": f"{target:.1%}", "epoch": epoch, "gone, %": f"{group.gone.mean():.1%}",
             "after pruning, %": _text(group.cut, 100) if group.cut.notna().any() else "– (dense)",
-            "after the epoch's training, %": _text(group.tuned, 100),
+            "after the epoch's training, %": _text(group.tuned, 100), IDS: tuple(group.id),
         }
         for (target, epoch), group in pd.DataFrame(rows).groupby(["pruned", "epoch"])
     ) if rows else pd.DataFrame()  # fmt: skip
@@ -193,9 +213,9 @@ def write_all(tidy: pd.DataFrame, records: Records, layout: Layout) -> list[Exhi
     )
     frames = {n: (title, make(tidy)) for n, (title, make) in _TIDY.items()}
     frames |= {n: (title, make(records)) for n, (title, make) in _RECORDS.items()}
-    ids = tuple(tidy["id"])
-    return [
-        write(f"tutorial_{name}", title, text, frame, frame, ids, layout)
-        for name, (title, frame) in frames.items()
-        if not frame.empty
-    ]
+    made = []
+    for name, (title, frame) in frames.items():
+        if not frame.empty:
+            behind = [ids if isinstance(ids, dict) else {frame.columns[0]: ids} for ids in frame.pop(IDS)]
+            made.append(write(f"tutorial_{name}", title, text, frame, frame, behind, layout))
+    return made

@@ -1,6 +1,7 @@
-"""A reader's first quarter of an hour in a real browser: JupyterLab, Run All, a new sparsity, the explorer.
+"""A reader's first quarter of an hour in a real browser: JupyterLab, Run All, a new sparsity, the explorer; and the
+report without a mouse, on a screen and on a telephone.
 
-About 45 s. Chromium is not a Python package, so these tests need one on the machine (Debian: `chromium`).
+About a minute. Chromium is not a Python package, so these tests need one on the machine (Debian: `chromium`).
 """
 
 import os
@@ -15,9 +16,13 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from paperlib import kept, report
 from paperlib.notebooks import NOTEBOOKS
+from paperlib.paths import Layout
+from paperlib.run import run_all as run_trials
+from paperlib.trial import make_trial
 
 ROOT = Path(__file__).parents[1]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -84,16 +89,21 @@ def _printed(log: Path, server: subprocess.Popen[bytes]) -> str:
 
 
 @pytest.fixture(scope="module")
-def page(address: str, folder: Path) -> Iterator[Page]:
+def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        page = browser.new_page(viewport={"width": 1400, "height": 1000})
-        page.set_default_timeout(MINUTES)
-        page.goto(address.replace("/lab?", "/lab/tree/01.ipynb?"))
-        page.locator(".jp-Notebook .jp-Cell").first.wait_for()
-        page.get_by_text("Python 3 (ipykernel) | Idle").wait_for()  # what is run before the kernel is there is lost
-        yield page
+        yield browser
         browser.close()
+
+
+@pytest.fixture(scope="module")
+def page(address: str, browser: Browser) -> Page:
+    page = browser.new_page(viewport={"width": 1400, "height": 1000})
+    page.set_default_timeout(MINUTES)
+    page.goto(address.replace("/lab?", "/lab/tree/01.ipynb?"))
+    page.locator(".jp-Notebook .jp-Cell").first.wait_for()
+    page.get_by_text("Python 3 (ipykernel) | Idle").wait_for()  # what is run before the kernel is there is lost
+    return page
 
 
 def run_all(page: Page, folder: Path, count: int) -> str:
@@ -158,3 +168,98 @@ def test_the_explorer_answers_and_can_be_cancelled(page: Page, folder: Path) -> 
     cancel.click()
     # It stops at the end of an epoch, which on this network takes seconds.
     expect(explorer.get_by_text("cancelled; finished trials are kept")).to_be_visible(timeout=MINUTES)
+
+
+@pytest.fixture
+def written(layout: Layout, tiny_images: object) -> Layout:
+    """The report on two seeds of dense and of two methods."""
+    fields = {"epochs": 1, "batch_size": 16}
+    trials = [make_trial(**fields, seed=seed) for seed in range(2)]
+    trials += [make_trial(**fields, seed=s, method=m, sparsity=0.5) for m in ("set", "pre-training") for s in range(2)]
+    run_trials(trials, layout)
+    kept.regenerate(layout)
+    report.build(layout)
+    return layout
+
+
+# What a mouse can use; what a closed `details` holds has no box. Each gets a number by which it is known again.
+USABLE = """() => [...document.querySelectorAll("a[href], button, input, summary, [tabindex='0']")]
+    .filter(e => e.checkVisibility()).map((e, i) => e.dataset.place = String(i))"""
+FOCUSED = """() => { const e = document.activeElement, box = e.getBoundingClientRect(), style = getComputedStyle(e);
+    return { place: e.dataset.place, outline: style.outlineStyle === "none" ? 0 : parseFloat(style.outlineWidth),
+             seen: box.right > 0 && box.left < innerWidth && box.bottom > 0 && box.top < innerHeight }; }"""
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("name", ["index", "claims", "trials"])
+def test_every_control_of_the_report_is_reached_with_tab(
+    written: Layout, browser: Browser, name: str, width: int
+) -> None:
+    page = browser.new_page(viewport={"width": width, "height": 800})
+    page.goto((written.report / f"{name}.html").as_uri())
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    expected, reached = page.evaluate(USABLE), []
+    assert len(expected) > 10
+    for _ in expected:
+        page.keyboard.press("Tab")
+        now = page.evaluate(FOCUSED)
+        assert now["outline"] >= 2 and now["seen"], (name, now)
+        reached.append(now["place"])
+    assert reached == expected
+    page.close()
+
+
+def test_a_number_leads_to_its_trials_without_a_mouse(written: Layout, browser: Browser) -> None:
+    page = browser.new_page(viewport={"width": 1280, "height": 800})
+    keys = page.keyboard
+    page.goto((written.report / "index.html").as_uri())
+    keys.press("Tab")
+    expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
+    expect(page.get_by_role("link", name="Skip to the content")).to_be_in_viewport()
+    keys.press("Enter")
+    keys.press("Tab")
+    assert page.evaluate("document.activeElement.closest('main') !== null")
+    details = page.locator("#accuracy_mlp details")
+    details.locator("summary").focus()
+    keys.press("Enter")
+    expect(details.get_by_role("link", name="all in one list")).to_be_visible()
+    number = page.locator("#accuracy_mlp tbody tr", has_text="global 50%").locator("a.behind").nth(2)
+    asked = str(number.get_attribute("href")).partition("only=")[2].partition("#")[0].split(",")
+    number.focus()
+    keys.press("Enter")
+    page.wait_for_url("**/trials.html?only=*")
+    rows = page.locator("tbody tr:visible")
+    assert sorted(row.get_attribute("id") or "" for row in rows.all()) == sorted(asked) and len(asked) == 4
+    expect(page.get_by_role("status")).to_have_text("4 of 6")
+    assert all("paperlib run" in row.inner_text() and "done" in row.inner_text() for row in rows.all())
+    seed = page.get_by_role("button", name="seed")
+    column, order = page.get_by_role("columnheader", name="seed"), page.locator("tbody tr:visible td:nth-child(6)")
+    expect(column).not_to_have_attribute("aria-sort", re.compile("."))
+    seed.focus()
+    for key, word, seeds in (
+        ("Enter", "ascending", ["0", "0", "1", "1"]),
+        ("Space", "descending", ["1", "1", "0", "0"]),
+    ):
+        keys.press(key)
+        expect(column).to_have_attribute("aria-sort", word)
+        assert order.all_inner_texts() == seeds
+    page.get_by_label("Show only rows with").focus()
+    keys.type("pre-training")
+    expect(page.get_by_role("status")).to_have_text("2 of 6")
+    keys.press("Shift+Tab")
+    expect(page.get_by_role("link", name="Show all")).to_be_focused()
+    keys.press("Enter")
+    page.wait_for_url("**/trials.html")
+    expect(page.locator("tbody tr:visible")).to_have_count(6)
+    page.close()
+
+
+def test_without_scripts_a_number_leads_to_the_first_of_its_trials(written: Layout, browser: Browser) -> None:
+    context = browser.new_context(java_script_enabled=False, viewport={"width": 1280, "height": 300})
+    page = context.new_page()
+    page.goto((written.report / "index.html").as_uri())
+    number = page.locator("#accuracy_mlp a.behind").last
+    first = str(number.get_attribute("href")).partition("#")[2]
+    number.click()
+    expect(page.locator(f"tr[id='{first}']")).to_be_in_viewport()
+    context.close()

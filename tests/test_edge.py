@@ -1,5 +1,8 @@
 """The CPU study: its grid, one small measurement, break-even by arithmetic, exhibits that name their records."""
 
+import re
+
+import pandas as pd
 import pytest
 import torch
 from torch import nn
@@ -64,6 +67,11 @@ def test_every_way_is_timed_and_the_exhibits_name_their_records(
     assert all("n = 1" in e.caption and "stand-in" in e.caption for e in exhibits)
     for exhibit in exhibits:
         assert all((layout.results.parents[1] / name).stat().st_size for name in exhibit.files)
+    costs = pd.read_csv(layout.tables / "edge_costs.csv")
+    marks = re.findall(r'<span data-trials="(\w+)">(.*?)</span>', (layout.tables / "edge_costs.html").read_text())
+    models = {r.id: r.setting.model for r in records}
+    assert [text for _, text in marks] == list(costs.model) == [models[i] for i, _ in marks]
+    assert {i for i, _ in marks} == set(models)
 
 
 def test_one_network_of_ones_own() -> None:

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from paperlib import collate, comparisons
+from paperlib import collate, comparisons, report, show
 from paperlib.comparisons import METRICS, arms
 from paperlib.errors import PaperlibError
 from paperlib.exhibits import base, read_manifest
@@ -17,6 +17,7 @@ from paperlib.paths import Layout
 from paperlib.run import run_all
 from paperlib.store import Store
 from paperlib.trial import make_trial
+from tests import report_links
 
 FAST = {"epochs": 2, "batch_size": 16, "dataset": "mnist"}
 
@@ -142,3 +143,48 @@ def test_one_seed_gets_no_interval(made: collate.Source) -> None:
 def test_tidy_order_is_the_papers(made: collate.Source) -> None:
     assert list(made.table.method)[:2] == ["dense", "dense"]
     assert len(Store(made.layout).records()) == len(made.table)
+
+
+def ids_of(tidy: pd.DataFrame, **wanted: object) -> set[str]:
+    """Finished trials with these values; quirks none unless asked for."""
+    chosen = tidy[tidy.status == "done"]
+    for column, value in ({"quirks": ""} | wanted).items():
+        chosen = chosen[chosen[column] == value]
+    return set(chosen.id)
+
+
+def test_every_number_leads_to_exactly_its_trials(made: collate.Source) -> None:
+    collate.write("01", made.layout)
+    report.build(made.layout)
+    dense = ids_of(made.table, method="dense")
+    assert len(dense) == 2
+    for metric in METRICS:
+        found = report_links.rows(made.layout, f"{metric}_mlp")
+        assert {row.texts["pruned"] for row in found} == {"global 50%", "layerwise 50%"}
+        for row in found:
+            own = {
+                method: ids_of(made.table, method=method, sparsity=0.5, scope=row.texts["pruned"].split()[0])
+                for method in ("pre-training", "set")
+            }
+            assert all(len(ids) == 2 for ids in own.values())
+            whole = dense.union(*own.values())
+            assert row.ids == {"pruned": whole, "dense": dense} | {m: ids | dense for m, ids in own.items()}
+    plain = ids_of(made.table, method="set", sparsity=0.5, scope="global")
+    quirks = {row.texts["arm"]: row.ids for row in report_links.rows(made.layout, "quirks_mlp")}
+    swapped = ids_of(made.table, method="set", sparsity=0.5, quirks="swap-first")
+    assert quirks == {"corrected": {"arm": plain}, "swap-first": {"arm": plain | swapped}}
+    for row in report_links.rows(made.layout, "layers_mlp"):
+        arm = {"method": row.texts["method"], "scope": row.texts["scope"], "sparsity": 0.5, "seed": 0}
+        assert row.ids == {"method": ids_of(made.table, **arm)}
+    assert report_links.dead_ends(made.layout) == set()
+
+
+def test_links_stand_in_the_report_alone(made: collate.Source, monkeypatch: pytest.MonkeyPatch) -> None:
+    exhibits = collate.write("01", made.layout)
+    for path in (*made.layout.tables.glob("*.csv"), *made.layout.tables.glob("*.tex")):
+        assert "<" not in path.read_text() and "trials" not in path.read_text()
+    displayed = []
+    monkeypatch.setattr(show, "display", displayed.append)
+    show.show(exhibits, "accuracy_mlp", layout=made.layout)
+    (page,) = (shown.data for shown in displayed)
+    assert "data-trials" not in page and "<a " not in page and ">global 50%</td>" in page

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from paperlib import architecture, collate, industrial, studies
+from paperlib import architecture, collate, industrial, report, studies
 from paperlib import run as run_module
 from paperlib.data.registry import DATASETS
 from paperlib.errors import PaperlibError
@@ -20,6 +20,7 @@ from paperlib.pruners import METHODS, apply_masks, layers_of
 from paperlib.run import run_all
 from paperlib.training import Images, fit
 from paperlib.trial import Trial, make_trial
+from tests import report_links
 from tests.conftest import tiny
 
 CNN = {"width": 0.05, "epochs": 2, "batch_size": 16, "optimizer": "AdamW", "lr": 1e-3}
@@ -201,6 +202,44 @@ def test_tables_of_f_agree_with_the_records(made: collate.Source, layout: Layout
     assert settings["optimiser"] == "AdamW" and settings["epochs"] == "2" and settings["resolution, px"] == "16"
     doerrich = read["blood_industrial"].set_index("model")["Doerrich et al., %"]
     assert doerrich["vgg16"].startswith("94.85") and doerrich["resnet18"].startswith("91.93")
+
+
+def test_rows_of_f_lead_to_exactly_their_trials(made: collate.Source, layout: Layout) -> None:
+    collate.write("03", layout)
+    report.build(layout)
+
+    def ids(model: str, **wanted: object) -> set[str]:
+        chosen = made.table[made.table.model == model]
+        for column, value in wanted.items():
+            chosen = chosen[chosen[column] == value]
+        assert set(chosen.seed) == {0, 1}
+        return set(chosen.id)
+
+    shares = {"ii": {"conv_sparsity": 0.5, "sparsity": 0.8}, "0.3-0.9": {"conv_sparsity": 0.3, "sparsity": 0.9}}
+    quality = report_links.rows(layout, "quality_industrial")
+    assert len(quality) == 2 * 5
+    for row in quality:
+        arm = shares.get(row.texts["scenario"], {})  # dense belongs to all of them
+        assert row.ids == {"method": ids(row.group.split(", ")[1], method=row.texts["method"], **arm)}
+    for row in report_links.rows(layout, "accuracy_industrial"):
+        model, scenario = row.group.split(", ")[1], "ii" if "linear 80%" in row.texts["pruned"] else "0.3-0.9"
+        dense, arm = ids(model, method="dense"), ids(model, method="set", **shares[scenario])
+        assert row.ids["dense"] == dense and row.ids["set"] == dense | arm
+        assert row.ids["pruned"] == dense | ids(model, **shares[scenario])
+    for row in report_links.rows(layout, "blood_industrial"):
+        best = row.texts["50 % conv + 80 % linear, best method, %"].rpartition("(")[2].rstrip(")")
+        dense, arms = ids(row.group, method="dense"), ids(row.group, **shares["ii"])
+        assert row.ids == {
+            "resolution": dense | arms, "dense, %": dense,
+            "50 % conv + 80 % linear, best method, %": ids(row.group, method=best, **shares["ii"]),
+        }  # fmt: skip
+    for row in report_links.rows(layout, "scenarios_industrial"):
+        masked = ids(row.group, method="set", **shares[row.texts["scenario"].split()[0]])
+        if row.texts["scenario"].startswith("ii"):
+            masked |= ids(row.group, method="post-training")
+        assert row.ids == {"scenario": masked}
+    assert all(not row.ids for row in report_links.rows(layout, "settings_industrial"))  # its rows are no arms
+    assert report_links.dead_ends(layout) == set()
 
 
 def test_every_set_of_f_is_registered() -> None:

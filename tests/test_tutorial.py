@@ -7,14 +7,16 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from paperlib import collate, studies
+from paperlib import collate, report, studies
 from paperlib.errors import PaperlibError
+from paperlib.exhibits import Exhibit, write_manifest
 from paperlib.paths import Layout
 from paperlib.predictions import disagreement, forgotten, modal, pack, unpack
 from paperlib.pruners import METHODS, Pruning, layers_of
 from paperlib.pruners.allocation import erdos_renyi, random_ratios, uniform
 from paperlib.run import checkpoint, run, run_all
 from paperlib.trial import Trial, make_trial
+from tests import report_links
 
 FAST = {"epochs": 5, "lr": 0.1, "batch_size": 8}
 
@@ -136,7 +138,7 @@ def test_the_study_has_what_its_exhibits_need(profile: str) -> None:
 
 
 @pytest.fixture
-def written(layout: Layout, tiny_images: object, monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
+def written(layout: Layout, tiny_images: object, monkeypatch: pytest.MonkeyPatch) -> dict[str, Exhibit]:
     """The smoke study on tiny images, and its exhibits by name."""
     trials = [Trial.model_validate(t.model_dump() | {"seed": s}) for t in studies.tutorial("smoke") for s in (0, 1)]
     run_all(list(dict.fromkeys(trials)), layout)
@@ -144,7 +146,7 @@ def written(layout: Layout, tiny_images: object, monkeypatch: pytest.MonkeyPatch
     return {e.name: e for e in made}
 
 
-def test_exhibits_say_what_the_records_hold(layout: Layout, written: dict[str, object]) -> None:
+def test_exhibits_say_what_the_records_hold(layout: Layout, written: dict[str, Exhibit]) -> None:
     tables = {n for n in written if n.startswith("tutorial_")}
     assert len(tables) == 10
     assert {"compression_mlp-small", "space_mlp-small", "recall_mlp-small", "disagreement_mlp-small"} <= set(written)
@@ -159,3 +161,40 @@ def test_exhibits_say_what_the_records_hold(layout: Layout, written: dict[str, o
     expected = np.mean([(unpack(a.predictions) != unpack(b.predictions)).mean() for a, b in pairs])  # type: ignore[arg-type]
     told = pd.read_csv(layout.tables / "disagreement_mlp-small.csv").iloc[0]
     assert float(str(told["answers changed, %"]).split()[0]) == pytest.approx(100 * expected, abs=0.01)
+
+
+def test_rows_lead_to_exactly_their_trials(layout: Layout, written: dict[str, Exhibit]) -> None:
+    write_manifest(written.values(), layout)
+    report.build(layout)
+    tidy = collate.Source.of(layout).table
+    tidy = tidy[(tidy.dataset == "fashionmnist") & (tidy.scope == "global")]
+    dense = set(tidy[tidy.method == "dense"].id)
+
+    def ids(method: str, pruned: str) -> set[str]:
+        arm = tidy[(tidy.method == method) & (tidy.sparsity.map("{:.1%}".format) == pruned)]
+        assert set(arm.seed) == {0, 1}
+        return set(arm.id)
+
+    beside_dense = {"before_after", "gain", "times"}
+    for name in (*beside_dense, "performance"):
+        found = report_links.rows(layout, f"tutorial_{name}")
+        assert len(found) == 5
+        for row in found:
+            own = ids(row.texts["technique"], row.texts["pruned"])
+            assert row.ids == {"technique": own | dense if name in beside_dense else own}, name
+    for row in report_links.rows(layout, "tutorial_techniques"):
+        cells = {m: ids(m, row.texts["pruned"]) for m, text in row.texts.items() if m != "pruned" and text != "not run"}
+        assert row.ids == {"pruned": set().union(*cells.values())} | cells
+    for row in report_links.rows(layout, "tutorial_rounds"):
+        assert row.ids == {"target": ids("iterative", row.texts["target"])}
+    for row in report_links.rows(layout, "tutorial_connections"):
+        first = set(tidy[tidy.seed == 0].id)
+        assert row.ids == {"technique": ids(row.texts["technique"], row.texts["pruned"]) & first}
+    for row in report_links.rows(layout, "tutorial_shrink"):
+        assert row.ids == {"pruned": ids("post-training", row.texts["pruned"])}
+    for row in report_links.rows(layout, "disagreement_mlp-small"):
+        assert row.ids == {"removed": ids("post-training", row.texts["removed"]) | dense}
+    (row,) = report_links.rows(layout, "tutorial_thresholds")
+    assert row.ids == {"threshold": set(tidy[tidy.method == "threshold"].id)}
+    assert {len(r.ids) for r in report_links.rows(layout, "tutorial_sizes")} == {1}
+    assert report_links.dead_ends(layout) == set()

@@ -1,0 +1,29 @@
+"""Which trials stand behind a number: marks in a table's HTML that become links in the report and vanish elsewhere."""
+
+import re
+from collections.abc import Iterable
+from html import escape
+
+_MARK = re.compile(r'<span data-trials="([\w ]+)">(.*?)</span>', re.DOTALL)
+
+
+def mark(text: str, ids: Iterable[str]) -> str:
+    """HTML of a cell's text, marked with the ids behind it; without ids only escaped."""
+    found = " ".join(dict.fromkeys(ids))
+    return f'<span data-trials="{found}">{escape(text)}</span>' if found else escape(text)
+
+
+def address(ids: Iterable[str]) -> str:
+    """Where the report lists exactly these records (at least one); without scripts it jumps to the first of them."""
+    found = list(dict.fromkeys(ids))
+    return f"trials.html?only={','.join(found)}#{found[0]}"
+
+
+def linked(html: str) -> str:
+    """A table for the report, next to trials.html: every mark is a link."""
+    return _MARK.sub(lambda m: f'<a class="behind" href="{address(m[1].split())}">{m[2]}</a>', html)
+
+
+def unmarked(html: str) -> str:
+    """A table for a place from which no path to the report is known, such as a notebook."""
+    return _MARK.sub(r"\2", html)
