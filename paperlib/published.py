@@ -55,9 +55,10 @@ def write(tidy: pd.DataFrame, study: str, layout: Layout) -> Exhibit | None:
     dense = rows[rows.method == "dense"]
     if dense.empty:
         return None
-    table = []
+    table, behind = [], []
     for (dataset, model), group in dense.groupby(["dataset", "model"], sort=False):
         own, known = mean_interval(group.test_accuracy), KNOWN.get((str(dataset), str(model)))
+        behind.append({"ours, %": tuple(group.id)})
         table.append(
             {
                 "data set": dataset, "model": model, "ours, %": own.text(100) if own else "not measured",
@@ -73,7 +74,7 @@ def write(tidy: pd.DataFrame, study: str, layout: Layout) -> Exhibit | None:
         f"nothing published was run here. {seeds(dense)}; images: {provenance(dense)}."
     )
     title = "Dense accuracies beside published ones"
-    return write_table(f"world_{study}", title, text, frame, frame, tuple(dense.id), layout)
+    return write_table(f"world_{study}", title, text, frame, frame, behind, layout)
 
 
 def _why(group: pd.DataFrame, own: Estimate, known: Published) -> str:

@@ -68,7 +68,8 @@ def _table(rows: pd.DataFrame, study: str, layout: Layout) -> Exhibit:
         f"{seeds(rows)}; images: {provenance(rows)}."
     )
     title = "Optimiser, learning rate and resolution"
-    return write_table(f"sensitivity_{study}", title, text, table, table, tuple(rows["id"]), layout)
+    behind = [{"dense, validation, %": tuple(group["id"])} for group, _, _ in found]
+    return write_table(f"sensitivity_{study}", title, text, table, table, behind, layout)
 
 
 def _league(group: pd.DataFrame) -> tuple[object, ...]:
