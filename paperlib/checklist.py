@@ -60,26 +60,24 @@ CHECKLIST = (
         "seeds vary start, mask and order; intervals are paired by seed; claims are Holm-corrected; one JSON per "
         "trial, and every number of a table of the report leads to its own",
         ("paperlib/stats/estimates.py", "paperlib/stats/decisions.py", "paperlib/store.py", "paperlib/behind.py"),
-        "smoke runs one or two seeds, quick one of every CNN, laptop two of VGG-16 on P's sets; three seeds decide "
+        "smoke runs one or two seeds, quick one of every CNN; three seeds decide "
         "little at Holm's level, and verdicts then say so",
     ),
     Point(
         6, "Official test sets, no test-time augmentation, leakage test; balanced accuracy, F1, AUC, class recall",
         "corrected protocol: official splits, choices on validation only, augmentation of training images only; all "
-        "scores and the answer to each test image are in every record; figure recall_mlp-small and table "
-        "disagreement_mlp-small: which classes and images pruning forgets",
+        "scores and the answer to each test image are in every record; `paperlib data verify` counts test images among "
+        "the training ones; figure recall_mlp-small and table disagreement_mlp-small: which classes and images pruning forgets",
         ("paperlib/training.py", "paperlib/metrics.py", "paperlib/predictions.py", "paperlib/tutorial_figures.py"),
-        "stand-ins replace sets that cannot be had; no test looks for the same image in train and test; images "
-        "forgotten are tabled for post-training on the small MLP alone",
+        "stand-ins replace sets that cannot be had; images forgotten are tabled for post-training on the small MLP alone",
     ),
     Point(
         7, "Same code, budget and tuning for all arms; sensitivity to learning rate; a training-longer control",
-        "one loop trains every arm, with the same budget as its dense twin; table sensitivity: a sweep of optimiser "
-        "and learning rate, chosen by validation, dense and SET",
+        "one loop trains every arm, with the same budget as its dense twin; table sensitivity_mlp: a sweep of "
+        "optimiser and learning rate, chosen by validation, dense and SET, and in laptop a training three times as long",
         ("paperlib/training.py", "paperlib/studies/budgets.py", "paperlib/studies/sensitivity.py"),
-        "no control that trains dense for longer; pruned arms take the dense settings, only SET at 50 % is swept "
-        "beside dense, on the MLPs; smoke and quick sweep the small MLP only, laptop the CNNs for one epoch on "
-        "BloodMNIST",
+        "the longer training is of the small MLP alone; pruned arms take the dense settings, only SET at 50 % is swept "
+        "beside dense, on the MLPs; smoke and quick sweep the small MLP only, laptop the CNNs dense alone",
     ),
     Point(
         8, "Time: warm-up, synchronised, repeated, median and spread, batch sizes, load time apart",

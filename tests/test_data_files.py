@@ -11,6 +11,8 @@ from test_data_formats import write_idx
 
 from paperlib import data
 from paperlib.data import DATASETS, decode, sources
+from paperlib.data.checks import leaks
+from paperlib.data.imageset import Split
 from paperlib.errors import PaperlibError
 
 CLASSES = DATASETS["industrial"].classes
@@ -240,3 +242,16 @@ def test_a_bomb_and_a_deep_image_are_refused(tmp_path, monkeypatch):
     Image.fromarray(np.ones((8, 8), np.uint16)).save(tmp_path / "deep.png")
     with pytest.raises(PaperlibError, match=r"deep\.png.*8 bits"):
         decode.decode([tmp_path / "deep.png"], 8, "cure")
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_leaks_are_those_of_a_double_loop(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    train, test = rng.integers(1, 12, 2)
+
+    def split(n: int) -> Split:
+        return Split(rng.integers(0, 2, (n, 2, 2, 1), dtype=np.uint8), np.zeros(n, np.int64))
+
+    parts = {"train": split(train), "val": split(2), "test": split(test)}
+    known = [*parts["train"].images, *parts["val"].images]
+    assert leaks(parts) == sum(any((a == b).all() for b in known) for a in parts["test"].images)

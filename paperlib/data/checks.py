@@ -1,9 +1,9 @@
-"""Reading and hashing every file of the sets that is here."""
+"""Reading and hashing every file of the sets that is here, and looking for test images among the training ones."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from paperlib.data.formats import damaged
+from paperlib.data.formats import Parts, damaged
 from paperlib.data.registry import BATCH_MD5, DATASETS
 from paperlib.data.sources import Found, Spec, candidates, md5, parse, read
 from paperlib.errors import PaperlibError
@@ -45,5 +45,11 @@ def _read(spec: Spec, found: Found) -> str:
         wanted = BATCH_MD5.get(file.name)
         if wanted and file.is_file() and (got := md5(file)) != wanted:
             raise damaged(file, spec.info.name, f"MD5 {wanted}", got)
-    _, note = read(spec, found)
-    return f"{found.source} ({note})"
+    parts, note = read(spec, found)
+    return f"{found.source} ({note}); {leaks(parts):,} of {len(parts['test'].labels):,} test images are in train, too"
+
+
+def leaks(parts: Parts) -> int:
+    """How many test images have the very pixels of a training or validation image."""
+    known = {image.tobytes() for name, split in parts.items() if name != "test" for image in split.images}
+    return sum(image.tobytes() in known for image in parts["test"].images)
