@@ -67,14 +67,15 @@ CHECKLIST = (
         6, "Official test sets, no test-time augmentation, leakage test; balanced accuracy, F1, AUC, class recall",
         "corrected protocol: official splits, choices on validation only, augmentation of training images only; all "
         "scores and the answer to each test image are in every record; `paperlib data verify` counts test images among "
-        "the training ones; figure recall_mlp-small and table disagreement_mlp-small: which classes and images pruning forgets",
+        "the training ones; figure recall_mlp-small and table disagreement_mlp-small: which classes "
+        "and images pruning forgets",
         ("paperlib/training.py", "paperlib/metrics.py", "paperlib/predictions.py", "paperlib/tutorial_figures.py"),
-        "stand-ins replace sets that cannot be had; images forgotten are tabled for post-training on the small MLP alone",
+        "stand-ins replace sets that cannot be had; images forgotten are tabled for post-training on the small MLP only",
     ),
     Point(
         7, "Same code, budget and tuning for all arms; sensitivity to learning rate; a training-longer control",
         "one loop trains every arm, with the same budget as its dense twin; table sensitivity_mlp: a sweep of "
-        "optimiser and learning rate, chosen by validation, dense and SET, and in laptop a training three times as long",
+        "optimiser and learning rate, chosen by validation, dense and SET, in laptop a training three times as long",
         ("paperlib/training.py", "paperlib/studies/budgets.py", "paperlib/studies/sensitivity.py"),
         "the longer training is of the small MLP alone; pruned arms take the dense settings, only SET at 50 % is swept "
         "beside dense, on the MLPs; smoke and quick sweep the small MLP only, laptop the CNNs dense alone",
