@@ -70,7 +70,7 @@ CHECKLIST = (
         "the training ones; figure recall_mlp-small and table disagreement_mlp-small: which classes "
         "and images pruning forgets",
         ("paperlib/training.py", "paperlib/metrics.py", "paperlib/predictions.py", "paperlib/tutorial_figures.py"),
-        "stand-ins replace sets that cannot be had; images forgotten are tabled for post-training on the small MLP only",
+        "stand-ins replace sets that cannot be had; images forgotten are tabled for post-training of the small MLP",
     ),
     Point(
         7, "Same code, budget and tuning for all arms; sensitivity to learning rate; a training-longer control",
