@@ -74,10 +74,7 @@ class Store:
 
     def table(self) -> pd.DataFrame:
         """The tidy table of all records; only files that are new or changed since the last call are read."""
-        now = pd.DataFrame(
-            [(p.stem, s.st_mtime_ns, s.st_size) for p in self.layout.trials.glob("*.json") if (s := p.stat())],
-            columns=_STAMP,
-        )
+        now = pd.DataFrame(self._stamps(), columns=_STAMP)
         path = self.layout.results / "cache" / f"tidy-{_fingerprint()}.parquet"
         known = pd.DataFrame(columns=_STAMP)
         with suppress(OSError, ValueError):  # none yet, or a damaged one: it is only a cache
@@ -92,6 +89,12 @@ class Store:
                 old.unlink(missing_ok=True)
             write_atomically(path, both.to_parquet(index=False))
         return both.drop(columns=_STAMP[1:], errors="ignore")
+
+    def _stamps(self) -> list[tuple[str, int, int]]:
+        with suppress(FileNotFoundError), os.scandir(self.layout.trials) as files:
+            found = [(file.name.removesuffix(".json"), file.stat()) for file in files if file.name.endswith(".json")]
+            return [(name, stat.st_mtime_ns, stat.st_size) for name, stat in found]
+        return []
 
     def write_table(self) -> pd.DataFrame:
         """Write tidy.parquet and tidy.csv beside the trials and return the table."""
