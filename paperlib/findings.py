@@ -118,10 +118,14 @@ def _machines(tidy: pd.DataFrame) -> str:
     if ran.gpu.notna().any():
         return f"Machines: {', '.join(sorted(set(ran.gpu.dropna())))}; CPU: {', '.join(sorted(set(ran.cpu)))}."
     threads = " or ".join(str(n) for n in sorted(set(ran.threads)))
-    return (
+    text = (
         f"Machine: {', '.join(sorted(set(ran.cpu)))}, {threads} thread(s) a trial. No trial ran on a GPU, "
         "so what the papers say of one stays open: `make reproduce PROFILE=paper` on one decides it."
     )
+    others = pd.to_numeric(tidy.others_share).dropna()
+    if len(others):
+        text += f" Other processes took {others.median():.1%} of a trial's cores (median; at most {others.max():.1%})."
+    return text
 
 
 def _failures(tidy: pd.DataFrame) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import psutil
 import torch
 from filelock import FileLock, Timeout
 from threadpoolctl import threadpool_limits
@@ -17,6 +18,7 @@ from paperlib.environment import core_numbers, devices
 from paperlib.errors import PaperlibError
 from paperlib.record import Place
 
+MIN_WINDOW_S = 0.2  # the system counts in hundredths of a second
 PATIENCE_S = 2.0  # before a line says what is waited for
 
 
@@ -98,6 +100,30 @@ def key(device: str) -> str:
     if wanted.type != "cuda":
         return device
     return f"cuda-{torch.cuda.get_device_properties(wanted).uuid}"
+
+
+class Neighbours:
+    """What other processes take of some cores from now on."""
+
+    def __init__(self, cores: Sequence[int]) -> None:
+        self._cores = cores
+        self._busy, self._own, self._start = self._busy_s(), time.process_time(), time.monotonic()
+
+    def share(self) -> float | None:
+        """Share of the cores' time since the start, in [0, 1]; None where the system does not tell, or too early."""
+        busy, window = self._busy_s(), (time.monotonic() - self._start) * len(self._cores)
+        if busy is None or self._busy is None or window < MIN_WINDOW_S:
+            return None
+        foreign = busy - self._busy - (time.process_time() - self._own)
+        return round(min(1.0, max(0.0, foreign / window)), 3)
+
+    def _busy_s(self) -> float | None:
+        times = psutil.cpu_times(percpu=True)
+        if max(self._cores) >= len(times):
+            return None  # a core that went offline: the numbers are no longer positions
+        # A guest's time is part of the user's; time stolen by the host is somebody else's, too.
+        idle = ("idle", "iowait", "guest", "guest_nice")
+        return sum(sum(x for name, x in times[n]._asdict().items() if name not in idle) for n in self._cores)
 
 
 @contextmanager

@@ -115,11 +115,16 @@ class Environment(Frozen):
 
 
 class Place(Frozen):
-    """What the trial had for itself alone, by a lock, while it ran; waited_s: until it was free."""
+    """What the trial had for itself alone, by a lock, while it ran; waited_s: until it was free.
+
+    others: share of the cores' time that other processes took meanwhile, in [0, 1]; None in older records and where
+    it cannot be read. Times measured beside a busy neighbour are noisy.
+    """
 
     device: str
     cores: tuple[int, ...]
     waited_s: float
+    others: float | None = None
 
 
 class Compute(Frozen):

@@ -144,6 +144,7 @@ def row(record: Record) -> dict[str, Any]:
         "cpu": environment.cpu,
         "gpu": environment.gpu,
         "threads": environment.threads,
+        "others_share": record.place.others if record.place else None,
         "command": record.command,
         "finished": record.finished,
     }

@@ -27,7 +27,7 @@ from paperlib.metrics import scores
 from paperlib.models import build
 from paperlib.models.majority import Constant
 from paperlib.paths import Layout
-from paperlib.places import alone, on_threads
+from paperlib.places import Neighbours, alone, on_threads
 from paperlib.predictions import pack
 from paperlib.progress import progress
 from paperlib.pruners import METHODS, Layer, Pruning, apply_masks, layers_of
@@ -130,7 +130,7 @@ def _prepared(
 def _compute(
     trial: Trial, layout: Layout, place: Place, shared: Record | None, on_epoch: OnEpoch, keep: bool
 ) -> Record:
-    device, method = place.device, METHODS[trial.method]
+    device, method, neighbours = place.device, METHODS[trial.method], Neighbours(place.cores)
     images = prepare(trial)
     torch.manual_seed(trial.seed)
     model = network_of(trial, images.shape, len(images.classes)).to(device)
@@ -180,7 +180,7 @@ def _compute(
             load_s=load_seconds(model, test, meters) if done else None,
             inference=beside_dense(networks, result.masks, test, meters, trial.seed) if done else (),
             environment=environment(device),
-            place=place,
+            place=place.model_copy(update={"others": neighbours.share()}),
             finished=datetime.now(UTC).isoformat(timespec="seconds"),
         )
 

@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import signal
 import time
+from collections import namedtuple
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import combinations
@@ -18,7 +19,7 @@ from paperlib import paths, places
 from paperlib import run as run_module
 from paperlib.errors import PaperlibError
 from paperlib.paths import Layout
-from paperlib.places import alone
+from paperlib.places import Neighbours, alone
 from paperlib.record import Place
 from paperlib.run import run
 from paperlib.store import Store
@@ -147,6 +148,51 @@ def test_every_thread_is_confined_to_its_cores_and_let_go_afterwards(monkeypatch
     with alone(["cpu"]) as place:
         assert affinities() == {frozenset(place.cores)} and len(place.cores) == torch.get_num_threads() == 1
     assert os.sched_getaffinity(0) == before and torch.get_num_threads() == threads
+
+
+def _spin(core: int) -> None:
+    os.sched_setaffinity(0, {core})
+    while True:
+        pass
+
+
+def test_what_others_take_of_a_core_is_seen_and_ones_own_work_is_not() -> None:
+    (core, *_), before = sorted(os.sched_getaffinity(0)), os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {core})
+    try:
+        spinner = fork.Process(target=_spin, args=(core,))
+        spinner.start()
+        beside = Neighbours([core])
+        end = time.monotonic() + 1.5
+        while time.monotonic() < end:
+            pass  # both want the core all the time, so each gets about half
+        share = beside.share()
+        assert share is not None and 0.25 < share <= 1
+    finally:
+        spinner.kill()
+        os.sched_setaffinity(0, before)
+
+
+@pytest.mark.parametrize(
+    ("busy", "own", "expected"), [(5.0, 5.0, 0.0), (8.0, 5.0, 0.3), (3.0, 5.0, 0.0), (25.0, 5.0, 1.0)]
+)
+def test_the_share_is_what_is_busy_without_ones_own_time(
+    busy: float, own: float, expected: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Times = namedtuple("Times", "user system idle iowait guest steal")
+    clock = {"busy": 100.0, "own": 50.0, "now": 0.0}
+
+    def times(percpu: bool) -> list[Times]:
+        assert percpu
+        return [Times(900, 900, 0, 0, 0, 0), Times(clock["busy"] - 2, 1, 77, 88, 99, 1)]
+
+    monkeypatch.setattr(places.psutil, "cpu_times", times)
+    monkeypatch.setattr(places.time, "process_time", lambda: clock["own"])
+    monkeypatch.setattr(places.time, "monotonic", lambda: clock["now"])
+    neighbours = Neighbours([1])
+    assert neighbours.share() is None  # no time has passed
+    clock.update(busy=100 + busy, own=50 + own, now=10.0)
+    assert neighbours.share() == pytest.approx(expected)
 
 
 def test_blas_takes_no_more_threads_than_the_trial_has_cores(monkeypatch: pytest.MonkeyPatch) -> None:
