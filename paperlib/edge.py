@@ -57,7 +57,7 @@ class Budget:
 BUDGETS = {
     "smoke": Budget({"mlp-medium": 0.1, "resnet18": 0.125}, (0.0, 0.8), (0.8,), ("i",), 0.05),
     "quick": Budget(
-        {"mlp-medium": 0.15, "vgg16": 0.25, "resnet18": 0.25}, SPARSITIES, (0.8, 0.95), tuple(SCENARIOS), 0.1
+        {"mlp-medium": 0.15, "vgg16": 0.25, "resnet18": 0.25}, (0.0, 0.5, 0.8, 0.95), (0.8,), tuple(SCENARIOS), 0.1
     ),
     "laptop": Budget(
         dict.fromkeys(("mlp-medium", "vgg16", "resnet18"), 1.0), SPARSITIES, SPARSITIES, tuple(SCENARIOS), 1.5

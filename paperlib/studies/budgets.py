@@ -119,18 +119,18 @@ PROFILES = {
             {
                 "mlp-small": Budget(
                     3, 5, 6_000, 2_000, batch_size=16, scopes=("global", "layerwise"),
-                    methods=("pre-training", "in-training", "post-training", "set"),
+                    methods=("pre-training", "post-training", "set"),
                 ),
                 "mlp-medium": Budget(
-                    3, 4, 3_000, 2_000, width=0.1, batch_size=32, lr=0.1, datasets=("mnist",),
+                    3, 3, 3_000, 2_000, width=0.1, batch_size=32, lr=0.1, datasets=("mnist",),
                     scopes=("global", "layerwise"), methods=("pre-training", "post-training", "set"),
                 ),
             },
             replace(
-                _VGG, epochs=3, train_images=1_200, test_images=500, batch_size=16,
+                _VGG, epochs=2, train_images=1_200, test_images=500, batch_size=16,
                 methods=("pre-training", "post-training", "set"),
             ),
-            _both(_QUICK, lr=1e-3, batch_size=16, epochs=5, train_images=700),
+            _both(_QUICK, lr=1e-3, batch_size=16, epochs=4, train_images=700),
         ),
         Profile(
             "laptop",
