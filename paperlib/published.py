@@ -74,7 +74,7 @@ def write(tidy: pd.DataFrame, study: str, layout: Layout) -> Exhibit | None:
         f"nothing published was run here. {seeds(dense)}; images: {provenance(dense)}."
     )
     title = "Dense accuracies beside published ones"
-    return write_table(f"world_{study}", title, text, frame, frame, behind, layout)
+    return write_table(f"world_{study}", title, text, frame, frame, behind, layout, groups=())
 
 
 def _why(group: pd.DataFrame, own: Estimate, known: Published) -> str:

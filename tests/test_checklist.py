@@ -52,7 +52,7 @@ def test_profiles_run_what_the_points_say() -> None:
     assert [tuple(map(len, seeds[name])) for name in ("smoke", "quick", "laptop", "paper")] == [
         (1, 1),
         (1, 1),
-        (2, 3),
+        (3, 3),
         (5, 3),
     ]
     assert of(studies.sensitivity("quick"), "model") == of(studies.sensitivity("smoke"), "model") == {"mlp-small"}
