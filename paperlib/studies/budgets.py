@@ -67,9 +67,8 @@ _SMOKE = Budget(
 _QUICK = replace(
     _SMOKE, epochs=4, train_images=600, test_images=500, methods=METHODS[1:], baselines=(),
 )  # fmt: skip
-# Dense ResNet18 on rebuilt BloodMNIST, seed 0, on 2 cores of an AMD EPYC (bf16-channels-last by calibration):
-# 95.9 % test accuracy with these 4 epochs; 97.0 % with 8, which took 140 s, so about 70 s here (that run was
-# slowed by others and has no time of its own).
+# Dense ResNet18 on rebuilt BloodMNIST, on an AMD EPYC (bf16-channels-last by calibration): 94.2 % test accuracy
+# with these 2 epochs (39 s on one core), 95.9 % with 4, 97.0 % with 8.
 _LAPTOP = replace(
     _QUICK, seeds=3, epochs=2, train_images=None, test_images=None, width=0.25, batch_size=64,
     options={"weight_decay": 0.05}, augment=True, compute="auto", methods=METHODS, baselines=BASELINES,
