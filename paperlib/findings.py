@@ -63,7 +63,9 @@ LEARNT = 0.1  # of the way from the majority rate to perfect: a network below it
 def _bought(tidy: pd.DataFrame) -> str:
     """The fastest arm of each model once removed work is skipped, of those that cost at most LOSS of accuracy."""
     metric = METRICS["realised_time"]
-    floor, majority = noise(tidy, metric) or 0.0, tidy.groupby("dataset").test_majority.max()
+    floor, majority = noise(tidy, metric), tidy.groupby("dataset").test_majority.max()
+    if floor is None:
+        return ""  # without a floor nothing can be said to lie beyond it
     payable = {
         (a.dataset, a.model, a.setting, a.method): a.effect
         for a in _arms(tidy, METRICS["accuracy"])

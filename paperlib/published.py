@@ -27,7 +27,8 @@ class Published:
     pretrained: bool = False
 
 
-# PAPERS facts, section 3: read in the sources, none from memory.
+# Accuracies and epochs (at most so many, where training stopped early): PAPERS facts, section 3, none from memory.
+# Parameters are counted from the network that the source names.
 _ZALANDO = Published(88.33, "FashionMNIST's own README", "MLP 256-128-100", parameters=247_766)
 _EMNIST = Published(84.83, "arXiv 2107.01782, its best MLP", "an MLP")
 _SET = Published(70.25, "SET's authors, stored curve", "MLP 4000-1000-4000, SReLU", 20_330_000, epochs=1000)

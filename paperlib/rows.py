@@ -1,12 +1,10 @@
 """Record files read, and each record as one row of the tidy table; imports nothing heavy, since workers do it too."""
 
-import gc
 import json
-import os
 import re
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -16,6 +14,7 @@ import joblib
 import pandas as pd
 from pydantic import ValidationError
 
+from paperlib.collector import paused
 from paperlib.errors import PaperlibError
 from paperlib.reading import Timing
 from paperlib.record import SCHEMA, Record
@@ -63,26 +62,14 @@ def read(path: Path) -> Record | None:
 def frame(paths: Sequence[Path]) -> pd.DataFrame:
     """One row per readable record file, in the order of `paths`; many files are read by all cores."""
     portions = [paths[start : start + _PORTION] for start in range(0, len(paths), _PORTION)]
-    workers = min(os.cpu_count() or 1, len(portions)) if len(paths) >= _MANY else 1
+    workers = min(joblib.cpu_count(), len(portions)) if len(paths) >= _MANY else 1
     parts = joblib.Parallel(n_jobs=workers)(joblib.delayed(_portion)(portion) for portion in portions)
     return pd.concat(full, ignore_index=True) if (full := [part for part in parts if len(part)]) else pd.DataFrame()
 
 
 def _portion(paths: Sequence[Path]) -> pd.DataFrame:
-    with _no_collector():
+    with paused():  # it would walk over every dict that is alive, again and again; nothing here is cyclic
         return pd.DataFrame([row(record) for path in paths if (record := read(path)) is not None])
-
-
-@contextmanager
-def _no_collector() -> Iterator[None]:
-    # It would walk over every dict that is alive, again and again; nothing here is cyclic.
-    was = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was:
-            gc.enable()
 
 
 def _version(raw: bytes) -> int | None:

@@ -1,13 +1,12 @@
 """Inference of several variants in one process: interleaved, paired, an interval for each ratio to dense."""
 
-import gc
 import math
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
+from paperlib.collector import paused
 from paperlib.errors import PaperlibError
 from paperlib.meters.clock import Clock
 from paperlib.meters.energy import positive
@@ -47,7 +46,7 @@ def compare(
     memory = [_peak_memory(call, meters) for call in calls]
     counter = meters.energy.update_s * ENERGY_UPDATES
     repeats = [min(MAX_CALLS, math.ceil(SAMPLE_S / max(t, SAMPLE_S / MAX_CALLS))) for t in warm]
-    with _no_collection():
+    with paused():
         times, energies = _rounds(calls, repeats, meters, rounds=rounds, until=start + budget_s, rng=rng)
     medians = np.median(times, axis=0)
     if counter:
@@ -153,15 +152,3 @@ def _energy_of_loop(call: Call, meters: Meters, n: int) -> float | None:
             call()
     joules = window.reading.energy_j
     return None if joules is None else joules / n
-
-
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    """Python's garbage collector off, as `timeit` does: its pauses belong to no variant."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
