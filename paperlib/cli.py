@@ -21,6 +21,7 @@ from paperlib.kept import keep_results
 from paperlib.merging import merge
 from paperlib.plan import plan
 from paperlib.readme import findings_command
+from paperlib.reference import reference
 
 app = typer.Typer(
     help="A runnable companion to two papers on neural-network pruning.",
@@ -32,6 +33,7 @@ app.add_typer(data_app, name="data", help="The images: what is here, fetch, veri
 app.command()(compare)
 app.command()(merge)
 app.command()(plan)
+app.command()(reference)
 app.command()(trials)
 app.command("run-batch")(run_batch)
 app.command("keep-results")(keep_results)

@@ -11,7 +11,7 @@ from paperlib import (
     figures,
     industrial,
     industrial_tables,
-    published,
+    literature,
     sensitivity,
     studies,
     tables,
@@ -97,7 +97,7 @@ def mlp(source: Source) -> list[Exhibit | None]:
         made += [figures.curves(here.records, table, model, q, layout) for q in ("accuracy", "loss")]
         made += [figures.pareto(table, model, layout), figures.layers(here.records, model, layout)]
     made += [tables.write_layers(here.records, layout), tables.write_quirks(table, layout)]
-    return [*made, published.write(table, "mlp", layout)]
+    return [*made, literature.write(table, "mlp", layout)]
 
 
 def vgg(source: Source) -> list[Exhibit | None]:
@@ -110,7 +110,7 @@ def vgg(source: Source) -> list[Exhibit | None]:
     made += [figures.comparison(table, name, "vgg16", layout) for name in METRICS]
     made += [figures.curves(here.records, table, "vgg16", q, layout) for q in ("accuracy", "loss")]
     made += [figures.pareto(table, "vgg16", layout), tables.write_published(table, layout)]
-    return [*made, published.write(table, "vgg", layout)]
+    return [*made, literature.write(table, "vgg", layout)]
 
 
 def networks(source: Source) -> list[Exhibit | None]:
@@ -123,7 +123,7 @@ def networks(source: Source) -> list[Exhibit | None]:
     for scenario in industrial.scenarios(table):
         made += [industrial.curves(records, table, q, scenario, layout) for q in industrial.CURVES]
         made += [industrial.by_method(table, q, scenario, layout) for q in industrial.COSTS_AND_SCORES]
-    made += [published.write(table, "industrial", layout)]
+    made += [literature.write(table, "industrial", layout)]
     made += [industrial_tables.doerrich(table, layout), industrial_tables.sparsities(table, layout)]
     made += [industrial_tables.settings(table, records, layout), industrial_tables.quality(table, layout)]
     return made + [tables.write_comparison(table, name, "industrial", layout) for name in METRICS]

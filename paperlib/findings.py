@@ -1,53 +1,84 @@
 """What the records say, in sentences: computed, never typed."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+
 import pandas as pd
 
 from paperlib.comparisons import METRICS, PAPER, Arm, Metric, arms, comparable, corrected, how_obtained, noise
 from paperlib.exhibits import provenance
+from paperlib.stats import Estimate
 
 
-def findings(tidy: pd.DataFrame) -> list[str]:
-    """Headline sentences with numbers and intervals for whatever these records hold."""
+@dataclass(frozen=True)
+class Finding:
+    """One finding: what it is in a few words, and the sentences with its numbers."""
+
+    lead: str
+    text: str
+
+    def markdown(self) -> str:
+        """As one paragraph, the lead in bold."""
+        return f"**{self.lead}.** {self.text}"
+
+
+def findings(tidy: pd.DataFrame) -> list[Finding]:
+    """What the records say, with numbers and intervals; what they are silent about has no finding.
+
+    The last two name the machine and the images.
+    """
     tidy = comparable(tidy)
-    rows = corrected(tidy)
-    told = [_accuracy(tidy), *(_cost(tidy, name) for name in ("inference_time", "training_time", "training_energy"))]
-    told += [_bought(tidy), _abstract(tidy), _failures(tidy), _machines(tidy)]
-    return [text for text in told if text] + [f"Images: {provenance(rows)}."]
+    told = [_bought(tidy), _cost(tidy, "inference_time"), _cost(tidy, "training_time"), _energy(tidy)]
+    told += [_accuracy(tidy), _abstract(tidy), _failures(tidy), _machines(tidy)]
+    return [f for f in told if f] + [Finding("Images", f"{provenance(corrected(tidy))}.")]
 
 
 def _arms(tidy: pd.DataFrame, metric: Metric) -> list[Arm]:
     return [a for a in arms(tidy, metric) if a.effect and (a.sparsity or a.conv_sparsity)]
 
 
-def _accuracy(tidy: pd.DataFrame) -> str:
+def _accuracy(tidy: pd.DataFrame) -> Finding | None:
     found = [a.effect for a in _arms(tidy, METRICS["accuracy"]) if a.effect]
     if not found:
-        return ""
+        return None
     apart = [e for e in found if e.low is not None and e.high is not None and not e.low <= 0 <= e.high]
     lower = sum(e.mean < 0 for e in apart)
     means = sorted(100 * e.mean for e in found)
-    return (
-        f"Accuracy: of {len(found)} pruned arms, {lower} are below dense and {len(apart) - lower} above it with an "
-        f"interval that excludes zero; the other {len(found) - len(apart)} cannot be told from dense with these seeds. "
-        f"The changes run from {means[0]:+.1f} to {means[-1]:+.1f} points, median {means[len(means) // 2]:+.1f}."
+    return Finding(
+        f"Accuracy is lower in {lower} and higher in {len(apart) - lower} of {len(found)} pruned arms",
+        f"That is, with a 95 % interval that excludes zero, as about {0.05 * len(found):.0f} would by chance; these "
+        "seeds cannot tell the others from dense. "
+        f"The changes run from {means[0]:+.1f} to {means[-1]:+.1f} points, median {median(means):+.1f}.",
     )
 
 
-def _cost(tidy: pd.DataFrame, name: str) -> str:
+def _cost(tidy: pd.DataFrame, name: str) -> Finding | None:
     metric = METRICS[name]
     found = [a.effect for a in _arms(tidy, metric) if a.effect]
     floor = noise(tidy, metric)
     if not found or floor is None:
-        return ""
-    less = sum(e.high is not None and e.high < 1 / (1 + floor) for e in found)
-    more = sum(e.low is not None and e.low > 1 + floor for e in found)
+        return None
+    less, more = _beyond(found, floor)
     means = sorted(e.mean for e in found)
     source = f" ({how_obtained(tidy, metric)})" if metric.source_column else ""
-    return (
-        f"{metric.title}{source}, {_way(tidy, name)}: the median arm takes ×{means[len(means) // 2]:.3f} of dense "
-        f"(×{means[0]:.3f} to ×{means[-1]:.3f}); the A/A noise floor is ±{floor:.1%}. "
-        f"Beyond it, {less} of {len(found)} arms cost less and {more} cost more."
+    return Finding(
+        f"{metric.title}{source}, {_way(tidy, name)}: {less} of {len(found)} arms cost less than dense, {more} more",
+        f"That is, beyond the A/A noise floor of ±{floor:.1%}. The median arm takes ×{median(means):.3f} of "
+        f"dense, all of them ×{means[0]:.3f} to ×{means[-1]:.3f}.",
     )
+
+
+def _beyond(found: Sequence[Estimate], floor: float) -> tuple[int, int]:
+    """How many ratios lie, with their whole interval, below and above the noise."""
+    less = sum(e.high is not None and e.high < 1 / (1 + floor) for e in found)
+    return less, sum(e.low is not None and e.low > 1 + floor for e in found)
+
+
+def _energy(tidy: pd.DataFrame) -> Finding | None:
+    """Training energy where a counter gave it; a modelled one is training time again and would say nothing new."""
+    words = set(how_obtained(tidy, METRICS["training_energy"]).split("/"))
+    return None if words <= {"modelled", "not measured"} else _cost(tidy, "training_energy")
 
 
 def _way(tidy: pd.DataFrame, name: str) -> str:
@@ -60,12 +91,12 @@ LOSS = 0.01  # of accuracy: what a reader may be glad to pay
 LEARNT = 0.1  # of the way from the majority rate to perfect: a network below it has nothing to lose
 
 
-def _bought(tidy: pd.DataFrame) -> str:
+def _bought(tidy: pd.DataFrame) -> Finding | None:
     """The fastest arm of each model once removed work is skipped, of those that cost at most LOSS of accuracy."""
     metric = METRICS["realised_time"]
     floor, majority = noise(tidy, metric), tidy.groupby("dataset").test_majority.max()
     if floor is None:
-        return ""  # without a floor nothing can be said to lie beyond it
+        return None  # without a floor nothing can be said to lie beyond it
     payable = {
         (a.dataset, a.model, a.setting, a.method): a.effect
         for a in _arms(tidy, METRICS["accuracy"])
@@ -90,14 +121,16 @@ def _bought(tidy: pd.DataFrame) -> str:
             f"{change.text(100)} points, n = {effect.n})"
         )
     if not parts:
-        return ""
-    return (
-        f"What pruning buys, at batch 64, once removed work is really skipped and at most {100 * LOSS:g} point of "
-        f"accuracy is lost: {'; '.join(parts)}."
+        return None
+    less, _ = _beyond([a.effect for a in found if a.effect], floor)
+    return Finding(
+        f"Once removed work is really skipped, inference is faster than dense in {less} of {len(found)} pruned arms",
+        f"The fastest that lose at most {100 * LOSS:g} point of accuracy (batch 64, time of dense = 1; noise "
+        f"±{floor:.1%}): {'; '.join(parts)}.",
     )
 
 
-def _abstract(tidy: pd.DataFrame) -> str:
+def _abstract(tidy: pd.DataFrame) -> Finding | None:
     """P's one published set of numbers (claim A1) beside ours."""
     parts = []
     for name, unit in (("accuracy", " points"), ("inference_time", ""), ("inference_energy", "")):
@@ -109,29 +142,30 @@ def _abstract(tidy: pd.DataFrame) -> str:
                 source = f", {how_obtained(tidy, metric)}" if metric.source_column else ""
                 parts.append(f"{metric.title.lower()} {shown}{source} (paper {PAPER[key]})")
     if not parts:
-        return ""
-    return "Small MLP, MNIST, layer-wise 50 %, pruned before training, against dense: " + "; ".join(parts) + "."
+        return None
+    lead = "P's published case, small MLP on MNIST, layer-wise 50 %, pruned before training"
+    return Finding(lead, f"Against dense: {'; '.join(parts)}.")
 
 
-def _machines(tidy: pd.DataFrame) -> str:
+def _machines(tidy: pd.DataFrame) -> Finding | None:
     ran = tidy.drop_duplicates(["cpu", "gpu", "threads"]).sort_values(["cpu", "threads"])
     if ran.empty:
-        return ""
+        return None
     if ran.gpu.notna().any():
-        return f"Machines: {', '.join(sorted(set(ran.gpu.dropna())))}; CPU: {', '.join(sorted(set(ran.cpu)))}."
+        return Finding("Machines", f"{', '.join(sorted(set(ran.gpu.dropna())))}; {', '.join(sorted(set(ran.cpu)))}.")
     threads = " or ".join(str(n) for n in sorted(set(ran.threads)))
     text = (
-        f"Machine: {', '.join(sorted(set(ran.cpu)))}, {threads} thread(s) a trial. No trial ran on a GPU, "
+        f"{', '.join(sorted(set(ran.cpu)))}, {threads} thread(s) a trial. No trial ran on a GPU, "
         "so what the papers say of one stays open: `make reproduce PROFILE=paper` on one decides it."
     )
     others = pd.to_numeric(tidy.others_share).dropna()
     if len(others):
         text += f" Other processes took {others.median():.1%} of a trial's cores (median; at most {others.max():.1%})."
-    return text
+    return Finding("Machine", text)
 
 
-def _failures(tidy: pd.DataFrame) -> str:
+def _failures(tidy: pd.DataFrame) -> Finding | None:
     failed = tidy[tidy.status == "failed"]
     if failed.empty:
-        return ""
-    return f"{len(failed)} of {len(tidy)} trials failed to train: {'; '.join(sorted(set(failed.reason)))}."
+        return None
+    return Finding(f"{len(failed)} of {len(tidy)} trials failed to train", f"{'; '.join(sorted(set(failed.reason)))}.")

@@ -1,48 +1,70 @@
 """What was found, as the README opens with it: written from the committed records, between two markers."""
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
+import pandas as pd
 import typer
 
 from paperlib.claims import CLAIMS, Verdict, tally, verdicts
 from paperlib.errors import PaperlibError
+from paperlib.exhibits import Exhibit, base, read_manifest
 from paperlib.kept import archives, opened, regenerate
 from paperlib.paths import Layout
 from paperlib.store import write_atomically
 
 START, END = "<!-- findings: written by `paperlib findings --write README.md` -->", "<!-- end of findings -->"
+# The tables of dense accuracies beside published ones.
+WORLD = ("world_mlp", "world_vgg", "world_industrial")
+# Sections that sum a paper up: its abstract, and the conclusion of F.
+_HEADLINE = re.compile(r"abstract| 6$")
 # The first two of these that the records give.
 PICTURES = ("pareto_mlp-small", "edge_ratio_t1", "accuracy_mlp-small", "pareto_vgg16")
 
 
 def section(layout: Layout) -> tuple[str, dict[str, bytes]]:
     """Markdown and its pictures (name to PNG bytes) from a folder that `regenerate` has filled."""
-    from paperlib.exhibits import base, read_manifest
     from paperlib.findings import findings
     from paperlib.store import Store
 
     table = Store(layout).table()
-    found = verdicts(table)
-    counts = ", ".join(f"{n} {word}" for word, n in tally(found).items())
+    decided = verdicts(table)
+    counts = ", ".join(f"{n} {word}" for word, n in tally(decided).items())
     *said, images = findings(table)
     exhibits = {e.name: e for e in read_manifest(layout)}
     shown = [exhibits[name] for name in PICTURES if name in exhibits][:2]
     pictures = {e.name: (base(layout) / next(f for f in e.files if f.endswith(".png"))).read_bytes() for e in shown}
-    untestable = sum(v.base.startswith(("untestable", "inconclusive")) for v in found)
+    untestable = sum(v.base.startswith(("untestable", "inconclusive")) for v in decided)
     lines = [
         "## What was found",
-        f"From the {len(table)} trials in `results/{layout.name}/`. {images}",
-        f"**{len(found)} claims**: {counts}.",
-        "\n".join(f"- {text}" for text in said),
-        *_settled(found),
+        f"From the {len(table)} trials in `results/{layout.name}/`. Images: {images.text}",
+        "\n".join(f"- {found.markdown()}" for found in said),
+        "### Do the claims hold?",
+        f"Verdicts on {len(decided)} claims: {counts}. Those of the abstracts and conclusions:",
+        _headlines(decided),
+        "All that these records decide, with what was found:",
+        *_settled(decided),
+        *_dense([exhibits[name] for name in WORLD if name in exhibits], layout),
         *(f"![{e.title}](docs/found/{e.name}.png)\n\n{e.title}. {e.caption}" for e in shown),
-        f"**Not shown**: {untestable} of the {len(found)} claims stay open on these records (`paperlib claims ID` "
+        f"**Not shown**: {untestable} of the {len(decided)} claims stay open on these records (`paperlib claims ID` "
         "says what each would take); images called `stand-in` and energies called `modelled` say nothing about the "
         "papers' own; no number here is from one of the papers' machines.",
     ]
     return "\n\n".join(lines), pictures
+
+
+def _headlines(decided: Sequence[Verdict]) -> str:
+    """What the papers' abstracts and conclusions claim, as a table."""
+    shown = [v for v in decided if _HEADLINE.search(CLAIMS[v.claim].section)]
+    cells = [(v.claim, CLAIMS[v.claim].section, CLAIMS[v.claim].text, f"**{v.word}**", _figure(v)) for v in shown]
+    return _markdown([("", "in", "the paper says", "here", "found"), *cells])
+
+
+def _markdown(rows: Sequence[Sequence[str]]) -> str:
+    head, *body = rows
+    return "\n".join(f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *body))
 
 
 def _settled(found: Sequence[Verdict]) -> Iterator[str]:
@@ -51,13 +73,29 @@ def _settled(found: Sequence[Verdict]) -> Iterator[str]:
         decided = [v for v in found if v.base == word]
         if decided:
             ids = ", ".join(v.claim for v in decided)
-            lines = "\n".join(f"- **{v.claim}** {CLAIMS[v.claim].text.rstrip('.')}: {_figure(v)}" for v in decided)
+            lines = "\n".join(
+                f"- **{v.claim}** {CLAIMS[v.claim].text.rstrip('.')}: {_figure(v)}{_basis(v)}" for v in decided
+            )
             yield f"<details><summary>{len(decided)} {word}: {ids}</summary>\n\n{lines}\n\n</details>"
 
 
+def _dense(world: Sequence[Exhibit], layout: Layout) -> Iterator[str]:
+    """The dense accuracies beside published ones, of all sections in one table."""
+    if not world:
+        return
+    files = [base(layout) / next(f for f in e.files if f.endswith(".csv")) for e in world]
+    table = pd.concat([pd.read_csv(f, dtype=str, keep_default_na=False) for f in files])
+    lines = _markdown([list(table.columns), *table.to_numpy().tolist()])
+    caption = world[0].caption.partition(" n = ")[0]
+    yield f"<details><summary>{world[0].title}</summary>\n\n{caption}\n\n{lines}\n\n</details>"
+
+
 def _figure(verdict: Verdict) -> str:
-    stands_in = f" ({'; '.join(verdict.rests_on)})" if verdict.rests_on else ""
-    return (verdict.detail if verdict.estimate is None else f"{verdict.figure()}, n = {verdict.n}") + stands_in
+    return verdict.detail if verdict.estimate is None else f"{verdict.figure()}, n = {verdict.n}"
+
+
+def _basis(verdict: Verdict) -> str:
+    return f" ({'; '.join(verdict.rests_on)})" if verdict.rests_on else ""
 
 
 def written(page: str, text: str) -> str:

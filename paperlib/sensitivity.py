@@ -65,6 +65,7 @@ def _table(rows: pd.DataFrame, study: str, layout: Layout) -> Exhibit:
     text = (
         "Validation accuracy after training: of the dense network, and what SET at 50 % (global) changes, paired by "
         "seed. `best`: of the settings with as many epochs; `used`: the setting of all other tables and figures. "
+        "Every network starts from random weights; pretrained ones were not tried. "
         f"{seeds(rows)}; images: {provenance(rows)}."
     )
     title = "Optimiser, learning rate and resolution"

@@ -100,11 +100,18 @@ def test_table_holds_the_paper_value_only_where_there_is_one(made: collate.Sourc
 
 def test_findings_count_what_the_records_say(made: collate.Source) -> None:
     told = findings(made.table)
-    assert any(text.startswith("Accuracy: of 4 pruned arms") for text in told)
-    assert any("modelled" in text for text in told)
-    assert "stand-in" in told[-1]
+    assert any(f.lead.startswith("Accuracy is lower in") and "of 4 pruned arms" in f.lead for f in told)
+    assert told[-1].lead == "Images" and "stand-in" in told[-1].text
     failed = made.table.assign(status="failed", reason="loss is nan")
-    assert any("failed to train: loss is nan" in text for text in findings(failed))
+    assert any("failed to train" in f.lead and "loss is nan" in f.text for f in findings(failed))
+
+
+def test_training_energy_is_a_finding_of_its_own_only_where_a_counter_gave_it(made: collate.Source) -> None:
+    def leads(source: str) -> str:
+        return " ".join(f.lead for f in findings(made.table.assign(energy_source=source, train_energy_j=1.0)))
+
+    assert "Training time" in leads("modelled") and "Training energy" not in leads("modelled")
+    assert "Training energy (rapl)" in leads("rapl")
 
 
 def test_what_pruning_buys_is_the_fastest_arm_that_keeps_its_accuracy(made: collate.Source) -> None:
@@ -112,17 +119,18 @@ def test_what_pruning_buys_is_the_fastest_arm_that_keeps_its_accuracy(made: coll
         own = made.table.method == "set"
         table = made.table.assign(test_accuracy=0.9, test_majority=majority, realised_ratio_b64=1.0)
         table.loc[own, ["test_accuracy", "realised_ratio_b64"]] = set_accuracy, ratio
-        return next(text for text in findings(table) if text.startswith("What pruning buys"))
+        return findings(table)[0].markdown()
 
     assert "×0.500" in told(0.9, 0.1) and "(set, " in told(0.9, 0.1)
+    assert "faster than dense in 2 of 4" in told(0.9, 0.1) and "in 0 of 4" in told(0.9, 0.1, ratio=1.0)
     assert "nothing beyond the noise" in told(0.88, 0.1)  # two points are more than a reader pays
     assert "nothing beyond the noise" in told(0.9, 0.895)  # what has not learnt has nothing to lose
     assert "nothing beyond the noise" in told(0.9, 0.1, ratio=1.0)
 
 
 def test_the_machine_is_named_and_a_missing_gpu_too(made: collate.Source) -> None:
-    assert any("No trial ran on a GPU" in text for text in findings(made.table))
-    assert not any("No trial ran on a GPU" in text for text in findings(made.table.assign(gpu="NVIDIA H200")))
+    assert any("No trial ran on a GPU" in f.text for f in findings(made.table))
+    assert not any("No trial ran on a GPU" in f.text for f in findings(made.table.assign(gpu="NVIDIA H200")))
 
 
 def test_a_stranger_section_and_an_empty_folder_say_what_to_do(layout: Layout) -> None:

@@ -15,6 +15,7 @@ from paperlib.archive import archive
 from paperlib.errors import PaperlibError
 from paperlib.exhibits import read_manifest
 from paperlib.paths import Layout
+from paperlib.reference import reference
 from paperlib.run import run_all
 from paperlib.store import Store
 from paperlib.trial import make_trial
@@ -95,6 +96,23 @@ def test_the_report_is_one_file_whose_links_stay_inside(made: Layout) -> None:
         names = zipped.namelist()
     assert names == sorted(names)
     assert {f"report-scratch/trials/{r.id}.json" for r in Store(made).records()} < set(names)
+
+
+def test_the_committed_report_needs_no_run(
+    made: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(PaperlibError, match=r"no results of 'paper' are committed, only of .*quick"):
+        reference("paper")
+    where = kept.keep(made, tmp_path / "project")
+    monkeypatch.setattr("paperlib.reference.archives", lambda: [where])
+    before = Store(made).records()
+    for record in before:
+        Store(made).path(record.id).unlink()
+    reference(None)
+    page = made.results.parent / "reference" / made.name / "index.html"
+    assert str(page) in capsys.readouterr().out
+    assert all(f"trials/{r.id}.json" in (page.parent / "trials.html").read_text() for r in before)
+    assert not list(made.trials.glob("*.json")), "the committed records must not pass for one's own"
 
 
 def test_a_fault_of_the_manifest_is_named(made: Layout) -> None:

@@ -1,6 +1,8 @@
-"""The CI examples: YAML that runs targets and keeps folders which exist."""
+"""The CI examples run targets and keep folders which exist; `make clean` spares what is committed."""
 
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -30,3 +32,15 @@ def test_changes_are_tested_and_every_month_all_is_run() -> None:
     (when,) = made["monthly"][True]["schedule"]
     assert re.fullmatch(r"\d+ \d+ 1 \* \*", when["cron"])
     assert "make reproduce" in [step.get("run") for step in steps(FLOWS[0])]
+
+
+def test_clean_spares_what_is_committed(tmp_path: Path) -> None:
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    names = ("quick/records.tar.xz", "quick/kept.json", "laptop/kept.json", "laptop/tidy.csv", "laptop/tables/a.csv")
+    kept = {tmp_path / "results" / name for name in names}
+    made = {tmp_path / "results" / name for name in ("quick/tidy.csv", "laptop/trials/a.json", "smoke/kept.json")}
+    for path in kept | made:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    subprocess.run(["make", "clean"], cwd=tmp_path, check=True, capture_output=True)
+    assert {p for p in (tmp_path / "results").rglob("*") if p.is_file()} == kept

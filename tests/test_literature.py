@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from paperlib import published
+from paperlib import literature
 from paperlib.data import DATASETS
 from paperlib.data.imageset import ImageSet
 from paperlib.exhibits import base
@@ -15,7 +15,7 @@ from paperlib.trial import Trial
 
 
 def made(layout: Layout) -> pd.DataFrame:
-    exhibit = published.write(Store(layout).table(), "own", layout)
+    exhibit = literature.write(Store(layout).table(), "own", layout)
     assert exhibit is not None
     return pd.read_csv(base(layout) / next(f for f in exhibit.files if f.endswith(".csv"))).set_index("data set")
 
@@ -38,11 +38,11 @@ def test_a_close_accuracy_needs_no_reason(
     record = run(Trial(dataset="fashionmnist", epochs=1), layout)
     assert record.test is not None
     for below, explained in ((1.4, False), (1.6, True)):
-        near = published.Published(100 * record.test.accuracy + below, "someone", "a network", epochs=1)
-        monkeypatch.setitem(published.KNOWN, ("fashionmnist", "mlp-small"), near)
+        near = literature.Published(100 * record.test.accuracy + below, "someone", "a network", epochs=1)
+        monkeypatch.setitem(literature.KNOWN, ("fashionmnist", "mlp-small"), near)
         why = made(layout).loc["fashionmnist", "where ours is more than 1.5 points below"]
         assert (why != "–") == explained
 
 
 def test_only_known_data_sets_and_models_have_published_values() -> None:
-    assert all(dataset in DATASETS and model in MODELS for dataset, model in published.KNOWN)
+    assert all(dataset in DATASETS and model in MODELS for dataset, model in literature.KNOWN)
