@@ -72,6 +72,7 @@ PAPER = {
     ("inference_energy", "mnist", "mlp-small", "layerwise", 0.5): "×0.67",
 }
 NOT_PUBLISHED = "not published"
+LEARNT = 0.1  # of the way from the majority rate to perfect
 
 
 @dataclass(frozen=True)
@@ -112,6 +113,14 @@ def corrected(tidy: pd.DataFrame) -> pd.DataFrame:
     """Finished trials of the corrected protocol that are arms of a comparison (a draw of random ratios is none)."""
     draws = tidy.scope.isin(["random-ratios"]) | tidy.method.isin(["threshold"])
     return tidy[(tidy.status == "done") & (tidy.protocol == "corrected") & ~draws]
+
+
+def unlearnt(tidy: pd.DataFrame) -> set[tuple[str, str]]:
+    """Data sets and models whose dense networks hardly beat a constant predictor: pruning has nothing to lose there."""
+    rows = corrected(tidy)
+    dense = rows[rows.method == "dense"].groupby(["dataset", "model"])[["test_accuracy", "test_majority"]].mean()
+    way = (dense.test_accuracy - dense.test_majority) / (1 - dense.test_majority)
+    return set(dense.index[way < LEARNT])
 
 
 def arms(tidy: pd.DataFrame, metric: Metric) -> list[Arm]:

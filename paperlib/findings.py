@@ -6,7 +6,18 @@ from statistics import median
 
 import pandas as pd
 
-from paperlib.comparisons import METRICS, PAPER, Arm, Metric, arms, comparable, corrected, how_obtained, noise
+from paperlib.comparisons import (
+    METRICS,
+    PAPER,
+    Arm,
+    Metric,
+    arms,
+    comparable,
+    corrected,
+    how_obtained,
+    noise,
+    unlearnt,
+)
 from paperlib.exhibits import provenance
 from paperlib.stats import Estimate
 
@@ -88,20 +99,19 @@ def _way(tidy: pd.DataFrame, name: str) -> str:
 
 
 LOSS = 0.01  # of accuracy: what a reader may be glad to pay
-LEARNT = 0.1  # of the way from the majority rate to perfect: a network below it has nothing to lose
 
 
 def _bought(tidy: pd.DataFrame) -> Finding | None:
     """The fastest arm of each model once removed work is skipped, of those that cost at most LOSS of accuracy."""
     metric = METRICS["realised_time"]
-    floor, majority = noise(tidy, metric), tidy.groupby("dataset").test_majority.max()
+    floor, idle = noise(tidy, metric), unlearnt(tidy)
     if floor is None:
         return None  # without a floor nothing can be said to lie beyond it
     payable = {
         (a.dataset, a.model, a.setting, a.method): a.effect
         for a in _arms(tidy, METRICS["accuracy"])
         if a.effect and a.effect.mean >= -LOSS
-        if a.dense and a.dense.mean - majority[a.dataset] > LEARNT * (1 - majority[a.dataset])
+        if (a.dataset, a.model) not in idle
     }
     parts = []
     found = _arms(tidy, metric)

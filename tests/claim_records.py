@@ -49,7 +49,7 @@ def _row(arm: Setting, seed: int, truth: dict[str, float], rng: np.random.Genera
         "dataset": arm.dataset, "model": arm.model, "method": arm.method, "conv_sparsity": arm.conv,
         "sparsity": arm.linear, "scope": arm.scope, "seed": seed, "width": 1.0, "swap": 0.2, "epochs": 50,
         "batch_size": 64, "optimizer": "SGD", "lr": 0.01,
-        "resolution": 28, "options": "{}", "schedule": "constant",
+        "resolution": 224, "options": "{}", "schedule": "constant",
         "augment": False, "compute": "fp32",
         "compact_epochs": 0, "protocol": "corrected", "quirks": "", "status": "done",
         "train_images": COUNTS.get(arm.dataset, 60_000), "test_images": 10_000, "test_majority": 0.2,

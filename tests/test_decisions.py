@@ -67,7 +67,7 @@ def test_noise_rule_false_alarms_and_power() -> None:
     rng, floor = np.random.default_rng(3), 0.0277
     for effect, word, least in ((0.0, "none", 0.95), (-0.10, "below", 0.95), (0.10, "above", 0.95)):
         family = rng.normal(effect, 0.0141, (600, 5))
-        said = [outcomes([x], floor, equivalence=False, claimed={"below"})[0] for x in family]
+        said = [outcomes([x], [floor], equivalence=False, claimed={"below"})[0] for x in family]
         assert said.count(word) / len(said) > least
         if word == "none":
             assert sum(w in {"below", "above"} for w in said) / len(said) < 0.01
@@ -76,13 +76,13 @@ def test_noise_rule_false_alarms_and_power() -> None:
 def test_a_family_of_nulls_is_rarely_contradicted() -> None:
     rng, alarms = np.random.default_rng(4), 0
     for family in rng.normal(0, 1, (200, 18, 5)):  # 18 comparisons: uncorrected, one in three families alarms
-        alarms += "above" in outcomes(list(family), 0.0, equivalence=False, claimed={"below"})
+        alarms += "above" in outcomes(list(family), [0.0] * len(family), equivalence=False, claimed={"below"})
     assert alarms / 200 < 0.05
 
 
 def test_one_seed_decides_nothing() -> None:
-    assert outcomes([[5.0]], 1.0, equivalence=False, claimed={"above"}) == ["unclear"]
-    assert outcomes([[0.0]], 1.0, equivalence=True, claimed={"none"}) == ["unclear"]
+    assert outcomes([[5.0]], [1.0], equivalence=False, claimed={"above"}) == ["unclear"]
+    assert outcomes([[0.0]], [1.0], equivalence=True, claimed={"none"}) == ["unclear"]
 
 
 def _rows() -> pd.DataFrame:

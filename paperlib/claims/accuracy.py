@@ -11,6 +11,7 @@ from paperlib.claims.builders import (
     Test,
     above,
     against,
+    at_scale,
     below,
     effect_in,
     every,
@@ -99,59 +100,73 @@ def _with_majority(dataset: str, test: Test) -> Test:
 
 TESTS: dict[str, Test] = {
     "A6": same("accuracy", grid_p(), or_above=True),
-    "C3": _gain_over_doerrich,
-    "C5": _with_majority("visa", level("accuracy", grid_f(("dense",), datasets=("visa",)), 0.84, 0.88)),
+    "C3": at_scale(_gain_over_doerrich),
+    "C5": at_scale(_with_majority("visa", level("accuracy", grid_f(("dense",), datasets=("visa",)), 0.84, 0.88))),
     "C6": above("accuracy", grid_f(scenarios=("ii",))),
     "C9": below("accuracy", grid_f(("post-training",), ("i", "ii")), against(method="set")),
     "C15": _fails_above_80,
     "C16": same("accuracy", grid_f(scenarios=("ii",)), or_above=True),
-    "C17": _repeats_agree,
-    "C19": _with_majority(
-        "bloodmnist", level("train_accuracy", grid_f(("pre-training", "set"), ("i",), HARD, ("vgg16",)), 0.0, 0.25)
+    "C17": at_scale(_repeats_agree),
+    "C19": at_scale(
+        _with_majority(
+            "bloodmnist", level("train_accuracy", grid_f(("pre-training", "set"), ("i",), HARD, ("vgg16",)), 0.0, 0.25)
+        )
     ),
-    "C20": level("train_accuracy", grid_f(("pre-training", "set"), ("i",), HARD, ("resnet18",)), 0.4, 0.6),
+    "C20": at_scale(level("train_accuracy", grid_f(("pre-training", "set"), ("i",), HARD, ("resnet18",)), 0.4, 0.6)),
     "C21": above("train_accuracy", grid_f(scenarios=("ii",), datasets=HARD), against(scenario="i")),
     "C22": same("train_accuracy", grid_f(scenarios=("iii",)), share=0.75),
     "C23": same("train_accuracy", grid_f(datasets=("visa",)), or_above=True),
-    "C24": _with_majority(
-        "bloodmnist",
-        every(
-            level("train_loss", grid_f(("in-training", "set"), ("i",), HARD, ("vgg16",)), 1.7, 2.4),
-            level("loss_change", grid_f(("in-training", "set"), ("i",), HARD, ("vgg16",)), -0.3, 0.1),
-        ),
+    "C24": at_scale(
+        _with_majority(
+            "bloodmnist",
+            every(
+                level("train_loss", grid_f(("in-training", "set"), ("i",), HARD, ("vgg16",)), 1.7, 2.4),
+                level("loss_change", grid_f(("in-training", "set"), ("i",), HARD, ("vgg16",)), -0.3, 0.1),
+            ),
+        )
     ),
-    "C25": _with_majority("visa", level("train_loss", grid_f(datasets=("visa",)), 0.32, 0.38)),
-    "C26": every(
-        level("loss_falling", grid_f(scenarios=("ii",), datasets=HARD), 0.9, 1.01),
-        no(level("loss_falling", grid_f(scenarios=("ii",), datasets=("visa",)), 0.9, 1.01)),
+    "C25": at_scale(_with_majority("visa", level("train_loss", grid_f(datasets=("visa",)), 0.32, 0.38))),
+    "C26": at_scale(
+        every(
+            level("loss_falling", grid_f(scenarios=("ii",), datasets=HARD), 0.9, 1.01),
+            no(level("loss_falling", grid_f(scenarios=("ii",), datasets=("visa",)), 0.9, 1.01)),
+        )
     ),
     "C27": same("train_loss", grid_f(scenarios=("iii",)), margin=0.1),
     "C36": above("accuracy", grid_f(("set",), ("ii",)), against(scenario="i")),
-    "C37": every(
-        level("accuracy", grid_f(scenarios=("i",), datasets=("industrial",), models=("vgg16",)), 0.05, 0.15),
-        level("accuracy", grid_f(scenarios=("i",), datasets=("industrial",), models=("resnet18",)), 0.0, 0.30),
+    "C37": at_scale(
+        every(
+            level("accuracy", grid_f(scenarios=("i",), datasets=("industrial",), models=("vgg16",)), 0.05, 0.15),
+            level("accuracy", grid_f(scenarios=("i",), datasets=("industrial",), models=("resnet18",)), 0.0, 0.30),
+        )
     ),
-    "C38": level("accuracy", grid_f(scenarios=("ii",), datasets=("industrial",)), 0.85, 0.95),
-    "C39": every(
-        level("accuracy", grid_f(scenarios=("iii",), datasets=("industrial",)), 0.89, 0.95),
-        same("accuracy", grid_f(scenarios=("iii",), datasets=("industrial",))),
+    "C38": at_scale(level("accuracy", grid_f(scenarios=("ii",), datasets=("industrial",)), 0.85, 0.95)),
+    "C39": at_scale(
+        every(
+            level("accuracy", grid_f(scenarios=("iii",), datasets=("industrial",)), 0.89, 0.95),
+            same("accuracy", grid_f(scenarios=("iii",), datasets=("industrial",))),
+        )
     ),
-    "C40": every(
-        above(
-            "accuracy",
-            grid_f(("pre-training", "in-training", "set"), ("i",), models=("resnet18",)),
-            against(model="vgg16"),
-        ),
-        below("accuracy", grid_f(("post-training",), ("i",), models=("resnet18",)), against(model="vgg16")),
+    "C40": at_scale(
+        every(
+            above(
+                "accuracy",
+                grid_f(("pre-training", "in-training", "set"), ("i",), models=("resnet18",)),
+                against(model="vgg16"),
+            ),
+            below("accuracy", grid_f(("post-training",), ("i",), models=("resnet18",)), against(model="vgg16")),
+        )
     ),
-    "C41": every(
-        level("accuracy", grid_f(("pre-training",), ("i",), ("industrial",), ("vgg16",)), 0.0, 0.20),
-        level("accuracy", grid_f(("pre-training",), ("iii",), ("industrial",), ("vgg16",)), 0.90, 1.0),
+    "C41": at_scale(
+        every(
+            level("accuracy", grid_f(("pre-training",), ("i",), ("industrial",), ("vgg16",)), 0.0, 0.20),
+            level("accuracy", grid_f(("pre-training",), ("iii",), ("industrial",), ("vgg16",)), 0.90, 1.0),
+        )
     ),
     "C42": every(
         above("accuracy", grid_f(scenarios=("ii",)), against(scenario="i")),
         above("accuracy", grid_f(scenarios=("iii",)), against(scenario="ii")),
     ),
-    "C57": _largest_loss,
+    "C57": at_scale(_largest_loss),
     "C58": same("accuracy", grid_f(scenarios=("iii",)), share=21 / 24, margin=MARGIN, or_above=True),
 }

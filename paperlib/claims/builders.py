@@ -6,11 +6,12 @@ Every test is a pure function from Evidence to Verdict. Costs move beyond the A/
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
 
-from paperlib.claims.evidence import QUANTITIES, Cell, Evidence, Setting, dense_of
+from paperlib.claims.evidence import EPOCHS, QUALITIES, QUANTITIES, Cell, Evidence, Setting, dense_of
 from paperlib.claims.verdict import Verdict, deny, join
 from paperlib.comparisons import Metric
 from paperlib.stats import ALPHA, Outcome, beyond_p, bootstrap_interval, exponential, outcomes, sign_flip_p
@@ -97,7 +98,8 @@ def effect_in(metric: str, settings: Sequence[Setting], low: float, high: float,
 
     def test(evidence: Evidence) -> Verdict:
         cells = [evidence.compare(quantity, s, than(s)) for s in settings]
-        return judge(evidence, quantity, settings, cells, (a + b) / 2, (b - a) / 2, {"none"}, {"below", "above"})
+        halves = [(b - a) / 2] * len(cells)
+        return judge(evidence, quantity, settings, cells, (a + b) / 2, halves, {"none"}, {"below", "above"})
 
     return test
 
@@ -108,10 +110,11 @@ def level(metric: str, settings: Sequence[Setting], low: float, high: float, sha
 
     def test(evidence: Evidence) -> Verdict:
         cells = [evidence.level(quantity, s) for s in settings]
-        middle, half = (low + high) / 2, (high - low) / 2
+        middle, halves = (low + high) / 2, [(high - low) / 2] * len(cells)
         return judge(
-            evidence, quantity, settings, cells, middle, half, {"none"}, {"below", "above"}, share, unit=_unit(quantity)
-        )
+            evidence, quantity, settings, cells, middle, halves, {"none"}, {"below", "above"}, share,
+            unit=_unit(quantity),
+        )  # fmt: skip
 
     return test
 
@@ -138,6 +141,30 @@ def on(machine: str, test: Test) -> Test:
     return there
 
 
+def at_scale(test: Test, pixels: int = 0) -> Test:
+    """Only on trials of the paper's own scale: a level, or how two models compare, is not that of smaller ones.
+
+    Where there are none the estimate of the smaller ones is shown, and decides nothing.
+    """
+
+    def judged(evidence: Evidence) -> Verdict:
+        whole = evidence.at_scale(pixels)
+        found = test(whole)
+        if whole is evidence or found.estimate is not None:
+            return found
+        small = test(evidence)
+        if small.estimate is None:
+            return small
+        size = f" at {pixels} px" if pixels else ""
+        return replace(
+            small, base="inconclusive", reason=f"needs the paper's {EPOCHS} epochs of the whole network{size}",
+            detail=f"at a smaller scale: {small.detail}",
+            needs=f"{small.needs}; {EPOCHS} epochs, width 1{f', {pixels} px' if pixels else ''}",
+        )  # fmt: skip
+
+    return judged
+
+
 def _unit(metric: Metric) -> str:
     if metric.unit == "%":
         return "points"
@@ -156,17 +183,28 @@ def _compare(
     metric = QUANTITIES[name]
 
     def test(evidence: Evidence) -> Verdict:
-        cells = [evidence.compare(metric, s, than(s)) for s in settings]
-        floor = evidence.floor(metric, settings)
-        width = max(margin or 0.0, floor or 0.0) if margin is not None and metric.effect == "ratio" else margin
-        width = floor if width is None else width
-        half = None if width is None else math.log1p(width) if metric.effect == "ratio" else width
-        return judge(
-            evidence, metric, settings, cells, 0.0, half, accept, reject, share, equivalence=margin is not None,
-            floor=width,
+        idle = [s for s in settings if metric.name in QUALITIES and (s.dataset, s.model) in evidence.unlearnt]
+        cells = [None if s in idle else evidence.compare(metric, s, than(s)) for s in settings]
+        widths = [_width(evidence, metric, (s, than(s)), margin) for s in settings]
+        halves = [None if w is None else math.log1p(w) if metric.effect == "ratio" else w for w in widths]
+        found = judge(
+            evidence, metric, settings, cells, 0.0, halves, accept, reject, share, equivalence=margin is not None,
+            floor=max((w for w in widths if w is not None), default=None),
         )  # fmt: skip
+        if not idle or found.base not in {"inconclusive", "untestable here"}:
+            return found
+        few = f"dense hardly learns in {len(idle)} of {len(settings)} settings, such as {dense_of(idle[0])}"
+        return replace(found, base="inconclusive", reason=few, needs=f"{found.needs}; longer training")
 
     return test
+
+
+def _width(evidence: Evidence, metric: Metric, pair: Sequence[Setting], margin: float | None) -> float | None:
+    """What counts as no difference in one comparison: the margin, the noise floor, or for costs the wider of both."""
+    if margin is not None and metric.effect == "difference":
+        return margin
+    floor = evidence.floor(metric, pair)
+    return max(margin, floor or 0.0) if margin is not None else floor
 
 
 def judge(
@@ -175,7 +213,7 @@ def judge(
     settings: Sequence[Setting],
     cells: Sequence[Cell | None],
     middle: float,
-    half: float | None,
+    halves: Sequence[float | None],
     accept: set[Outcome],
     reject: set[Outcome],
     share: float = 1.0,
@@ -186,8 +224,8 @@ def judge(
 ) -> Verdict:
     """The rule of all tests.
 
-    cells: one value per seed for each setting (None: not measured); middle ± half: the range that counts as
-    `none`. Supported where `share` of all settings are of an accepted kind, contradicted where too many are of a
+    cells: one value per seed for each setting (None: not measured); middle ± half of each: the range that counts
+    as `none`. Supported where `share` of all settings are of an accepted kind, contradicted where too many are of a
     rejected one, inside the noise where most show no effect though one is claimed, else inconclusive.
     """
     found = [cell for cell in cells if cell is not None]
@@ -205,9 +243,10 @@ def judge(
         "rests_on": evidence.rests_on(metric, found), "provenance": evidence.provenance(found),
         "trials": evidence.ids(found),
     }  # fmt: skip
-    if half is None:
+    margins = [h for h, cell in zip(halves, cells, strict=True) if cell is not None and h is not None]
+    if len(margins) < len(found):
         return Verdict("inconclusive", "needs an A/A control of this quantity", **common)  # type: ignore[arg-type]
-    said = outcomes([c.values - middle for c in found], half, equivalence=equivalence, claimed=accept)
+    said = outcomes([c.values - middle for c in found], margins, equivalence=equivalence, claimed=accept)
     good, bad = sum(w in accept for w in said), sum(w in reject for w in said)
     none, total = said.count("none"), len(cells)
     needed = math.ceil(share * total - 1e-9)
@@ -215,7 +254,7 @@ def judge(
     detail = f"{metric.title.lower()} in {len(found)} of {total} settings: {counts}"
     if good >= needed:
         base, reason = "supported", ""
-    elif bad > total - needed or (share == 1 and _mean_beyond(pooled - middle, half, reject)):
+    elif bad > total - needed or (share == 1 and _mean_beyond(pooled - middle, float(np.mean(margins)), reject)):
         base, reason = "contradicted", ""
     elif "none" not in accept | reject and none * 2 >= max(len(found), total / 2):
         wide = log and floor is not None and floor > WIDE  # then it says little about the claim
@@ -229,7 +268,7 @@ def judge(
 
 
 def _mean_beyond(pooled: np.ndarray, half: float, reject: set[Outcome]) -> bool:
-    # Where the mean over all settings lies beyond the margin, at least one setting does; half of the error is its.
+    # Where the mean over all settings lies beyond the mean margin, at least one does; half of the error is its.
     p = dict(zip(("below", "above"), beyond_p(pooled, half), strict=True))
     return any(p[word] < ALPHA / 4 for word in ("below", "above") if word in reject)
 

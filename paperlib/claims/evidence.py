@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from paperlib.comparisons import METRICS, Metric, comparable, corrected
+from paperlib.comparisons import METRICS, Metric, comparable, corrected, unlearnt
 from paperlib.stats import PAIR, control_differences, control_ratios
+from paperlib.studies.budgets import F_DATASETS
 
 Floats = NDArray[np.float64]
 SWAP = 0.2  # both papers; other values are sensitivity arms
@@ -27,6 +28,10 @@ QUANTITIES = METRICS | {
         Metric("inference_extra", "Inference time above dense", "inference_extra_s", "s", "difference"),
     )
 }
+
+# What training improves: it says nothing where nothing was learnt, and less where training was short.
+QUALITIES = {"accuracy", "train_accuracy", "train_loss", "loss_change", "loss_falling"}
+EPOCHS = 50  # of paper F; P does not state its own
 
 
 class Setting(NamedTuple):
@@ -98,6 +103,18 @@ class Evidence:
     def _gpu(self) -> "Evidence":
         return self if self.rows.empty else Evidence(self.rows[self.rows.device != "cpu"].reset_index(drop=True))
 
+    def at_scale(self, pixels: int) -> "Evidence":
+        """Only trials of the whole network, trained as long as paper F's or longer, on images of `pixels` or more."""
+        if self.rows.empty:
+            return self
+        whole = (self.rows.epochs >= EPOCHS) & (self.rows.width == 1) & (self.rows.resolution >= pixels)
+        return self if whole.all() else Evidence(self.rows[whole].reset_index(drop=True))
+
+    @cached_property
+    def unlearnt(self) -> set[tuple[str, str]]:
+        """Data sets and models whose dense networks hardly beat a constant predictor."""
+        return set() if self.rows.empty else unlearnt(self.rows)
+
     @cached_property
     def groups(self) -> dict[tuple[Any, ...], NDArray[np.intp]]:
         if self.rows.empty:
@@ -162,9 +179,18 @@ class Evidence:
 
     def floor(self, metric: Metric, settings: Iterable[Setting]) -> float | None:
         """95th percentile of the A/A controls of these data sets and models, else of all; None without any."""
+        places = frozenset((s.dataset, s.model) for s in settings)
+        if (metric.name, places) not in self._floors:
+            self._floors[metric.name, places] = self._floor(metric, places)
+        return self._floors[metric.name, places]
+
+    @cached_property
+    def _floors(self) -> dict[tuple[str, frozenset[tuple[str, str]]], float | None]:
+        return {}
+
+    def _floor(self, metric: Metric, places: frozenset[tuple[str, str]]) -> float | None:
         controls = self._controls(metric)
         value = "ratio" if metric.effect == "ratio" else "difference"
-        places = {(s.dataset, s.model) for s in settings}
         near = [pair in places for pair in zip(controls.dataset, controls.model, strict=True)]
         chosen = (controls[near] if any(near) else controls)[value].to_numpy(float)
         if not len(chosen):
@@ -190,7 +216,9 @@ class Evidence:
         if kind and kind in rows:
             what = "memory" if kind == "memory_source" else "energy"
             words += [f"{w} {what}" for w in sorted(set(rows[kind].dropna())) if w in {"modelled", "simulated"}]
-        cost = metric.column.startswith("train_") and "loss" not in metric.column
+        if metric.name in QUALITIES and (rows.dataset.isin(F_DATASETS) & (rows.epochs < EPOCHS)).any():
+            words.append("short training")
+        cost = metric.column.startswith("train_") and metric.name not in QUALITIES
         if cost and pd.to_numeric(rows.compact_epochs).gt(0).any():
             words.append("compact training")  # the papers' is masked
         return tuple(words)

@@ -91,7 +91,9 @@ def deny(verdict: Verdict) -> Verdict:
     opposite: dict[Base, Base] = {
         "supported": "contradicted", "contradicted": "supported", "inside the noise": "supported"
     }  # fmt: skip
-    return replace(verdict, base=opposite.get(verdict.base, verdict.base))
+    if verdict.base not in opposite:
+        return verdict
+    return replace(verdict, base=opposite[verdict.base], reason="")
 
 
 def inconsistent(why: str, ours: Verdict | None = None) -> Verdict:

@@ -56,21 +56,23 @@ def holm(p_values: ArrayLike) -> NDArray[np.float64]:
     return raised[np.argsort(order)]
 
 
-def outcomes(family: Sequence[ArrayLike], margin: float, *, equivalence: bool, claimed: set[Outcome]) -> list[Outcome]:
+def outcomes(
+    family: Sequence[ArrayLike], margins: Sequence[float], *, equivalence: bool, claimed: set[Outcome]
+) -> list[Outcome]:
     """What each comparison of one family says.
 
-    family: the paired differences of each comparison. margin: the noise floor, or for `equivalence` the
+    family: the paired differences of each comparison. margins: of each the noise floor, or for `equivalence` the
     difference that still counts as comparable. `below` and `above`: the mean lies beyond the margin (one-sided,
     2.5 %); Holm-corrected where that would speak against the claim, since one such comparison is enough for it;
     uncorrected where it is `claimed`, since there every one is needed. `none`: by TOST under `equivalence`, else
     a mean inside the noise floor. One seed is always `unclear`.
     """
-    tails = [beyond_p(x, margin) for x in family]
+    tails = [beyond_p(x, margin) for x, margin in zip(family, margins, strict=True)]
     raw = np.array(tails).reshape(-1, 2).T
     words: list[Outcome] = ["below", "above"]
     p = {w: row if w in claimed else holm(row) for w, row in zip(words, raw, strict=True)}
     found: list[Outcome] = []
-    for i, x in enumerate(np.asarray(d, float) for d in family):
+    for i, (x, margin) in enumerate(zip((np.asarray(d, float) for d in family), margins, strict=True)):
         beyond = next((w for w in words if p[w][i] < ALPHA / 2), None)
         if beyond is not None:
             found.append(beyond)
