@@ -173,6 +173,8 @@ def test_energy_follows_time_or_not() -> None:
 
     assert ask(made.table(lambda s: truth(s, 1)), "C59") == ["supported"]
     assert ask(made.table(lambda s: truth(s, -1)), "C59") == ["contradicted"]
+    modelled = made.table(lambda s: truth(s, 1), energy_source="modelled")
+    assert ask(modelled, "C59") == ["untestable here (modelled energy is computed from the time)"]
 
 
 @settings(max_examples=40, deadline=None)
@@ -191,6 +193,33 @@ def test_noise_verdict_has_few_false_alarms_and_enough_power() -> None:
     assert null["inside the noise"] >= 18 and not null["supported"]
     real = [test(Evidence.of(made.table(lambda s: saving(s, 0.85), seed=i))).base for i in range(10)]
     assert real.count("supported") >= 9
+
+
+def test_a_level_is_decided_at_the_scale_of_the_paper_only(equal: pd.DataFrame) -> None:
+    assert ask(equal, "C5", "C16", "C47") == ["contradicted", "supported", "inside the noise"]
+    for smaller in ({"epochs": 10}, {"width": 0.25}):
+        small = verdicts(equal.assign(**smaller), [CLAIMS["C5"]])[0]
+        assert small.base == "inconclusive" and "needs the paper's 50 epochs of the whole network" in small.word
+        assert small.estimate and small.detail.startswith("at a smaller scale: ")
+    assert ask(equal.assign(epochs=10), "C16", "C52") == ["supported (short training)", "inside the noise"]
+    assert "whole network at 224 px" in ask(equal.assign(resolution=28), "C47")[0]
+    worse = equal.assign(epochs=10, test_accuracy=0.86, id="small" + equal.id)  # alone it would be C5's 86 %
+    assert ask(pd.concat([equal, worse], ignore_index=True), "C5") == ["contradicted"]
+
+
+def test_equal_accuracy_shows_nothing_where_dense_did_not_learn() -> None:
+    idle = made.table(lambda s: {"accuracy": 0.2} if s.dataset == "visa" else {})
+    some, all_ = ask(idle, "C58", "C23")
+    assert some == "inconclusive (dense hardly learns in 8 of 24 settings, such as visa vgg16 dense)"
+    assert all_.startswith("inconclusive (dense hardly learns in 24 of 24 settings")
+    assert ask(idle, "C52") == ["inside the noise"]  # time passes all the same
+
+
+def test_a_restless_network_does_not_hide_what_another_saves() -> None:
+    calm, restless = made.table(lambda s: saving(s, 0.9)), made.table(lambda s: saving(s, 0.9), noise=0.5)
+    both = [calm[calm.model == "resnet18"], restless[restless.model == "vgg16"]]
+    found = below("training_time", grid_f(("set",)))(Evidence.of(pd.concat(both, ignore_index=True)))
+    assert "9 below" in found.detail and found.base != "supported"
 
 
 def test_a_wide_noise_floor_stands_in_the_word() -> None:
