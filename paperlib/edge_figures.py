@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from paperlib import edge, style, tables
@@ -69,11 +70,11 @@ def _lines(axes: Axes, rows: pd.DataFrame, x: str) -> None:
     _log(axes)
 
 
-def _legend(figure: object, band: bool = True) -> None:
+def _legend(figure: Figure, band: bool = True) -> None:
     handles = [Line2D([], [], color=_COLOURS[w], marker=_MARKERS[w], label=w) for w in WAYS]
     if band:
         handles.append(Line2D([], [], color=style.NOISE, linewidth=7, label="A/A control, dense against dense"))
-    figure.legend(handles=handles, loc="outside lower center", ncols=4, frameon=False)  # type: ignore[attr-defined]
+    style.below(figure, handles, 4)
 
 
 def ratios(table: pd.DataFrame, records: Sequence[EdgeRecord], threads: int, layout: Layout) -> Exhibit:
@@ -150,7 +151,7 @@ def roofline(machine: Machine, records: Sequence[EdgeRecord], layout: Layout) ->
         for n, c in (("dense", style.COLOURS["dense"]), ("compact, 80 %", _COLOURS["compact"]))
     ]
     handles.append(Line2D([], [], color="black", label="measured limit (matrix product, copy)"))
-    figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False)
+    style.below(figure, handles, 3)
     text = (
         f"Convolutions and linear layers at batch 64, one thread, n = 1 (best of 4); area: share of network time. "
         f"Limits measured here: {machine.peak_flops / 1e9:.0f} GFLOP/s, {machine.bandwidth / 1e9:.1f} GB/s; small "

@@ -242,7 +242,7 @@ def layers(records: Sequence[Record], model: str, layout: Layout, dataset: str =
         axes.set_ylabel("removed, %")
     handles = [Patch(color=style.colour(m), label=m) for m in methods]
     line = Line2D([], [], color="black", label="nominal")
-    figure.legend(handles=[*handles, line], loc="outside lower center", ncols=3, frameon=False)
+    style.below(figure, [*handles, line], 3)
     text = (
         f"Bars: share of each layer's weights that is gone, counted from the masks ({model}, "
         f"{dataset}: {shown[0].data.source}, seed 0, n = 1, no interval). Line: nominal share of the layer. SET "

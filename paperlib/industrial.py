@@ -202,7 +202,7 @@ def networks(tidy: pd.DataFrame, records: Sequence[Record], layout: Layout) -> E
         Line2D([], [], color="black", linestyle="-", label="sum with projection"),
         Line2D([], [], color="black", linestyle=":", label="sum with identity"),
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=5, frameon=False)
+    style.below(figure, handles, 5)
     ids = [r.id for r in dense.values()]
     text = (
         "Read from the modules of these trials: each box is one operation, its height the side of its feature map, "

@@ -91,7 +91,9 @@ def _dense(world: Sequence[Exhibit], layout: Layout) -> Iterator[str]:
 
 
 def _figure(verdict: Verdict) -> str:
-    return verdict.detail if verdict.estimate is None else f"{verdict.figure()}, n = {verdict.n}"
+    if verdict.estimate is None:
+        return verdict.detail if verdict.base in {"supported", "contradicted"} else "–"
+    return f"{verdict.figure()}, n = {verdict.n}"
 
 
 def _basis(verdict: Verdict) -> str:

@@ -119,7 +119,7 @@ def _figure(rows: pd.DataFrame, study: str, layout: Layout) -> Exhibit:
         for kind, (colour, marker) in looks.items()
     ]
     handles.append(Line2D([], [], color=style.COLOURS["majority"], linestyle=":", label="majority rate"))
-    figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False)
+    style.below(figure, handles, 3)
     text = (
         f"Dense networks after training, one line per optimiser, epochs and resolution. {seeds(rows)}; "
         f"images: {provenance(rows)}."

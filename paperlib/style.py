@@ -5,7 +5,9 @@ from collections.abc import Sequence
 
 import matplotlib as mpl
 import seaborn as sns
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from PIL import Image
@@ -84,8 +86,17 @@ def legend(figure: Figure, methods: Sequence[str], lines: Sequence[tuple[str, Li
     for name, line in lines:
         line.set_label(name)
         handles.append(line)
-    fit = max(2, int(figure.get_figwidth() // 2))
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(4, fit, len(handles)), frameon=False)
+    below(figure, handles, min(4, max(2, int(figure.get_figwidth() // 2))))
+
+
+def below(figure: Figure, handles: Sequence[Artist], columns: int) -> None:
+    """A legend of these under all panels, in `columns` columns or as many as the figure is wide enough for."""
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    for number in range(min(columns, len(handles)), 0, -1):
+        shown = figure.legend(handles=handles, loc="outside lower center", ncols=number, frameon=False)
+        if number == 1 or shown.get_window_extent(renderer).width <= figure.bbox.width:
+            return
+        shown.remove()
 
 
 def save(figure: Figure, name: str, title: str, caption: str, trials: Sequence[str], layout: Layout) -> Exhibit:

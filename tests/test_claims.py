@@ -185,6 +185,8 @@ def test_a_conjunction_is_as_weak_as_its_weakest_part(bases: list[Base]) -> None
     assert "contradicted" not in bases or joined.base in {"contradicted", "internally inconsistent"}
     assert len(joined.trials) == len(bases)
     assert deny(deny(Verdict("supported"))).base == "supported"
+    words = ("short training", "compact training", "modelled energy")  # one order, whatever the hash seed
+    assert join([Verdict("supported", rests_on=(w,)) for w in words]).rests_on == words[:-4:-1]
 
 
 def test_noise_verdict_has_few_false_alarms_and_enough_power() -> None:

@@ -6,9 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.lines import Line2D
 from PIL import Image
 
-from paperlib import collate, comparisons, report, show
+from paperlib import collate, comparisons, report, show, style
 from paperlib.comparisons import METRICS, arms
 from paperlib.errors import PaperlibError
 from paperlib.exhibits import base, read_manifest
@@ -89,6 +91,21 @@ def test_figures_are_not_empty_and_the_same_again(made: collate.Source) -> None:
     collate.write("01", made.layout)
     changed = [f for f, content in kept.items() if (base(made.layout) / f).read_bytes() != content]
     assert changed == []
+
+
+def test_a_legend_is_never_wider_than_its_figure() -> None:
+    figure, _ = style.panels(["one", "two"])
+    for words, columns in (
+        ("short", 3),
+        ("AdamW, cosine, 10 epochs, 28 px", 2),
+        ("much too long for any line " * 4, 1),
+    ):
+        figure.legends.clear()
+        style.below(figure, [Line2D([], [], label=words) for _ in range(6)], 3)
+        (legend,) = figure.legends
+        assert legend._ncols == columns, words
+        extent = legend.get_window_extent(FigureCanvasAgg(figure).get_renderer())
+        assert columns == 1 or extent.width <= figure.bbox.width
 
 
 def test_table_holds_the_paper_value_only_where_there_is_one(made: collate.Source) -> None:

@@ -77,7 +77,7 @@ def join(verdicts: Sequence[Verdict]) -> Verdict:
         shown,
         reason="; ".join(dict.fromkeys(v.reason for v in deciding if v.reason)),
         rests_on=tuple(
-            sorted({word for v in deciding for word in v.rests_on}, key=lambda w: _ORDER.index(w.split()[-1]))
+            sorted({word for v in deciding for word in v.rests_on}, key=lambda w: (_ORDER.index(w.split()[-1]), w))
         ),
         detail="; ".join(f"{v.detail}: {v.base}" if v.detail else v.base for v in verdicts),
         needs="; ".join(dict.fromkeys(v.needs for v in verdicts if v.needs)),
