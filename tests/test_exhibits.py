@@ -180,7 +180,9 @@ def ids_of(tidy: pd.DataFrame, **wanted: object) -> set[str]:
 
 def test_every_number_leads_to_exactly_its_trials(made: collate.Source) -> None:
     collate.write("01", made.layout)
-    report.build(made.layout)
+    page = report.build(made.layout).read_text()
+    places = re.findall(r'\sid="([^"]+)"', page)
+    assert len(places) == len(set(places)), "an id stands twice"
     dense = ids_of(made.table, method="dense")
     assert len(dense) == 2
     for metric in METRICS:
