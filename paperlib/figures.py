@@ -74,7 +74,9 @@ def _dots(axes: Axes, found: Sequence[Arm], methods: Sequence[str], scale: float
     if len(settings) > 4:
         axes.set_xticks(range(len(settings)), settings, rotation=40, ha="right", fontsize=7)
     else:
-        axes.set_xticks(range(len(settings)), [_two_lines(s) for s in settings])
+        names = [_in_lines(s) for s in settings]
+        wide = len(names) * max(len(line) for name in names for line in name.split("\n")) > 36  # what a panel holds
+        axes.set_xticks(range(len(names)), names, fontsize=7 if wide else None)
     axes.set_xlim(-0.5, len(settings) - 0.5)
     axes.grid(axis="x", visible=False)
 
@@ -90,8 +92,11 @@ def dot(axes: Axes, x: float, estimate: Estimate | None, scale: float, method: s
     axes.errorbar(x, y, reach, color=style.colour(method), marker=style.marker(method), markersize=4, linewidth=1)
 
 
-def _two_lines(setting: str) -> str:
-    return setting.replace(", ", ",\n") if ", " in setting else setting.replace(" ", "\n", 1)
+def _in_lines(setting: str) -> str:
+    # `global 50%` and `layerwise conv 50%, linear 80%`: scope, filters and weights on a line each.
+    if ", " not in setting:
+        return setting.replace(" ", "\n", 1)
+    return setting.replace(" conv", "\nconv").replace(", ", ",\n")
 
 
 def level(axes: Axes, dense: Estimate | None, scale: float) -> None:
