@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
+import nbformat
 import typer
 
 from paperlib import paths
@@ -93,8 +94,7 @@ def keep(layout: Layout, project: Path) -> Path:
             write_atomically(project / name, (again.results.parents[1] / name).read_bytes())
     for notebook in sorted(layout.notebooks.glob("0?_*.ipynb")):
         target = archive.parent / "notebooks" / notebook.name
-        if target != notebook:
-            write_atomically(target, notebook.read_bytes())
+        write_atomically(target, _without_paths(notebook))
     about = {
         "records": len(records),
         "machines": [json.loads(m) for m in sorted({r.environment.model_dump_json() for r in records})],
@@ -102,6 +102,14 @@ def keep(layout: Layout, project: Path) -> Path:
     }
     write_atomically(archive.with_name("kept.json"), (json.dumps(about, indent=1) + "\n").encode())
     return archive
+
+
+def _without_paths(notebook: Path) -> bytes:
+    """The executed notebook without the two paths by which papermill tells where it ran."""
+    read = nbformat.read(notebook, as_version=4)
+    for name in ("input_path", "output_path"):
+        read.metadata.get("papermill", {}).pop(name, None)
+    return (nbformat.writes(read) + "\n").encode()
 
 
 def keep_results(profile: Annotated[str, typer.Argument(help="Whose results, such as laptop.")]) -> None:

@@ -6,6 +6,7 @@ import json
 import zipfile
 from pathlib import Path
 
+import nbformat
 import numpy as np
 import pytest
 from PIL import Image
@@ -32,7 +33,12 @@ def made(layout: Layout, tiny_images: object) -> Layout:
 
 def test_what_is_kept_comes_again_byte_for_byte(made: Layout, tmp_path: Path) -> None:
     project = tmp_path / "project"
+    ran = nbformat.v4.new_notebook(metadata={"papermill": {"input_path": "/home/me/01.ipynb", "duration": 1.5}})
+    made.notebooks.mkdir(parents=True)
+    nbformat.write(ran, made.notebooks / "01_x.ipynb")
     where = kept.keep(made, project)
+    shown = (where.parent / "notebooks" / "01_x.ipynb").read_text()
+    assert "/home/me" not in shown and "duration" in shown
     about = json.loads(where.with_name("kept.json").read_text())
     assert about["records"] == 4 and len(about["machines"]) == 1
     for name, expected in about["files"].items():
