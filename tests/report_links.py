@@ -19,7 +19,7 @@ class Row:
 def rows(layout: Layout, table: str) -> list[Row]:
     """The rows of a table as index.html shows them."""
     page = (layout.report / "index.html").read_text()
-    (section,) = re.findall(rf'<section [^>]*data-table="{table}">(.*?)</section>', page, re.DOTALL)
+    (section,) = re.findall(rf'<section [^>]*id="table-{table}">(.*?)</section>', page, re.DOTALL)
     heads = [unescape(h) for h in re.findall(r'<th class="gt_col_heading[^>]*>(.*?)</th>', section, re.DOTALL)]
     (body,) = re.findall(r"<tbody.*?</tbody>", section, re.DOTALL)
     found, group = [], ""

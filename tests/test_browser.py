@@ -219,11 +219,11 @@ def test_a_number_leads_to_its_trials_without_a_mouse(written: Layout, browser: 
     keys.press("Enter")
     keys.press("Tab")
     assert page.evaluate("document.activeElement.closest('main') !== null")
-    details = page.locator("#accuracy_mlp details")
+    details = page.locator("#table-accuracy_mlp details")
     details.locator("summary").focus()
     keys.press("Enter")
     expect(details.get_by_role("link", name="all in one list")).to_be_visible()
-    number = page.locator("#accuracy_mlp tbody tr", has_text="global 50%").locator("a.behind").nth(2)
+    number = page.locator("#table-accuracy_mlp tbody tr", has_text="global 50%").locator("a.behind").nth(2)
     asked = str(number.get_attribute("href")).partition("only=")[2].partition("#")[0].split(",")
     number.focus()
     keys.press("Enter")
@@ -258,7 +258,7 @@ def test_without_scripts_a_number_leads_to_the_first_of_its_trials(written: Layo
     context = browser.new_context(java_script_enabled=False, viewport={"width": 1280, "height": 300})
     page = context.new_page()
     page.goto((written.report / "index.html").as_uri())
-    number = page.locator("#accuracy_mlp a.behind").last
+    number = page.locator("#table-accuracy_mlp a.behind").last
     first = str(number.get_attribute("href")).partition("#")[2]
     number.click()
     expect(page.locator(f"tr[id='{first}']")).to_be_in_viewport()
