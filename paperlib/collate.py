@@ -141,6 +141,12 @@ def _perceptrons(layout: Layout) -> list[Exhibit | None]:
     return [*mlp(whole.without(wanted - grid)), *tutorial(whole.only(wanted), plan.datasets[0]), *swept]
 
 
+def _vgg(layout: Layout) -> list[Exhibit | None]:
+    every = Source.of(layout)
+    swept = sensitivity.write(every.models("vgg16").datasets(f=False).table, "vgg", layout)
+    return [*vgg(every.comparable()), *swept]
+
+
 def _networks(layout: Layout) -> list[Exhibit | None]:
     every = Source.of(layout)
     swept = sensitivity.write(every.models("vgg16", "resnet18").datasets(f=True).table, "industrial", layout)
@@ -149,7 +155,7 @@ def _networks(layout: Layout) -> list[Exhibit | None]:
 
 SECTIONS: dict[str, Callable[[Layout], Sequence[Exhibit | None]]] = {
     "01": _perceptrons,
-    "02": lambda layout: vgg(Source.of(layout).comparable()),
+    "02": _vgg,
     "03": _networks,
     "04": edge_figures.write,
 }

@@ -50,10 +50,10 @@ NOTEBOOKS = {
                 + studies.sensitivity(profile, "mlp")
             ),
         ),
-        Notebook("02_vgg16_cnn", studies.vgg),
+        Notebook("02_vgg16_cnn", lambda profile: studies.vgg(profile) + studies.sensitivity(profile, "vgg")),
         Notebook(
             "03_industrial_resnet",
-            lambda profile: studies.industrial(profile) + studies.sensitivity(profile, "vgg16", "resnet18"),
+            lambda profile: studies.industrial(profile) + studies.sensitivity(profile, "industrial"),
         ),
         Notebook("04_edge_cpu", lambda profile: [], edge),
         Notebook("05_collate", lambda profile: []),

@@ -1,10 +1,10 @@
 """How much hangs on what the papers leave open: optimiser, learning rate and resolution, chosen by validation only."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from paperlib.studies.budgets import Budget, base, profile
+from paperlib.studies.budgets import base, profile
 from paperlib.trial import Trial, make_trial
 
 Setting = dict[str, Any]  # the trial fields that one row of the table replaces
@@ -25,9 +25,11 @@ _RESNET = (
 
 @dataclass(frozen=True)
 class Sweep:
-    """One model on one data set under every setting. fixed: what differs from the profile's budget in all of
-    them; arm: the pruned trial beside the dense one, None for dense alone."""
+    """One model on one data set under every setting. study: whose budget it has (`mlp` and `vgg` of P,
+    `industrial` of F); fixed: what differs from that budget in all settings; arm: the pruned trial beside the
+    dense one, None for dense alone."""
 
+    study: str
     model: str
     dataset: str
     settings: tuple[Setting, ...]
@@ -39,43 +41,40 @@ class Sweep:
 _SET: Setting = {"method": "set", "sparsity": 0.5}
 # Dense alone for the CNNs, and one epoch of ResNet18: what two cores can afford.
 _ALL = (
-    Sweep("mlp-small", "fashionmnist", (*_PERCEPTRON, {"epochs": 30}), arm=_SET),  # the last one: trained longer
-    Sweep("mlp-medium", "fashionmnist", _PERCEPTRON, arm=_SET),
-    Sweep("vgg16", "bloodmnist", _VGG),
-    Sweep("resnet18", "bloodmnist", _RESNET, fixed={"epochs": 1}),
-    Sweep("resnet18", "visa", ({"resolution": 28}, {"resolution": 64})),
+    Sweep("mlp", "mlp-small", "fashionmnist", (*_PERCEPTRON, {"epochs": 30}), arm=_SET),  # the last: trained longer
+    Sweep("mlp", "mlp-medium", "fashionmnist", _PERCEPTRON, arm=_SET),
+    Sweep("vgg", "vgg16", "cifar10", ({"lr": 3e-4}, {"lr": 1e-3})),
+    Sweep("industrial", "vgg16", "bloodmnist", _VGG),
+    Sweep("industrial", "vgg16", "industrial", ({"lr": 3e-4}, {"lr": 1e-3})),
+    Sweep("industrial", "resnet18", "bloodmnist", _RESNET, fixed={"epochs": 1}),
+    Sweep("industrial", "resnet18", "visa", ({"resolution": 28}, {"resolution": 64})),
 )
+_SMALL = Sweep("mlp", "mlp-small", "fashionmnist", _PERCEPTRON[1:3], seeds=1, arm=_SET)
 SWEEPS = {
-    "smoke": (Sweep("mlp-small", "fashionmnist", _PERCEPTRON[1:3], seeds=1, arm=_SET),),
-    "quick": (Sweep("mlp-small", "fashionmnist", (*_PERCEPTRON[1:3], *_PERCEPTRON[5:7]), seeds=2, arm=_SET),),
+    "smoke": (_SMALL,),
+    "quick": (replace(_SMALL, settings=(*_PERCEPTRON[1:3], *_PERCEPTRON[5:7]), seeds=2),),
     "laptop": _ALL,
-    "paper": tuple(Sweep(s.model, s.dataset, s.settings, arm=s.arm) for s in _ALL),
+    "paper": tuple(replace(sweep, fixed={}) for sweep in _ALL),
 }
 
 
 def swept(sweep: Sweep, profile_name: str, setting: Setting) -> list[Trial]:
     """The trials of one row: dense for every seed, and the pruned arm where there is one."""
-    common = [
-        base(_budget(profile_name, sweep.model), sweep.dataset, sweep.model, seed) | sweep.fixed | setting
-        for seed in range(sweep.seeds)
-    ]
+    plan = profile(profile_name)
+    budget = plan.vgg if sweep.study == "vgg" else getattr(plan, sweep.study)[sweep.model]
+    common = [base(budget, sweep.dataset, sweep.model, seed) | sweep.fixed | setting for seed in range(sweep.seeds)]
     arms: Sequence[Setting] = ({}, sweep.arm) if sweep.arm else ({},)
     return [make_trial(**fields, **arm) for arm in arms for fields in common]
 
 
-def sensitivity(profile_name: str, *prefixes: str) -> list[Trial]:
-    """The trials of all sweeps of a profile, or only those of models whose names start so."""
+def sensitivity(profile_name: str, study: str | None = None) -> list[Trial]:
+    """The trials of the sweeps of a profile and study (`mlp`, `vgg`, `industrial`; None for all)."""
     return list(
         dict.fromkeys(
             trial
             for sweep in SWEEPS[profile_name]
-            if not prefixes or sweep.model.startswith(prefixes)
+            if study in (None, sweep.study)
             for setting in sweep.settings
             for trial in swept(sweep, profile_name, setting)
         )
     )
-
-
-def _budget(profile_name: str, model: str) -> Budget:
-    plan = profile(profile_name)
-    return {**plan.mlp, **plan.industrial}[model]
