@@ -33,7 +33,7 @@ test: setup ## Run every check: lint, types, tests with coverage
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy paperlib
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --cov=paperlib --cov-fail-under=90
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder --cov=paperlib --cov-fail-under=90
 
 bench: setup ## Measure speed against its targets, side by side
 	@for file in benchmarks/[!r]*.py; do $(BIN)/python $$file || exit 1; done

@@ -18,10 +18,11 @@ from paperlib.trial import make_trial
 RATE = Rate(1.0, 10.0, 0.1, 5.0, 2.0, "modelled", 1_000, 4_000)
 
 
-def test_the_forecast_of_quick_is_within_half_of_what_it_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_forecast_of_quick_has_the_size_of_what_it_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A sample of quick's own trials, forecast and then run; about 15 s.
 
-    Both halves run under the same load, but load changes: up to three samples, each forecast anew.
+    Within a factor of 4, whatever runs beside: epochs left out or a wrong unit would show. How close it is on a
+    quiet machine is measured by `benchmarks/forecast.py`.
     """
     monkeypatch.setenv("PAPERLIB_DEVICE", "cpu")
     small = [t for t in studies.mlp("quick", datasets=["mnist"], models=["mlp-small"], seeds=1) if t.scope == "global"]
@@ -30,18 +31,13 @@ def test_the_forecast_of_quick_is_within_half_of_what_it_takes(tmp_path: Path, m
     trials = [*small[:4], *medium[:3], *filters]
     for trial in trials:
         prepare(trial)  # reading or drawing images is no part of the forecast
-    ratios = []
-    for attempt in range(3):
-        monkeypatch.setenv("PAPERLIB_OUTPUT", str(tmp_path / str(attempt)))
-        rates = calibrate(trials)
-        forecast = total([cost(t, rates[kind(t)]) for t in trials]).time_s
-        start = time.perf_counter()
-        for trial in trials:
-            run(trial, Layout.of("scratch"))
-        ratios.append(forecast / (time.perf_counter() - start))
-        if 1 / 1.5 <= ratios[-1] <= 1.5:
-            return
-    pytest.fail(f"forecast / taken: {ratios}")
+    monkeypatch.setenv("PAPERLIB_OUTPUT", str(tmp_path))
+    rates = calibrate(trials)
+    forecast = total([cost(t, rates[kind(t)]) for t in trials]).time_s
+    start = time.perf_counter()
+    for trial in trials:
+        run(trial, Layout.of("scratch"))
+    assert 1 / 4 <= forecast / (time.perf_counter() - start) <= 4
 
 
 def test_a_trial_costs_its_epochs_images_and_tests() -> None:
