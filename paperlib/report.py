@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+from PIL import Image
 from rich.table import Table
 
 from paperlib import claims, edge
@@ -32,13 +33,23 @@ SECTIONS = {
 
 
 @dataclass(frozen=True)
+class Picture:
+    """A figure on the page, from `src`; its size in pixels keeps the place free while it loads."""
+
+    exhibit: Exhibit
+    src: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
 class Block:
     """A section of the page: its title and exhibits, tables with their HTML."""
 
     number: str
     title: str
     tables: list[tuple[Exhibit, str]]
-    figures: list[tuple[Exhibit, str]]
+    figures: list[Picture]
 
 
 def build(layout: Layout) -> Path:
@@ -128,9 +139,14 @@ def _blocks(exhibits: Iterable[Exhibit], layout: Layout) -> list[Block]:
     for number in sorted({e.section for e in exhibits}):
         here = [e for e in exhibits if e.section == number]
         tables = [(e, linked(_file(e, ".html", layout).read_text())) for e in here if e.kind == "table"]
-        figures = [(e, f"figures/{e.name}.png") for e in here if e.kind == "figure"]
+        figures = [_picture(e, layout) for e in here if e.kind == "figure"]
         blocks.append(Block(number, SECTIONS.get(number, number), tables, figures))
     return blocks
+
+
+def _picture(exhibit: Exhibit, layout: Layout) -> Picture:
+    with Image.open(_file(exhibit, ".png", layout)) as image:
+        return Picture(exhibit, f"figures/{exhibit.name}.png", *image.size)
 
 
 def _file(exhibit: Exhibit, ending: str, layout: Layout) -> Path:

@@ -189,6 +189,11 @@ FOCUSED = """() => { const e = document.activeElement, box = e.getBoundingClient
     return { place: e.dataset.place, outline: style.outlineStyle === "none" ? 0 : parseFloat(style.outlineWidth),
              seen: box.right > 0 && box.left < innerWidth && box.bottom > 0 && box.top < innerHeight }; }"""
 
+# Height of the page before and after all its pictures are there.
+LOADED = """async () => { const before = document.documentElement.scrollHeight;
+    for (const e of document.images) { e.loading = "eager"; await e.decode(); }
+    return [before, document.documentElement.scrollHeight]; }"""
+
 
 @pytest.mark.parametrize("width", [1280, 390])
 @pytest.mark.parametrize("name", ["index", "claims", "trials"])
@@ -198,6 +203,8 @@ def test_every_control_of_the_report_is_reached_with_tab(
     page = browser.new_page(viewport={"width": width, "height": 800})
     page.goto((written.report / f"{name}.html").as_uri())
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+    before, after = page.evaluate(LOADED)
+    assert before == after, "the page moves while its pictures load"
     expected, reached = page.evaluate(USABLE), []
     assert len(expected) > 10
     for _ in expected:
