@@ -22,7 +22,7 @@ def run_apart(trials: Sequence[Trial], layout: Layout) -> None:
     Raises what `run_all` raises, and FailedError after the third crash.
     """
     store = Store(layout)
-    if all(store.path(trial.id).exists() for trial in trials):
+    if len(store.find(trials)) == len(set(trials)):
         return
     context = get_context("spawn")
     for crash in range(1, CRASHES + 1):

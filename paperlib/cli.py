@@ -95,11 +95,13 @@ def run(
     resolution: Annotated[int | None, typer.Option(help="Image side in pixels; the set's own if left out.")] = None,
     train_images: Annotated[int | None, typer.Option(help="At most so many training images.")] = None,
     test_images: Annotated[int | None, typer.Option(help="At most so many test images.")] = None,
+    test_share: Annotated[float, typer.Option(help="Of each class of folder:PATH, where it has no folder test.")] = 0.2,
     real_images: Annotated[bool, typer.Option("--real-images", help="Refuse drawn stand-ins.")] = False,
     execution: Annotated[str, typer.Option(help="compact where it pays, or masked as in the papers.")] = "compact",
     quirk: Annotated[list[str] | None, typer.Option(help="An as-published arm; may be repeated.")] = None,
     results: Annotated[str, typer.Option(help="Name of the results folder.")] = "scratch",
     keep_weights: Annotated[bool, typer.Option("--keep-weights", help="Keep them, for `paperlib export`.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Run it again, though its record is here.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the whole record as JSON.")] = False,
 ) -> None:
     """Run one trial, or find its record, and print it."""
@@ -133,14 +135,18 @@ def run(
         resolution=resolution,
         train_images=train_images,
         test_images=test_images,
+        test_share=test_share,
         real_images=real_images,
         execution=execution,
         quirks=tuple(sorted(quirk or ())),
     )
     layout = Layout.of(results)
-    known = Store(layout).get(trial.id) is not None
+    known = None if fresh else Store(layout).find([trial]).get(trial)
     with progress(f"{method} {model} on {dataset}", 0 if known else epochs) as step:
-        record = run_trial(trial, layout, on_epoch=lambda epoch: step.advance(), keep_weights=keep_weights)
+        record = run_trial(trial, layout, on_epoch=lambda epoch: step.advance(), keep_weights=keep_weights, fresh=fresh)
+    found = known is not None and known.finished == record.finished
+    how = f"found, run on {record.finished}; --fresh runs it again" if found else "run now"
+    typer.echo(f"{record.id}: {how}", err=True)
     if json:
         typer.echo(record.model_dump_json(indent=1))
     else:

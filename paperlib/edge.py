@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from paperlib.environment import cores, environment
 from paperlib.execution.costs import count
 from paperlib.execution.quantized import OnnxModel
-from paperlib.execution.realise import Network, realise
+from paperlib.execution.realise import Network, engine_of, realise
 from paperlib.execution.sparse import SparseLinear, best_time
 from paperlib.meters import Meters, compare
 from paperlib.meters.inference import load_time
@@ -227,7 +227,8 @@ def _run(
             batch = images[:size]
             here = mine | {"sparse": realise(model, masks, "sparse", batch)}
             calls = {how: _call(way, batch) for how, way in here.items()}
-            timings += compare(calls, batch_size=size, meters=meters, rounds=30, budget_s=setting.budget_s, seed=0)
+            timed = compare(calls, batch_size=size, meters=meters, rounds=30, budget_s=setting.budget_s, seed=0)
+            timings += [t.model_copy(update={"engine": engine_of(here[t.variant])}) for t in timed]
         cold = {how: load_time(_cold(way, images[:1], n), meters, 3) for how, way in mine.items()}
     return Run(threads=n, timings=tuple(timings), cold_s=cold)
 

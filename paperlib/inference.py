@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from paperlib.errors import PaperlibError
 from paperlib.execution.compact import compact, pays
+from paperlib.execution.realise import engine_of
 from paperlib.execution.sparse import sparsify
 from paperlib.meters import Meters, compare, load_time
 from paperlib.pruners import Masks
@@ -31,10 +32,12 @@ def beside_dense(
     found: list[Timing] = []
     for size in BATCHES:
         batch = _example(test, size)
-        calls = {name: _call(network.eval(), batch) for name, network in networks.items()}
+        variants = dict(networks)
         if masks:
-            calls |= {how: _call(network, batch) for how, network in realised([*networks.values()][-1], masks, batch)}
-        found += compare(calls, batch_size=size, meters=meters, rounds=ROUNDS, budget_s=BUDGET_S, seed=seed)
+            variants |= realised([*networks.values()][-1], masks, batch)
+        calls = {name: _call(network.eval(), batch) for name, network in variants.items()}
+        timings = compare(calls, batch_size=size, meters=meters, rounds=ROUNDS, budget_s=BUDGET_S, seed=seed)
+        found += [t.model_copy(update={"engine": engine_of(variants[t.variant])}) for t in timings]
     return tuple(found)
 
 

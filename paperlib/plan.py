@@ -57,12 +57,13 @@ def make_plan(profile: str, only: list[str] | None, layout: Layout) -> Plan:
     grids = {number: list(dict.fromkeys(notebook.trials(profile))) for number, notebook in notebooks.items()}
     rates = calibrate(trial for trials in grids.values() for trial in trials)
     watts, source = next(((r.watts, r.source) for r in rates.values() if r.watts is not None), (None, None))
-    store, counted, lines = Store(layout), set[str](), list[Line]()
+    before = Store(layout).find(trial for trials in grids.values() for trial in trials)
+    counted, lines = set[str](), list[Line]()
     for number, notebook in notebooks.items():
         for dataset in dict.fromkeys(trial.dataset for trial in grids[number]):
             trials = [t for t in grids[number] if t.dataset == dataset and t.id not in counted]
             counted |= {t.id for t in trials}  # notebooks share trials
-            left = [t for t in trials if not store.path(t.id).exists()]
+            left = [t for t in trials if t not in before]
             forecast = {t.id: cost(t, rates[kind(t)]) for t in trials}
             seed = total([forecast[t.id] for t in trials if t.seed == 0])
             done = len(trials) - len(left)

@@ -5,6 +5,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 EnergySource = Literal["nvml", "rapl", "jetson", "modelled", "simulated"]
+TrainingEngine = Literal["torch", "numpy"]
+InferenceEngine = Literal["torch", "llvm", "torch-csr", "onnxruntime"]
 MemorySource = Literal["cuda-allocator", "process-peak", "process-sampled", "simulated"]
 
 
@@ -57,6 +59,7 @@ class Reading(BaseModel):
 class Timing(BaseModel):
     """Inference of one variant beside dense, measured in one process, interleaved in random order.
 
+    engine: what computed it (`llvm` and `torch-csr` the sparse layers), None in older records.
     ratio: median over rounds of time(variant) / time(dense of the same round), with a paired bootstrap
     interval. All times are seconds for one batch; energies joules for one image.
     """
@@ -64,6 +67,7 @@ class Timing(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     variant: str
+    engine: InferenceEngine | None = None
     batch_size: int
     rounds: int
     median_s: float

@@ -5,7 +5,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from paperlib.reading import Reading, Timing
+from paperlib.data.imageset import Source
+from paperlib.reading import Reading, Timing, TrainingEngine
 from paperlib.trial import Trial
 
 SCHEMA = 1
@@ -14,7 +15,8 @@ SCHEMA = 1
 class Frozen(BaseModel):
     """Base of all parts of a record: immutable, no unknown fields."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # A diverged training has losses that are no numbers, which plain JSON cannot hold.
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
 
 
 class Scores(Frozen):
@@ -66,7 +68,7 @@ class Data(Frozen):
     """The images a trial saw. `source` is the provenance word."""
 
     name: str
-    source: Literal["official", "rebuilt", "subset", "stand-in"]
+    source: Source
     note: str
     content_hash: str
     shape: tuple[int, int, int]
@@ -167,6 +169,9 @@ class Record(Frozen):
     predictions: str | None = Field(None, description="class of each test image, in order: base64 of zlib of uint8")
     training: Reading | None = None
     compute: Compute | None = None
+    engine: TrainingEngine | None = Field(
+        None, description="what trained it; none in older records and where nothing was trained"
+    )
     compact_epochs: int | None = Field(None, description="how many epochs ran on the compact network")
     costs: Costs | None = None
     shared_training: str | None = Field(None, description="id of the dense trial whose training this one reuses")

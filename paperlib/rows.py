@@ -43,7 +43,7 @@ def read(path: Path) -> Record | None:
         version = _version(raw)
         if version == SCHEMA:
             record = Record.model_validate_json(raw)
-            if record.id == record.trial.id == path.stem:
+            if record.id == record.trial.id == path.stem.partition("-")[0]:
                 return record
             raise ValueError("the id does not belong to the trial")
     except (ValidationError, ValueError, AttributeError) as error:
@@ -119,6 +119,7 @@ def row(record: Record) -> dict[str, Any]:
     found["train_loss_falling"] = sum(falls) / len(falls) if falls else None
     found["energy_source"] = training.energy_source if training else None
     found["memory_source"] = training.memory_source if training else None
+    found["engine"] = record.engine
     found["compact_epochs"] = record.compact_epochs
     found |= vars(record.costs) if record.costs else {}
     found["inference_energy_source"] = next((t.energy_source for t in record.inference if t.energy_source), None)

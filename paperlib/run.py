@@ -2,10 +2,11 @@
 
 import copy
 import random
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +15,10 @@ import torch
 from safetensors.torch import load_file, save
 from torch import nn
 
+from paperlib import data
 from paperlib.calibration import arrange, choose
 from paperlib.counting import count_layers, count_network
-from paperlib.data import load, resplit_train
-from paperlib.data.imageset import ImageSet
+from paperlib.data import Content, ImageSet
 from paperlib.environment import environment
 from paperlib.errors import PaperlibError
 from paperlib.execution.costs import count
@@ -50,7 +51,7 @@ def run_all(trials: Sequence[Trial], layout: Layout) -> list[Record]:
     order = list(dict.fromkeys(trials))
     random.Random(0).shuffle(order)
     order.sort(key=lambda t: (t.dataset, t.model))
-    found = {trial: record for trial in order if (record := store.get(trial.id)) is not None}
+    found = store.find(order)
     missing = [trial for trial in order if trial not in found]
     with progress(f"{len(order)} trials, {len(found)} done before", len(missing)) as step:
         for trial in missing:
@@ -60,37 +61,58 @@ def run_all(trials: Sequence[Trial], layout: Layout) -> list[Record]:
     return [found[trial] for trial in trials]
 
 
-def run(trial: Trial, layout: Layout, on_epoch: OnEpoch = lambda epoch: None, *, keep_weights: bool = False) -> Record:
-    """The stored record of this trial, or a new one, computed and written atomically.
+def run(
+    trial: Trial,
+    layout: Layout,
+    on_epoch: OnEpoch = lambda epoch: None,
+    *,
+    keep_weights: bool = False,
+    fresh: bool = False,
+) -> Record:
+    """The stored record of this trial on the images that are here, or a new one, computed and written atomically.
 
     keep_weights: store the trained and masked weights too (dense ones always are); without them a stored trial
-    runs again.
+    runs again. fresh: run again in any case (post-training with its dense trial). A record of other images is set
+    aside, with a warning.
 
     A diverged training is a record with status `failed`. Raises PaperlibError for impossible trials
     (unknown names, a layer left empty, too few images); nothing is stored then.
     """
-    store = Store(layout)
+    store, content = Store(layout), data.identify(trial.selection)
 
     def known() -> Record | None:
-        record = store.get(trial.id)
+        record = store.of(trial, content)
         lacks = keep_weights and record and record.status == "done" and not checkpoint(layout, trial.id).exists()
         return None if lacks else record
 
-    if (record := known()) is not None:
+    if not fresh and (record := known()) is not None:
         return record
     store.check_writable()
     shared: Record | None = None
     if METHODS[trial.method].trains == "dense":
         dense = dense_twin(trial)
-        shared = run(dense, layout, on_epoch)
+        shared = run(dense, layout, on_epoch, fresh=fresh)
         if shared.status == "done" and not checkpoint(layout, dense.id).exists():
             with alone() as place:  # same numbers again; only the checkpoint was lost
-                _compute(dense, layout, place, None, on_epoch, True)
+                _compute(dense, layout, place, None, on_epoch, True, content)
     with alone() as place:
-        if (record := known()) is None:  # another process may have been at it while this one waited
-            record = _compute(trial, layout, place, shared, on_epoch, keep_weights or trial.method == "dense")
+        record = None if fresh else known()  # another process may have been at it while this one waited
+        if record is None:
+            _leave_other_images(trial, store, content)
+            keep = keep_weights or trial.method == "dense"
+            record = _compute(trial, layout, place, shared, on_epoch, keep, content)
             store.put(record)
     return record
+
+
+def _leave_other_images(trial: Trial, store: Store, content: Content) -> None:
+    record = store.get(trial.id)
+    if record is None or (record.data.source, record.data.content_hash) == content[:2]:
+        return
+    store.set_aside(trial.id)
+    was, now = record.data.source, content.source
+    what = f"the {was} images have changed" if was == now else f"{now} images are here now, not the {was} ones"
+    warnings.warn(f"{trial.dataset}: {what}: trials run anew; their earlier records are in {store.aside}", stacklevel=3)
 
 
 _PRUNING = ("method", "sparsity", "conv_sparsity", "scope", "threshold", "draw", "swap", "execution")
@@ -107,31 +129,29 @@ def checkpoint(layout: Layout, trial_id: str) -> Path:
     return layout.checkpoints / f"{trial_id}.safetensors"
 
 
-def prepare(trial: Trial) -> ImageSet:
-    """The trial's images, with its split and limits. PaperlibError if it wants real ones and none are here."""
-    split_seed = trial.seed if "test-from-train" in trial.quirks else None
-    images = _prepared(trial.dataset, trial.resolution, split_seed, trial.train_images, trial.test_images)
+def prepare(trial: Trial, content: Content | None = None) -> ImageSet:
+    """The trial's images, with its split and limits. PaperlibError if it wants real ones and none are here.
+
+    content: what `data.identify` said of them, if it was asked already.
+    """
+    images = data.select(trial.selection, content.files if content else None)
     if trial.real_images and images.provenance.source == "stand-in":
         cure = "`paperlib data fetch`, or point PAPERLIB_DATA at a folder that has it"
         raise PaperlibError(f"this trial takes real images only, and {trial.dataset} is a drawn stand-in here: {cure}")
     return images
 
 
-@lru_cache(maxsize=2)
-def _prepared(
-    dataset: str, resolution: int | None, split_seed: int | None, train: int | None, test: int | None
-) -> ImageSet:
-    images = load(dataset, resolution)
-    if split_seed is not None:
-        images = resplit_train(images, split_seed)
-    return images.limited(train, test)
-
-
 def _compute(
-    trial: Trial, layout: Layout, place: Place, shared: Record | None, on_epoch: OnEpoch, keep: bool
+    trial: Trial,
+    layout: Layout,
+    place: Place,
+    shared: Record | None,
+    on_epoch: OnEpoch,
+    keep: bool,
+    content: Content,
 ) -> Record:
     device, method, neighbours = place.device, METHODS[trial.method], Neighbours(place.cores)
-    images = prepare(trial)
+    images = prepare(trial, content)
     torch.manual_seed(trial.seed)
     model = network_of(trial, images.shape, len(images.classes)).to(device)
     few = images.train.take(np.arange(min(len(images.train), 2 * trial.batch_size)))
@@ -150,12 +170,14 @@ def _compute(
         else:
             result = _prune_trained(trial, layout, shared, model, layers)
         apply_masks(layers, result.masks)
+        test = Images.of(images.test, device)
+        logits = answer(model, test, bf16=bf16) if result.failure is None else None
+        if logits is not None and not bool(logits.isfinite().all()):
+            result = replace(result, failure="diverged: its answers to the test images are no numbers; lower the lr")
         done = result.failure is None
         if keep and done:
             weights = {name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()}
             write_atomically(checkpoint(layout, trial.id), save(weights))
-        test = Images.of(images.test, device)
-        logits = answer(model, test, bf16=bf16) if done else None
         networks = {"dense": untrained, "dense-again": copy.deepcopy(untrained)}
         if trial.method != "dense":
             networks["masked"] = model
@@ -170,10 +192,11 @@ def _compute(
             network=count_network(model, layers, result.masks),
             layers=count_layers(layers, result.masks),
             curve=result.curve,
-            test=scores(logits, test.labels, final=True) if logits is not None else None,
-            predictions=pack(logits) if logits is not None else None,
+            test=scores(logits, test.labels, final=True) if done and logits is not None else None,
+            predictions=pack(logits) if done and logits is not None else None,
             costs=count(model, result.masks, images.shape) if prunes else None,
             training=result.reading,
+            engine=result.engine,
             compact_epochs=result.compact_epochs,
             compute=compute,
             shared_training=shared.id if shared else None,
@@ -206,7 +229,8 @@ def threads_for(model: nn.Module) -> Iterator[None]:
 
 def _prune_trained(trial: Trial, layout: Layout, shared: Record, model: nn.Module, layers: list[Layer]) -> Fit:
     if shared.status == "failed":
-        return Fit(shared.curve, shared.training, {}, f"its dense trial {shared.id} {shared.reason}")
+        why = f"its dense trial {shared.id} {shared.reason}"
+        return Fit(shared.curve, shared.training, {}, why, engine=shared.engine)
     path = checkpoint(layout, shared.id)
     try:
         model.load_state_dict(load_file(path))
@@ -215,7 +239,8 @@ def _prune_trained(trial: Trial, layout: Layout, shared: Record, model: nn.Modul
         cure = "delete it, and its trial trains again"
         raise PaperlibError(f"damaged checkpoint {path} ({first}); {cure}") from None
     pruning = Pruning(trial, layers, torch.Generator().manual_seed(trial.seed + 1))
-    return Fit(shared.curve, shared.training, METHODS[trial.method]().finish(pruning, {}))
+    masks = METHODS[trial.method]().finish(pruning, {})
+    return Fit(shared.curve, shared.training, masks, engine=shared.engine)
 
 
 def describe(images: ImageSet) -> Data:

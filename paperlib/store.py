@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from paperlib import rows
+from paperlib import data, rows
 from paperlib.data.registry import DATASETS
 from paperlib.errors import PaperlibError
 from paperlib.models import MODELS
 from paperlib.paths import Layout
 from paperlib.pruners import METHODS
 from paperlib.record import Record
-from paperlib.trial import SCOPES
+from paperlib.trial import SCOPES, Trial
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -57,6 +57,53 @@ class Store:
         PaperlibError for a record of another schema version.
         """
         return rows.read(self.path(trial_id))
+
+    def find(self, trials: Iterable[Trial]) -> dict[Trial, Record]:
+        """The records of those trials that have run on the images that are here now.
+
+        A trial that has run on other images (other pixels, labels or provenance) is not among them; if its record
+        of these images was set aside, it is put back. Raises PaperlibError where images cannot be read.
+        """
+        contents: dict[data.Selection, data.Content] = {}
+        found: dict[Trial, Record] = {}
+        for trial in trials:
+            # Images are asked for only where something could be found.
+            if not self.path(trial.id).exists() and not any(self.aside.glob(f"{trial.id}-*.json")):
+                continue
+            if trial.selection not in contents:
+                contents[trial.selection] = data.identify(trial.selection)
+            if (record := self.of(trial, contents[trial.selection])) is not None:
+                found[trial] = record
+        return found
+
+    def of(self, trial: Trial, content: data.Content) -> Record | None:
+        """The trial's record of these images; one that was set aside is put back. None if there is none."""
+        record = self.get(trial.id)
+        if record is not None and (record.data.source, record.data.content_hash) == content[:2]:
+            return record
+        name = f"{trial.id}-{content.source}-{content.hash}"
+        if (earlier := rows.read(self.aside / f"{name}.json")) is None:
+            return None
+        self.set_aside(trial.id)
+        for folder, suffix in ((self.layout.trials, ".json"), (self.layout.checkpoints, ".safetensors")):
+            with suppress(FileNotFoundError):
+                (folder / _ASIDE / f"{name}{suffix}").replace(folder / f"{trial.id}{suffix}")
+        return earlier
+
+    def set_aside(self, trial_id: str) -> None:
+        """Move a trial's record, and its weights, to `other-images/`: it is about to run on other images."""
+        if (record := self.get(trial_id)) is None:
+            return
+        for folder, suffix in ((self.layout.checkpoints, ".safetensors"), (self.layout.trials, ".json")):
+            (folder / _ASIDE).mkdir(parents=True, exist_ok=True)
+            name = f"{trial_id}-{record.data.source}-{Path(record.data.content_hash).name}{suffix}"
+            with suppress(FileNotFoundError):  # no weights were kept, or another process has just done so
+                (folder / f"{trial_id}{suffix}").replace(folder / _ASIDE / name)
+
+    @property
+    def aside(self) -> Path:
+        """Records of trials that have run on other images since."""
+        return self.layout.trials / _ASIDE
 
     def check_writable(self) -> None:
         """PaperlibError, before any work, if no record could be written later."""
@@ -107,6 +154,7 @@ class Store:
 _DATASETS, _MODELS, _METHODS = (
     {name: place for place, name in enumerate(names)} for names in (DATASETS, MODELS, METHODS)
 )
+_ASIDE = "other-images"
 _STAMP = ["id", "mtime_ns", "size"]
 
 

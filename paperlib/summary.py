@@ -36,6 +36,8 @@ def _rows(record: Record) -> list[tuple[str, str]]:
         "images",
         f"{record.data.name}, {record.data.source}: {record.data.train:,} train, {record.data.test:,} test",
     )
+    if record.data.source == "own":
+        add("own images", record.data.note)
     if record.network is not None:
         net = record.network
         add("network", f"{net.parameters:,} parameters; {net.zeros:,} of {net.weights:,} weights removed")
@@ -48,6 +50,8 @@ def _rows(record: Record) -> list[tuple[str, str]]:
             "test accuracy",
             f"{test.accuracy:.2%} (balanced {test.balanced_accuracy:.2%}, macro F1 {test.macro_f1:.3f})",
         )
+    if record.engine is not None:
+        add("trained by", f"{record.engine}, {record.compute.choice if record.compute else 'fp32'}")
     if record.training is not None:
         spent = record.training
         shared = f" (shared with dense trial {record.shared_training})" if record.shared_training else ""
@@ -69,4 +73,5 @@ def _with_source(value: float | None, unit: str, source: str | None) -> str:
 
 def _ratio(timing: Timing) -> str:
     interval = f"[{timing.ratio_low:.3f}, {timing.ratio_high:.3f}]"
-    return f"{timing.variant}: {timing.median_s * 1e6:.0f} µs, {timing.ratio:.3f} {interval} of dense"
+    engine = f" ({timing.engine})" if timing.engine not in {None, "torch"} else ""
+    return f"{timing.variant}{engine}: {timing.median_s * 1e6:.0f} µs, {timing.ratio:.3f} {interval} of dense"

@@ -17,7 +17,7 @@ from paperlib.execution.steps import CompactSteps, TorchSteps, steps_for
 from paperlib.meters import Meters
 from paperlib.metrics import scores
 from paperlib.pruners import METHODS, Layer, MaskKeeper, Masks, Pruning
-from paperlib.reading import Reading
+from paperlib.reading import Reading, TrainingEngine
 from paperlib.record import Epoch, Scores
 from paperlib.registry import unknown
 from paperlib.trial import Trial
@@ -68,13 +68,14 @@ def normalise(pixels: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Fit:
-    """What training left: curve, cost, masks, why it failed if it did, and how many epochs ran compact."""
+    """What training left: curve, cost, masks, why it failed if it did, how many epochs ran compact, on what engine."""
 
     curve: tuple[Epoch, ...]
     reading: Reading | None
     masks: Masks
     failure: str | None = None
     compact_epochs: int | None = None
+    engine: TrainingEngine | None = None
 
 
 def make_optimizer(trial: Trial, model: nn.Module) -> torch.optim.Optimizer:
@@ -124,8 +125,8 @@ def fit(
     """Train `model` in place as the trial says and return curve, cost and final masks.
 
     The reading covers the epochs with their mask updates, not the evaluations between them. Train scores
-    are those of the training pass itself. A loss that is not finite, or 100 times that of a uniform
-    guess, ends training; `failure` then says in which epoch. bf16: autocast, in evaluations too.
+    are those of the training pass itself. A loss that is not finite, or a training loss 100 times that of a
+    uniform guess, ends training; `failure` then says in which epoch. bf16: autocast, in evaluations too.
     """
     device = train.labels.device
     method = METHODS[trial.method]()
@@ -184,12 +185,20 @@ def fit(
             )
         )
         on_epoch(curve[-1])
-        limit = DIVERGED * math.log(max(2, logits.shape[1]))
-        if not math.isfinite(train_scores.loss) or train_scores.loss > limit:
-            why = f"diverged: training loss {train_scores.loss:.4g} in epoch {epoch} (lr {trial.lr:g}); lower the lr"
-            return Fit(tuple(curve), reading, masks, why)
+        if why := _divergence(curve[-1], trial, logits.shape[1]):
+            return Fit(tuple(curve), reading, masks, why, engine=steps.engine)
     compact = steps.epochs if isinstance(steps, CompactSteps) else 0
-    return Fit(tuple(curve), reading, _checked(method.finish(pruning, masks)), compact_epochs=compact)
+    masks = _checked(method.finish(pruning, masks))
+    return Fit(tuple(curve), reading, masks, compact_epochs=compact, engine=steps.engine)
+
+
+def _divergence(epoch: Epoch, trial: Trial, classes: int) -> str | None:
+    """Why training ends after this epoch: a loss that is no number, or 100 times that of a uniform guess."""
+    train, val = epoch.train.loss, epoch.val.loss
+    if math.isfinite(train) and math.isfinite(val) and train <= DIVERGED * math.log(max(2, classes)):
+        return None
+    name, loss = ("validation", val) if math.isfinite(train) and not math.isfinite(val) else ("training", train)
+    return f"diverged: {name} loss {loss:.4g} in epoch {epoch.epoch} (lr {trial.lr:g}); lower the lr"
 
 
 def _swapped(before: Masks, masks: Masks) -> int:

@@ -2,11 +2,13 @@
 
 import hashlib
 import json
+import os
 import shlex
 from typing import Any, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from paperlib.data.imageset import TEST_SHARE, Selection
 from paperlib.errors import PaperlibError
 from paperlib.registry import unknown
 
@@ -31,6 +33,7 @@ class Trial(BaseModel):
     width: factor on the hidden widths, for small budgets.
     resolution: height and width in pixels, None for the set's own.
     train_images, test_images: upper limits, None for all.
+    test_share: of each class of a `folder:PATH` that is held out for testing, where it has no folder `test`.
     execution: train on the compact network between mask changes, where that pays and the optimiser allows it (the
         same results, to rounding), or always on the full one with masks, as both papers do.
     real_images: refuse to run on drawn stand-ins (profile `paper`).
@@ -66,9 +69,16 @@ class Trial(BaseModel):
     resolution: int | None = None
     train_images: int | None = Field(None, ge=1)
     test_images: int | None = Field(None, ge=1)
+    test_share: float = Field(TEST_SHARE, gt=0, lt=1)
     execution: Execution = "compact"
     real_images: bool = False
     quirks: tuple[Quirk, ...] = ()
+
+    @field_validator("dataset")
+    @classmethod
+    def _one_name_per_folder(cls, name: str) -> str:
+        kind, colon, path = name.partition(":")
+        return f"{kind}{colon}{os.path.normpath(path)}" if kind == "folder" and path else name
 
     @model_validator(mode="after")
     def _sane(self) -> Self:
@@ -80,6 +90,8 @@ class Trial(BaseModel):
             raise ValueError(f"method {self.method!r} removes nothing: it takes no sparsity and no scope")
         if (self.method == "threshold") != bool(self.threshold) or (self.threshold and self.sparsity):
             raise ValueError("method 'threshold' takes a threshold above 0 and no sparsity; no other method takes one")
+        if self.test_share != TEST_SHARE and not self.dataset.startswith("folder:"):
+            raise ValueError("only a data set `folder:PATH` takes a test_share")
         if self.draw and self.scope != "random-ratios":
             raise ValueError("only scope 'random-ratios' takes a draw")
         if tuple(sorted(set(self.quirks))) != self.quirks:
@@ -98,6 +110,14 @@ class Trial(BaseModel):
 
     def __hash__(self) -> int:
         return hash(self.id)
+
+    @property
+    def selection(self) -> Selection:
+        """The images that this trial takes."""
+        resplit_seed = self.seed if "test-from-train" in self.quirks else None
+        return Selection(
+            self.dataset, self.resolution, resplit_seed, self.train_images, self.test_images, self.test_share
+        )
 
     @property
     def protocol(self) -> Literal["corrected", "as-published"]:

@@ -15,7 +15,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from paperlib import run as run_module
 from paperlib.comparing import differences
 from paperlib.data.download import download
 from paperlib.data.imageset import ImageSet
@@ -25,6 +24,7 @@ from paperlib.record import Record
 from paperlib.run import run_all
 from paperlib.store import Store, write_atomically
 from paperlib.trial import Trial
+from tests.conftest import served
 
 FAST: dict[str, Any] = {"epochs": 2, "batch_size": 16}
 
@@ -74,7 +74,11 @@ def _torn(folder: Path) -> int:
 
 def in_trials(folder: Path, kills: int, images: ImageSet, seed: int = 0) -> Outcome:
     """Kills while trials run (training, checkpoint, record); the store is emptied whenever it is complete."""
-    run_module.load = lambda name, resolution=None: images  # type: ignore[assignment]
+    with served(lambda wanted: images):
+        return _in_trials(folder, kills, seed)
+
+
+def _in_trials(folder: Path, kills: int, seed: int) -> Outcome:
     rng, undisturbed = random.Random(seed), run_all(trials(), in_folder(folder / "calm"))
     layout, struck, torn, lost = in_folder(folder / "struck"), 0, 0, 0
 

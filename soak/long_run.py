@@ -5,11 +5,11 @@ from pathlib import Path
 
 import psutil
 
-from paperlib import run as run_module
 from paperlib.data.imageset import ImageSet
 from paperlib.run import run
 from paperlib.trial import Trial
 from soak.kills import in_folder
+from tests.conftest import served
 
 
 @dataclass(frozen=True)
@@ -30,10 +30,10 @@ class Growth:
 
 def long_run(folder: Path, count: int, images: ImageSet) -> Growth:
     """Run `count` trials; the first fifth of them is the warm-up."""
-    run_module.load = lambda name, resolution=None: images  # type: ignore[assignment]
     layout, process, marks = in_folder(folder), psutil.Process(), []
     for number in range(count):
-        run(Trial(method="set", sparsity=0.5, epochs=1, batch_size=32, seed=number), layout)
+        with served(lambda wanted: images):
+            run(Trial(method="set", sparsity=0.5, epochs=1, batch_size=32, seed=number), layout)
         if number + 1 in {count // 5, count}:
             sizes = [path.stat().st_size for path in layout.trials.glob("*.json")]
             marks.append((process.memory_info().rss, process.num_fds(), sum(sizes) / len(sizes)))

@@ -1,13 +1,14 @@
 """Shared fixtures: a results folder of one's own, and small images that need no file."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from paperlib import run as run_module
-from paperlib.data.imageset import ImageSet, Provenance, Split
+from paperlib import data
+from paperlib.data.imageset import Content, ImageSet, Provenance, Selection, Split
 from paperlib.paths import Layout
 
 
@@ -47,10 +48,28 @@ def tiny(seed: int = 0, classes: int = 3, n: int = 120, size: int = 6, channels:
     )
 
 
+@contextmanager
+def served(images: Callable[[Selection], ImageSet]) -> Iterator[None]:
+    """Trials get these images, whatever data set they name, until the block ends."""
+
+    def select(wanted: Selection, files: str | None = None) -> ImageSet:
+        found = images(wanted)
+        found = found if wanted.resplit_seed is None else data.resplit_train(found, wanted.resplit_seed)
+        return found.limited(wanted.train, wanted.test)
+
+    def identify(wanted: Selection) -> Content:
+        found = select(wanted)
+        return Content(found.provenance.source, found.content_hash, "")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(data, "select", select)
+        patch.setattr(data, "identify", identify)
+        yield
+
+
 @pytest.fixture
-def tiny_images(monkeypatch: pytest.MonkeyPatch) -> ImageSet:
+def tiny_images() -> Iterator[ImageSet]:
     """`run` sees the tiny images under every data set's name."""
     images = tiny()
-    monkeypatch.setattr(run_module, "load", lambda name, resolution=None: images)
-    run_module._prepared.cache_clear()
-    return images
+    with served(lambda wanted: images):
+        yield images

@@ -7,7 +7,6 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from paperlib import run as run_module
 from paperlib.errors import PaperlibError
 from paperlib.execution.compact import compact
 from paperlib.execution.quantized import OnnxModel
@@ -17,17 +16,17 @@ from paperlib.record import Record
 from paperlib.run import checkpoint, network_of, run
 from paperlib.store import tidy
 from paperlib.trial import Trial, make_trial
-from tests.conftest import tiny
+from tests.conftest import served, tiny
 
 METHODS = ["pre-training", "in-training", "set", "rigl"]
 MODELS = {"vgg16": 0.04, "resnet18": 0.06}
 
 
 @pytest.fixture
-def images(monkeypatch: pytest.MonkeyPatch) -> None:
+def images() -> Iterator[None]:
     small = tiny(n=60, size=16)
-    monkeypatch.setattr(run_module, "load", lambda name, resolution=None: small)
-    run_module._prepared.cache_clear()
+    with served(lambda wanted: small):
+        yield
 
 
 @pytest.fixture

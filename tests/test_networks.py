@@ -21,7 +21,7 @@ from paperlib.run import run_all
 from paperlib.training import Images, fit
 from paperlib.trial import Trial, make_trial
 from tests import report_links
-from tests.conftest import tiny
+from tests.conftest import served, tiny
 
 CNN = {"width": 0.05, "epochs": 2, "batch_size": 16, "optimizer": "AdamW", "lr": 1e-3}
 
@@ -133,10 +133,9 @@ def test_scenarios_of_ones_own_and_wrong_names() -> None:
         assert "\n" not in str(caught.value)
 
 
-def test_a_resolution_too_small_for_the_network_is_one_line(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run_module, "load", lambda name, resolution=None: tiny(size=resolution or 6, channels=3))
-    run_module._prepared.cache_clear()
-    with pytest.raises(PaperlibError, match="at least 16 px") as caught:
+def test_a_resolution_too_small_for_the_network_is_one_line(layout: Layout) -> None:
+    small = served(lambda wanted: tiny(size=wanted.resolution or 6, channels=3))
+    with small, pytest.raises(PaperlibError, match="at least 16 px") as caught:
         run_module.run(make_trial(model="vgg16", resolution=8), layout)
     assert "\n" not in str(caught.value)
 
@@ -154,10 +153,8 @@ def test_drawings_hold_every_layer_and_every_sum() -> None:
 
 
 @pytest.fixture
-def made(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> collate.Source:
+def made(layout: Layout) -> collate.Source:
     """Two networks, two seeds, dense and three methods in scenario ii, and SET in a scenario of one's own."""
-    monkeypatch.setattr(run_module, "load", lambda name, resolution=None: tiny(size=16, channels=3))
-    run_module._prepared.cache_clear()
     trials: list[Trial] = []
     for model in ("vgg16", "resnet18"):
         for seed in range(2):
@@ -166,7 +163,9 @@ def made(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> collate.Source:
             for method in ("post-training", "set", "small-dense"):
                 trials.append(make_trial(**common, method=method, conv_sparsity=0.5, sparsity=0.8))
             trials.append(make_trial(**common, method="set", conv_sparsity=0.3, sparsity=0.9))
-    run_all(trials, layout)
+    images = tiny(size=16, channels=3)
+    with served(lambda wanted: images):
+        run_all(trials, layout)
     return collate.Source.of(layout)
 
 

@@ -222,10 +222,13 @@ def test_command_runs_the_very_same_trial() -> None:
 
 def _forever(folder: str) -> None:
     os.environ["PAPERLIB_OUTPUT"] = folder
-    from paperlib import run as module
-    from tests.conftest import tiny
+    from tests.conftest import served, tiny
 
-    module.load = lambda name, resolution=None: tiny()
+    with served(lambda wanted: tiny()):
+        _run_again_and_again()
+
+
+def _run_again_and_again() -> None:
     while True:
         for seed in range(3):
             run(

@@ -1,16 +1,21 @@
 """Images in memory: `load(name)` gives an ImageSet from the best source that is here."""
 
+import hashlib
+import json
 import os
+import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from importlib.metadata import version
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from paperlib import paths
-from paperlib.data.imageset import ImageSet, Provenance, Source, Split
+from paperlib.data.imageset import TEST_SHARE, Content, ImageSet, Provenance, Selection, Source, Split
 from paperlib.data.registry import DATASETS, DatasetInfo
 from paperlib.data.sources import Spec, find, parse, read
 from paperlib.data.splits import resplit_train, with_validation
@@ -22,12 +27,16 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DATASETS",
+    "Content",
     "DatasetInfo",
     "DatasetStatus",
     "ImageSet",
+    "Selection",
     "fetch",
+    "identify",
     "load",
     "resplit_train",
+    "select",
     "status",
     "verify",
 ]
@@ -48,26 +57,27 @@ class DatasetStatus:
     cure: str
 
 
-def load(name: str, resolution: int | None = None) -> ImageSet:
+def load(name: str, resolution: int | None = None, test_share: float = TEST_SHARE) -> ImageSet:
     """The images of a registered set, or of a folder of class folders (`folder:PATH`).
 
     name: a key of DATASETS, `industrial-reduced`, `visa[@2cls_highshot][:object,…]` or `folder:PATH`.
     resolution: height and width in pixels; None for the set's own (28, 32 or 224).
+    test_share: of each class of a folder that has no test images of its own.
     Sets without an official validation split hold out 10 % of train, stratified, the same every time.
     The last two sets stay in memory. Raises PaperlibError for unknown names and damaged files.
     """
     if resolution is not None and not RESOLUTIONS[0] <= resolution <= RESOLUTIONS[1]:
         low, high = RESOLUTIONS
         raise PaperlibError(f"resolution must lie in {low} to {high} pixels, not {resolution}")
-    return _load(name, resolution, os.environ.get("PAPERLIB_DATA", ""), str(paths.cache()))
+    return _load(name, resolution, test_share, _files_key(name, resolution))
 
 
 @lru_cache(maxsize=2)
-def _load(name: str, resolution: int | None, _mirrors: str, _cache: str) -> ImageSet:
+def _load(name: str, resolution: int | None, test_share: float, _files: str) -> ImageSet:
     if name.startswith(FOLDER):
         from paperlib.data import folder
 
-        return folder.load(name.removeprefix(FOLDER), resolution)
+        return folder.load(name.removeprefix(FOLDER), resolution, test_share)
     spec = parse(name)
     found = find(spec, resolution)
     parts, note = read(spec, found)
@@ -76,6 +86,61 @@ def _load(name: str, resolution: int | None, _mirrors: str, _cache: str) -> Imag
     images = ImageSet(name, train, val, parts["test"], spec.info.classes, provenance)
     size = resolution or spec.info.shape[0]
     return images if images.shape[:2] == (size, size) else _resized(images, size)
+
+
+def _files_key(name: str, resolution: int | None) -> str:
+    """A key of the files that `load` would read now (names, sizes, times) and of what is said of them."""
+    if name.startswith(FOLDER):
+        from paperlib.data import folder
+
+        files, said = tuple(folder.files(name.removeprefix(FOLDER))), ""
+    else:
+        found = find(parse(name), resolution)
+        files, said = found.files, f"{found.source} {found.note} {found.where}"
+    digest = hashlib.sha256(f"{version('paperlib')} {said}".encode())
+    for file in files:
+        with suppress(OSError):  # a missing file is told by the reader, with what mends it
+            state = file.stat()
+            digest.update(f"\n{file} {state.st_size} {state.st_mtime_ns}".encode())
+    return digest.hexdigest()
+
+
+def select(wanted: Selection, files: str | None = None) -> ImageSet:
+    """The images of a selection; the last two stay in memory. files: `Content.files`, if that is known already.
+
+    Raises PaperlibError for unknown names, damaged files and limits that leave fewer images than classes.
+    """
+    return _select(wanted, files or _files_key(wanted.name, wanted.resolution))
+
+
+@lru_cache(maxsize=2)
+def _select(wanted: Selection, files: str) -> ImageSet:
+    images = _load(wanted.name, wanted.resolution, wanted.test_share, files)
+    if wanted.resplit_seed is not None:
+        images = resplit_train(images, wanted.resplit_seed)
+    return images.limited(wanted.train, wanted.test)
+
+
+def identify(wanted: Selection) -> Content:
+    """Source and hash of the images that `select` gives now; read only if their files are new or changed.
+
+    The answer is kept in the cache folder under the files' names, sizes and times. Raises as `select` does.
+    """
+    files = _files_key(wanted.name, wanted.resolution)
+    key = hashlib.sha256(json.dumps([*wanted, files]).encode()).hexdigest()[:32]
+    kept = paths.cache() / "content" / f"{key}.json"
+    with suppress(OSError, ValueError, TypeError):  # none yet, or a damaged one: it is only a cache
+        source, found = json.loads(kept.read_text())
+        if source in get_args(Source) and re.fullmatch("[0-9a-f]{16}", found):
+            return Content(source, found, files)
+    images = select(wanted, files)
+    content = Content(images.provenance.source, images.content_hash, files)
+    with suppress(OSError):
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        part = kept.with_suffix(f".{os.getpid()}.part")
+        part.write_text(json.dumps(content[:2]))
+        part.replace(kept)
+    return content
 
 
 def _resized(images: ImageSet, size: int) -> ImageSet:
@@ -122,7 +187,6 @@ def fetch(names: Sequence[str] = (), *, force: bool = False, resolution: int | N
     """Gets the named sets (none: all) into the cache; see `paperlib.data.download.fetch`."""
     from paperlib.data import download
 
-    _load.cache_clear()
     return download.fetch(names, force=force, resolution=resolution)
 
 

@@ -2,14 +2,14 @@
 
 import json
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from paperlib.data.decode import decode
 from paperlib.data.formats import Parts
-from paperlib.data.imageset import Source, Split, stratified_index
+from paperlib.data.imageset import LABELS, Source, Split, stratified_index
 from paperlib.data.registry import DATASETS
 from paperlib.data.sources import Found, Spec
 from paperlib.errors import PaperlibError
@@ -48,6 +48,7 @@ def find(spec: Spec, folder: Path, size: int) -> Found:
 
     train, val, test = (len(labels) for _, labels in splits.values())
     everything = tuple(path for paths, _ in splits.values() for path in paths)
+    everything += tuple(folder / part / TABLE for part in FOLDERS.values())
     return Found(source, note, str(folder), everything, (train, val, test), size, read)
 
 
@@ -57,11 +58,11 @@ def _label(folder: Path, complete: bool) -> tuple[Source, str]:
         return ("official", "the whole set") if complete else ("subset", "fewer images than the official set")
     try:
         said = json.loads(path.read_text())
-        if said["source"] in get_args(Source):
+        if said["source"] in LABELS:
             return said["source"], str(said["note"])
     except (ValueError, KeyError, TypeError):
         pass
-    raise PaperlibError(f"{path}: expected a source ({', '.join(get_args(Source))}) and a note; mend or remove it")
+    raise PaperlibError(f"{path}: expected a source ({', '.join(LABELS)}) and a note; mend or remove it")
 
 
 def _split(spec: Spec, folder: Path) -> tuple[list[Path], NDArray[np.int64]]:

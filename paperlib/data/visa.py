@@ -60,7 +60,7 @@ def find(spec: Spec, folder: Path, size: int) -> Found:
         return {name: Split(decoded.images[i], labels[i]) for name, i in index.items()}, decoded.note
 
     counts = (len(kept), len(held), len(test))
-    files = tuple(r.path for r in rows)
+    files = (*(r.path for r in rows), table)
     return Found("official" if len(chosen) == OBJECTS else "subset", note, str(folder), files, counts, size, read)
 
 

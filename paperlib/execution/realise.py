@@ -7,9 +7,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from paperlib.execution import kernel
 from paperlib.execution.compact import check_masks, compact
-from paperlib.execution.quantized import int8
-from paperlib.execution.sparse import sparsify
+from paperlib.execution.quantized import OnnxModel, int8
+from paperlib.execution.sparse import SparseLinear, sparsify
+from paperlib.reading import InferenceEngine
 from paperlib.registry import Registry
 
 Network = Callable[[Tensor], Tensor]
@@ -52,6 +54,15 @@ for _name, _way in {
     "compact+int8": Way(lambda m, k, x: int8(compact(m, k), x), False, False, CPU, UNITS),
 }.items():
     WAYS.register(_name)(_way)
+
+
+def engine_of(network: Network) -> InferenceEngine:
+    """What computes a network: torch, onnxruntime, or the product that its sparse layers use here."""
+    if isinstance(network, OnnxModel):
+        return "onnxruntime"
+    if isinstance(network, nn.Module) and any(isinstance(layer, SparseLinear) for layer in network.modules()):
+        return "llvm" if kernel.compiled() else "torch-csr"
+    return "torch"
 
 
 def realise(model: nn.Module, masks: dict[str, Tensor], how: str, example: Tensor) -> Network:

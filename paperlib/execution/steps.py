@@ -17,6 +17,7 @@ from paperlib.errors import PaperlibError
 from paperlib.execution.compact import pays
 from paperlib.execution.compact_training import CompactTraining
 from paperlib.pruners import MaskKeeper
+from paperlib.reading import TrainingEngine
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 Floats = NDArray[np.float32]
@@ -25,6 +26,8 @@ SMALL = 200_000  # parameters; above, arithmetic outweighs dispatch
 
 class Steps(Protocol):
     """Trains one epoch on (pixels, labels) batches and returns the logits of the pass (N, classes)."""
+
+    engine: TrainingEngine
 
     def epoch(self, batches: Iterable[tuple[Tensor, Tensor]]) -> Tensor: ...
 
@@ -53,6 +56,8 @@ def steps_for(
 class TorchSteps:
     """Forward, backward, optimiser, masks: any network, optimiser, loss and device."""
 
+    engine: TrainingEngine = "torch"
+
     def __init__(
         self, model: nn.Module, optimizer: torch.optim.Optimizer, keeper: MaskKeeper, loss: Loss, bf16: bool = False
     ) -> None:
@@ -77,6 +82,8 @@ class CompactSteps:
 
     epochs: how many ran on the compact network.
     """
+
+    engine: TrainingEngine = "torch"
 
     def __init__(self, full: TorchSteps) -> None:
         self.full, self.epochs = full, 0
@@ -115,6 +122,8 @@ class NumpySteps:
     Parameters and momentum are moved into flat buffers that the torch tensors then view, so masks, swaps
     and checkpoints see every update.
     """
+
+    engine: TrainingEngine = "numpy"
 
     def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer, keeper: MaskKeeper) -> None:
         self.keeper = keeper
