@@ -1,7 +1,6 @@
 """A record is found again only on the same images: own folders, better sources, diverged trainings, own labels."""
 
 import json
-import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -44,9 +43,9 @@ def draw(root: Path, mode: str) -> Path:
 def swap(folder: Path) -> None:
     """Exchange an image of one class with one of the other, names and sizes of the folders kept."""
     one, other, aside = folder / "good/0.png", folder / "broken/0.png", folder / "aside.png"
-    os.replace(one, aside)
-    os.replace(other, one)
-    os.replace(aside, other)
+    one.replace(aside)
+    other.replace(one)
+    aside.replace(other)
 
 
 def command(*words: str) -> Result:

@@ -161,7 +161,8 @@ class NumpySteps:
                 self.ones = np.ones(max(n, classes, len(self.ones)), np.float32)
                 buffers[n] = [np.empty((n, w), np.float32) for w in [*widths[:-1], *widths]]
             logits.append(np.empty((n, classes), np.float32))
-            self._step(pixels.numpy().reshape(n, -1), one_hot[labels.numpy()], logits[-1], buffers[n])
+            with np.errstate(over="ignore", invalid="ignore"):  # a diverged training is told by its loss
+                self._step(pixels.numpy().reshape(n, -1), one_hot[labels.numpy()], logits[-1], buffers[n])
             if mask is not None:
                 np.multiply(self.flat, mask, out=self.flat)
                 np.multiply(self.velocity, mask, out=self.velocity)
