@@ -208,7 +208,7 @@ def test_command_runs_the_very_same_trial() -> None:
 
     seen: list[Trial] = []
 
-    def spy(given: Trial, layout: Layout, on_epoch: object, keep_weights: bool) -> Record:
+    def spy(given: Trial, layout: Layout, **options: object) -> Record:
         seen.append(given)
         raise PaperlibError("seen enough")
 
