@@ -3,9 +3,11 @@
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console, Group
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
+
+from paperlib.progress import wide_console
 
 if TYPE_CHECKING:
     from paperlib.claims import Verdict
@@ -23,7 +25,7 @@ def claims(
     from paperlib.paths import Layout
     from paperlib.store import Store
 
-    console = Console()
+    console = wide_console()
     chosen = find(claim) if claim else None
     tidy = Store(Layout.of(profile)).table()
     if chosen is not None:
@@ -47,6 +49,7 @@ def claims(
 
 def _one(v: "Verdict", commands: dict[str, str]) -> Group:
     from paperlib.claims import CLAIMS
+    from paperlib.trial import again
 
     about = CLAIMS[v.claim]
     facts = Table.grid(padding=(0, 2))
@@ -64,6 +67,6 @@ def _one(v: "Verdict", commands: dict[str, str]) -> Group:
     }
     for name, text in rows.items():
         facts.add_row(Text(name, style="bold"), Text(text))
-    again = [Text(f"  {commands[i]}") for i in v.trials[:SHOWN] if i in commands]
+    runs = [Text(f"  {again(commands[i])}") for i in v.trials[:SHOWN] if i in commands]
     head = Text(f"{v.claim} ({about.section}; {about.kind}): {about.text}", style="bold")
-    return Group(head, facts, *([Text("re-run its trials, first ones:", style="bold"), *again] if again else []))
+    return Group(head, facts, *([Text("re-run its trials, first ones:", style="bold"), *runs] if runs else []))

@@ -1,4 +1,4 @@
-"""Paper P's two multilayer perceptrons (section 1.2 of the facts: in-16-16-out and in-4000-1000-4000-out)."""
+"""Paper P's two multilayer perceptrons (in-16-16-out and in-4000-1000-4000-out, as in its published code)."""
 
 from collections import OrderedDict
 from math import prod
