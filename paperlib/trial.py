@@ -42,7 +42,7 @@ class Trial(BaseModel):
         none is the `corrected` protocol.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     dataset: str = "mnist"
     model: str = "mlp-small"

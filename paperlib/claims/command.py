@@ -23,11 +23,17 @@ def claims(
     from paperlib.claims import find, tally, verdicts
     from paperlib.claims import table as rows_of
     from paperlib.paths import Layout
+    from paperlib.registry import unknown
     from paperlib.store import Store
+    from paperlib.studies.budgets import PROFILES
 
     console = wide_console()
     chosen = find(claim) if claim else None
-    tidy = Store(Layout.of(profile)).table()
+    layout = Layout.of(profile)
+    if profile not in PROFILES and not layout.trials.is_dir():
+        own = sorted(folder.parent.name for folder in layout.results.parent.glob("*/trials"))
+        raise unknown("results", profile, list(dict.fromkeys((*PROFILES, *own))))
+    tidy = Store(layout).table()
     if chosen is not None:
         console.print(
             _one(verdicts(tidy, [chosen])[0], dict(zip(tidy["id"], tidy["command"], strict=True)) if len(tidy) else {})
