@@ -1,4 +1,4 @@
-"""How this companion stands to the 15 points of good reporting on pruning (PAPERS facts, section 4), honestly."""
+"""How this companion stands to the 15 points of good reporting on pruning, honestly."""
 
 from dataclasses import dataclass
 from typing import Literal

@@ -6,41 +6,87 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
-from rich.console import Console
+from typer.core import TyperCommand, TyperGroup
 
-from paperlib.batches import run_batch, trials
-from paperlib.claims.command import claims as claims_command
-from paperlib.comparing import compare
-from paperlib.data.commands import app as data_app
 from paperlib.errors import FailedError, PaperlibError, one_line_warnings
-from paperlib.kept import keep_results
-from paperlib.merging import merge
-from paperlib.plan import plan
-from paperlib.readme import findings_command
-from paperlib.reference import reference
+
+# Name of a command to where it lies and what the list of commands says: nothing of it is imported for `--help`.
+ELSEWHERE = {
+    "claims": ("paperlib.claims.command:claims", "The verdict on each of the papers' 69 claims, or all about one."),
+    "plan": ("paperlib.plan:plan", "Say what a profile will cost here before it runs; some minutes of trying."),
+    "data": ("paperlib.data.commands:app", "The images: what is here, fetch, verify."),
+    "reference": ("paperlib.reference:reference", "Build the report of the committed results; nothing is trained."),
+    "findings": (
+        "paperlib.readme:findings_command",
+        "What the committed results say; --write puts it into the README.",
+    ),
+    "compare": ("paperlib.comparing:compare", "Compare two sets of results trial by trial."),
+    "merge": ("paperlib.merging:merge", "Bring the results of several machines into one folder."),
+    "trials": ("paperlib.batches:trials", "Print the ids of a profile's trials, batch by batch, as JSON."),
+    "run-batch": ("paperlib.batches:run_batch", "Run one batch of a profile's trials."),
+    "keep-results": (
+        "paperlib.kept:keep_results",
+        "For maintainers: put a profile's results where they are committed.",
+    ),
+}
+_SETTINGS = {"help_option_names": ["-h", "--help"]}
+
+
+class _Late(TyperCommand):
+    """A command whose module is imported when the command is called."""
+
+    def __init__(self, name: str, home: str, text: str) -> None:
+        super().__init__(name, help=text)
+        self.home = home
+
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        module, _, attribute = self.home.partition(":")
+        found = getattr(import_module(module), attribute)
+        if not isinstance(found, typer.Typer):
+            single = typer.Typer(add_completion=False)
+            single.command(self.name)(found)
+            found = single
+        return typer.main.get_command(found).make_context(info_name, args, parent, **extra)
+
+
+class _Commands(TyperGroup):
+    """All commands, those of other modules late."""
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given)
+        for name, (home, text) in ELSEWHERE.items():
+            self.add_command(_Late(name, home, text))
+
 
 app = typer.Typer(
+    cls=_Commands,
+    context_settings=_SETTINGS,
     help="A runnable companion to two papers on neural-network pruning.",
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-app.command("claims")(claims_command)
-app.add_typer(data_app, name="data", help="The images: what is here, fetch, verify.")
-app.command()(compare)
-app.command()(merge)
-app.command()(plan)
-app.command()(reference)
-app.command()(trials)
-app.command("run-batch")(run_batch)
-app.command("keep-results")(keep_results)
-app.command("findings")(findings_command)
 # What torch raises as plain RuntimeError on a CPU, and OutOfMemoryError on a GPU.
 _NO_MEMORY = re.compile("allocate memory|out of memory|not enough memory", re.IGNORECASE)
 Profile = Literal["smoke", "quick", "laptop", "paper"]
+
+
+@app.callback(invoke_without_command=True)
+def _start(
+    context: typer.Context,
+    say_version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
+) -> None:
+    if say_version:
+        from importlib.metadata import version
+
+        typer.echo(f"paperlib {version('paperlib')}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        context.get_help()  # with rich it prints itself
+        raise typer.Exit
 
 
 @app.command()
@@ -53,14 +99,13 @@ def reproduce(
     from paperlib.agreement import agreement
     from paperlib.archive import archive
     from paperlib.paths import Layout
+    from paperlib.progress import wide_console
     from paperlib.wanted import problems
 
     layout = Layout.of(profile)
     notebooks.execute(only, profile, layout)
     page = report.build(layout)
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=120)
+    console = wide_console()
     console.print(report.headline(layout))
     console.print(report.tally(layout), soft_wrap=True)
     for line in agreement(layout):
@@ -106,7 +151,7 @@ def run(
 ) -> None:
     """Run one trial, or find its record, and print it."""
     from paperlib.paths import Layout
-    from paperlib.progress import progress
+    from paperlib.progress import progress, wide_console
     from paperlib.run import run as run_trial
     from paperlib.store import Store
     from paperlib.summary import record_table
@@ -150,7 +195,7 @@ def run(
     if json:
         typer.echo(record.model_dump_json(indent=1))
     else:
-        Console().print(record_table(record))
+        wide_console().print(record_table(record))
     if record.status == "failed":
         raise FailedError(f"trial {record.id} failed: {record.reason}")
 
@@ -195,8 +240,9 @@ def keep_outputs(profile: Annotated[Profile, typer.Option(help="Whose outputs.")
 def doctor() -> None:
     """Say what this machine has, which meters are real, which images are here, and the cure for each lack."""
     from paperlib.doctor import checks, render
+    from paperlib.progress import wide_console
 
-    Console().print(render(checks()))
+    wide_console().print(render(checks()))
 
 
 @contextmanager
@@ -205,8 +251,14 @@ def _one_line_errors() -> Iterator[None]:
     try:
         yield
     except PaperlibError as error:
-        print(f"paperlib: {error}", file=sys.stderr)
+        print(f"paperlib: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(1 if isinstance(error, FailedError) else 2)
+    except typer.TyperException as error:  # a wrong command, option or value
+        context = getattr(error, "ctx", None)
+        said = " ".join(error.format_message().split()).rstrip(".")
+        where = context.command_path if context else "paperlib"
+        print(f"paperlib: {said}; `{where} --help` says what it takes", file=sys.stderr)
+        sys.exit(2)
     except (MemoryError, OSError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and not _NO_MEMORY.search(str(error)):
             raise
@@ -214,7 +266,7 @@ def _one_line_errors() -> Iterator[None]:
         print(f"paperlib: {first}; mend it, and the same command goes on where this one stopped", file=sys.stderr)
         sys.exit(1)
     except SystemExit as end:
-        if end.code in {130, 143}:  # typer's for Ctrl-C, and ours for SIGTERM
+        if end.code in {130, 143}:  # for Ctrl-C and for SIGTERM
             print("paperlib: interrupted; the same command goes on where this one stopped", file=sys.stderr)
         raise
 
@@ -227,4 +279,4 @@ def main() -> None:
             stream.reconfigure(errors="replace")  # a locale without µ or é must not end a run
     with _one_line_errors():
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # schedulers send it before they kill
-        app()
+        sys.exit(app(prog_name="paperlib", standalone_mode=False) or 0)

@@ -1,6 +1,5 @@
 """What this machine has, what it lacks, and one cure for each lack: `paperlib doctor`."""
 
-import importlib
 import math
 import os
 import platform
@@ -8,7 +7,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from rich.table import Table
 from rich.text import Text
@@ -132,7 +131,12 @@ def _storage() -> Iterator[Check]:
     try:
         folder = Layout.of("quick").results
     except PaperlibError as error:
-        yield Check("results folder", "lack", str(error), "cd into the checkout")
+        yield Check(
+            "results folder",
+            "lack",
+            str(error),
+            "cd into the checkout; mend or unset PAPERLIB_ROOT and PAPERLIB_OUTPUT",
+        )
         return
     there = next(p for p in (folder, *folder.parents) if p.exists())
     if os.access(there, os.W_OK | os.X_OK) and there.is_dir():
@@ -148,14 +152,19 @@ def _storage() -> Iterator[Check]:
 
 
 def _images() -> Iterator[Check]:
-    data: Any = importlib.import_module("paperlib.data")
+    from paperlib import data
+
     try:
         rows = data.status()
     except PaperlibError as error:
-        yield Check("images", "lack", str(error), "look at PAPERLIB_DATA and PAPERLIB_CACHE")
+        yield Check("images", "lack", str(error), "mend or unset PAPERLIB_DATA and PAPERLIB_CACHE")
         return
     for row in rows:
-        text = f"{row.source}, {row.train} training and {row.test} test images: {row.where}"
+        if row.counts is None:
+            yield Check(f"images: {row.name}", "lack", row.note, row.cure)
+            continue
+        train, _, test = row.counts
+        text = f"{row.source}, {train} training and {test} test images: {row.where}"
         if row.source == "official":
             yield Check(f"images: {row.name}", "ok", text)
         else:

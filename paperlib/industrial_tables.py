@@ -14,7 +14,7 @@ from paperlib.stats import mean_interval
 from paperlib.studies import SCENARIOS
 from paperlib.tables import write
 
-# Doerrich et al., end to end, three seeds, mean and standard deviation of the accuracy (PAPERS facts, section 3).
+# Doerrich et al., end to end, three seeds, mean and standard deviation of the accuracy.
 DOERRICH = {
     "vgg16": {28: "94.85 ± 0.47", 64: "98.20 ± 0.16", 128: "98.52 ± 0.25", 224: "98.77 ± 0.31"},
     "resnet18": {28: "91.93 ± 0.37", 64: "97.06 ± 0.11", 128: "98.34 ± 0.26", 224: "98.94 ± 0.08"},

@@ -15,7 +15,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
-import nbformat
 import typer
 
 from paperlib import paths
@@ -106,6 +105,8 @@ def keep(layout: Layout, project: Path) -> Path:
 
 def _without_paths(notebook: Path) -> bytes:
     """The executed notebook without the two paths by which papermill tells where it ran."""
+    import nbformat
+
     read = nbformat.read(notebook, as_version=4)
     for name in ("input_path", "output_path"):
         read.metadata.get("papermill", {}).pop(name, None)

@@ -31,7 +31,7 @@ class Published:
     pretrained: bool = False
 
 
-# Accuracies and epochs: PAPERS facts, section 3, none from memory.
+# Accuracies and epochs are read from the named sources, none is from memory.
 # Parameters are counted from the network that the source names.
 _ZALANDO = Published(88.33, "FashionMNIST's own README", "MLP 256-128-100", parameters=247_766)
 _EMNIST = Published(84.83, "arXiv 2107.01782, its best MLP", "an MLP")

@@ -8,6 +8,7 @@ import typer
 from paperlib.comparing import Difference, differences, results_folder
 from paperlib.errors import FailedError
 from paperlib.paths import Layout
+from paperlib.progress import wide_console
 from paperlib.record import Record
 from paperlib.store import Store
 
@@ -36,7 +37,6 @@ def merge(
 
     A trial with contradicting records is listed with its machines and versions and not written.
     """
-    from rich.console import Console
     from rich.table import Table
 
     target = Store(Layout(into, into / "figures"))
@@ -50,11 +50,8 @@ def merge(
         for one, other in pairs:
             for d in differences(one, other):
                 table.add_row(d.id, d.field, *_shown(d), _origin(one), _origin(other))
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=200)
     if conflicts:
-        console.print(table)
+        wide_console().print(table)
     if agreed:
         target.write_table()
     typer.echo(f"{into}: {len(new)} records added, {len(agreed) - len(new)} were there, {len(conflicts)} conflicts")

@@ -57,7 +57,7 @@ def auc(logits: Tensor, labels: Tensor) -> float | None:
 
 def majority(labels: NDArray[np.int64]) -> tuple[float, float]:
     """(accuracy, cross-entropy) of the best constant predictor: the rate of the largest class and the entropy
-    of the class frequencies in nats (facts 2.5: collapsed runs equal these)."""
+    of the class frequencies in nats (F's collapsed runs equal these to the stated digits)."""
     share = np.bincount(labels) / len(labels)
     share = share[share > 0]
     return float(share.max()), float(-(share * np.log(share)).sum())

@@ -9,9 +9,12 @@ from paperlib.errors import PaperlibError
 
 
 def root() -> Path:
-    """The project's folder: `PAPERLIB_ROOT`, else the nearest folder upwards that holds `notebooks/`."""
+    """The project's folder: `PAPERLIB_ROOT`, else the nearest folder upwards that holds `notebooks/`.
+
+    Here and below: PaperlibError if a variable names no folder.
+    """
     if given := os.environ.get("PAPERLIB_ROOT"):
-        return Path(given).resolve()
+        return _folder("PAPERLIB_ROOT", Path(given)).resolve()
     for folder in (Path.cwd(), *Path.cwd().parents, Path(__file__).resolve().parents[1]):
         if (folder / "notebooks").is_dir() and (folder / "pyproject.toml").is_file():
             return folder
@@ -21,7 +24,7 @@ def root() -> Path:
 def cache() -> Path:
     """Downloaded and decoded data: `PAPERLIB_CACHE`, else the user's cache folder."""
     if given := os.environ.get("PAPERLIB_CACHE"):
-        return Path(given)
+        return _folder("PAPERLIB_CACHE", Path(given), may_be_made=True)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "paperlib"
 
 
@@ -33,7 +36,13 @@ def locks() -> Path:
 
 def mirrors() -> list[Path]:
     """Local folders with real images: `PAPERLIB_DATA`, several separated as in PATH."""
-    return [Path(p) for p in os.environ.get("PAPERLIB_DATA", "").split(os.pathsep) if p]
+    return [_folder("PAPERLIB_DATA", Path(p)) for p in os.environ.get("PAPERLIB_DATA", "").split(os.pathsep) if p]
+
+
+def _folder(variable: str, path: Path, *, may_be_made: bool = False) -> Path:
+    if not (path.is_dir() or (may_be_made and not path.exists())):
+        raise PaperlibError(f"{variable} names {path}, which is no folder; mend or unset it")
+    return path
 
 
 @dataclass(frozen=True)
@@ -45,10 +54,14 @@ class Layout:
 
     @classmethod
     def of(cls, name: str) -> "Layout":
-        """`name` becomes a folder under results/ and figures/; PaperlibError if it could escape them."""
+        """`name` becomes a folder under results/ and figures/; PaperlibError if it could escape them.
+
+        The two lie in `PAPERLIB_OUTPUT`, else in the project's folder.
+        """
         if not name or name != Path(name).name or name in {".", ".."}:
             raise PaperlibError(f"results name {name!r} must be a plain folder name, such as 'quick'")
-        base = Path(os.environ.get("PAPERLIB_OUTPUT") or root())
+        given = os.environ.get("PAPERLIB_OUTPUT")
+        base = _folder("PAPERLIB_OUTPUT", Path(given), may_be_made=True) if given else root()
         return cls(base / "results" / name, base / "figures" / name)
 
     @property

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from paperlib.forecast import Cost, calibrate, cost, edge_cost, kind, total
 from paperlib.meters.carbon import grid
 from paperlib.paths import Layout
+from paperlib.progress import wide_console
 from paperlib.store import Store
 
 # Executing one notebook and drawing its figures: the mean of the five of `quick`, on 2 cores of an AMD EPYC.
@@ -91,9 +91,7 @@ Only = Annotated[list[str] | None, typer.Option(help="Notebook number, such as 0
 def plan(profile: Profile = "quick", only: Only = None) -> None:
     """Say what a profile will cost here before it runs: hours, energy, CO2, disk and memory; some minutes of trying."""
     made = make_plan(profile, only, Layout.of(profile))
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=120)
+    console = wide_console()
     console.print(render(made))
     for sentence in sentences(made):
         console.print(sentence, soft_wrap=True)

@@ -19,6 +19,12 @@ from rich.progress import (
 LINE_EVERY_S = 10.0
 
 
+def wide_console() -> Console:
+    """For what a command prints: as wide as the terminal; elsewhere nothing is wrapped, so that lines can be used."""
+    console = Console()
+    return console if console.is_terminal else Console(width=10_000)
+
+
 class Step(Protocol):
     """What a loop tells its progress."""
 

@@ -108,19 +108,31 @@ def written(page: str, text: str) -> str:
     return f"{before}{START}\n{text}\n{END}{rest.split(END)[1]}"
 
 
+def _read(path: Path) -> str:
+    """The page at `path`, which `written` can take. PaperlibError if it cannot be read or lacks the markers."""
+    try:
+        page = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise PaperlibError(f"cannot read {path}: {reason}; --write takes a page such as README.md") from None
+    written(page, "")
+    return page
+
+
 def findings_command(
     write: Annotated[Path | None, typer.Option(help="A page with the two markers, such as README.md.")] = None,
 ) -> None:
     """What the committed results say; with --write, into the README."""
+    page = None if write is None else _read(write)
     found = archives()
     if not found:
         raise PaperlibError("no results are committed: `paperlib keep-results quick` after a run")
     with opened(found[0]) as layout:
         regenerate(layout)
         text, pictures = section(layout)
-    if write is None:
+    if write is None or page is None:
         typer.echo(text)
         return
-    write_atomically(write, written(write.read_text(), text).encode())
+    write_atomically(write, written(page, text).encode())
     for name, content in pictures.items():
         write_atomically(write.parent / "docs" / "found" / f"{name}.png", content)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
+from importlib import import_module
 from typing import Generic, TypeVar
 
 from paperlib.errors import PaperlibError
@@ -18,17 +19,22 @@ def unknown(kind: str, name: str, known: list[str]) -> PaperlibError:
 
 
 class Registry(Mapping[str, T], Generic[T]):
-    """A read-only mapping that grows by `register` and explains itself when a name is missing."""
+    """A read-only mapping that grows by `register` and explains itself when a name is missing.
 
-    def __init__(self, kind: str) -> None:
+    own: what this package brings, name to `module:attribute`; imported when first looked up, so that names alone
+        cost no import of torch.
+    """
+
+    def __init__(self, kind: str, own: Mapping[str, str] | None = None) -> None:
         self.kind = kind
+        self._own = dict(own or {})
         self._things: dict[str, T] = {}
 
     def register(self, name: str) -> Callable[[T], T]:
         """Decorator that files a thing under `name`; raises PaperlibError if the name is taken."""
 
         def add(thing: T) -> T:
-            if name in self._things:
+            if name in self:
                 raise PaperlibError(f"{self.kind} {name!r} is registered already")
             self._things[name] = thing
             return thing
@@ -36,15 +42,19 @@ class Registry(Mapping[str, T], Generic[T]):
         return add
 
     def __getitem__(self, name: str) -> T:
+        if name in self._own:
+            module, _, attribute = self._own[name].partition(":")
+            thing: T = getattr(import_module(module), attribute)
+            return thing
         if name not in self._things:
-            raise unknown(self.kind, name, list(self._things))
+            raise unknown(self.kind, name, list(self))
         return self._things[name]
 
     def __contains__(self, name: object) -> bool:
-        return name in self._things
+        return name in self._own or name in self._things
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._things)
+        return iter([*self._own, *self._things])
 
     def __len__(self) -> int:
-        return len(self._things)
+        return len(self._own) + len(self._things)

@@ -22,6 +22,7 @@ from paperlib.exhibits import Exhibit, base, provenance, read_manifest
 from paperlib.findings import findings
 from paperlib.paths import Layout
 from paperlib.store import Store, write_atomically
+from paperlib.trial import again
 
 TEMPLATES = Path(__file__).parent
 SECTIONS = {
@@ -70,6 +71,7 @@ def build(layout: Layout) -> Path:
     notebooks = [_notebook_page(path, layout) for path in sorted(layout.notebooks.glob("0?_*.ipynb"))]
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True)
     environment.globals["address"] = address
+    environment.globals["again"] = again
     common = {"profile": layout.name, "environments": _environments(source), "provenance": provenance(table)}
     claims_html = environment.get_template("claims.html.j2").render(
         **common, verdicts=verdicts, claims=CLAIMS, tally=claims.tally(verdicts), checklist=CHECKLIST

@@ -244,7 +244,7 @@ def _prune_trained(trial: Trial, layout: Layout, shared: Record, model: nn.Modul
 
 
 def describe(images: ImageSet) -> Data:
-    """The provenance part of a record, with what a constant predictor would reach (facts 2.5)."""
+    """The provenance part of a record, with what a constant predictor would reach."""
     train = np.bincount(images.train.labels, minlength=len(images.classes)) / len(images.train)
     return Data(
         name=images.name,

@@ -6,6 +6,7 @@ from rich.table import Table
 
 from paperlib.reading import Timing
 from paperlib.record import Record
+from paperlib.trial import again
 
 
 def record_table(record: Record) -> Table:
@@ -63,7 +64,7 @@ def _rows(record: Record) -> list[tuple[str, str]]:
     for timing in record.inference:
         if timing.variant != "dense":
             add(f"inference, batch {timing.batch_size}", _ratio(timing))
-    add("again", record.command)
+    add("again", again(record.command))
     return rows
 
 

@@ -41,11 +41,11 @@ class Trial(BaseModel):
     schedule: of the learning rate; `cosine` falls to zero over all steps.
     augment: random crop and horizontal flip of training images (never of others).
     compute: number format and memory layout of training; `auto` measures which is fastest here.
-    quirks: what the authors' code does differently, one sensitivity arm each (PAPERS facts 1.2);
+    quirks: what the authors' code does differently, one sensitivity arm each (P's published code);
         none is the `corrected` protocol.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     dataset: str = "mnist"
     model: str = "mlp-small"
@@ -124,7 +124,7 @@ class Trial(BaseModel):
         return "as-published" if self.quirks else "corrected"
 
     def command(self, results: str) -> str:
-        """The exact shell command that runs this trial again."""
+        """The exact shell command that runs this trial, or finds its record; `again` makes it run anew."""
         words = ["paperlib", "run", "--results", results]
         for name, value in self.chosen().items():
             flag = "--" + name.replace("_", "-")
@@ -137,6 +137,11 @@ class Trial(BaseModel):
             else:
                 words += [flag, str(value)]
         return shlex.join(words)
+
+
+def again(command: str) -> str:
+    """The command of a record, so that it runs the trial though its record is there."""
+    return command.replace("paperlib run ", "paperlib run --fresh ", 1)
 
 
 def make_trial(**fields: Any) -> Trial:

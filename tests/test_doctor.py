@@ -11,20 +11,23 @@ from rich.console import Console
 
 import paperlib.data
 from paperlib import doctor
+from paperlib.cli import main
+from paperlib.data import DatasetStatus
 from paperlib.doctor import Check, cpu_limit
 from paperlib.errors import PaperlibError
 
 ROWS = [
-    SimpleNamespace(name="mnist", source="official", where="/data/mnist", train=60000, test=10000, cure=""),
-    SimpleNamespace(name="visa", source="stand-in", where="drawn", train=9, test=3, cure="paperlib data fetch visa"),
-    SimpleNamespace(name="cifar10", source="subset", where="package", train=9, test=3, cure="fetch [it]"),
+    DatasetStatus("mnist", "official", "the official files", "/data/mnist", (60_000, 0, 10_000), ""),
+    DatasetStatus("visa", "stand-in", "drawn gratings", "drawn", (9, 0, 3), "paperlib data fetch visa"),
+    DatasetStatus("cifar10", "subset", "9 of 50,000", "package", (9, 0, 3), "fetch [it]"),
+    DatasetStatus("octmnist", None, "octmnist.npz is damaged", "", None, "paperlib data fetch octmnist --force"),
 ]
 
 
 @pytest.fixture
 def found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Check]:
     monkeypatch.setenv("PAPERLIB_OUTPUT", str(tmp_path))
-    monkeypatch.setattr(paperlib.data, "status", lambda: ROWS, raising=False)
+    monkeypatch.setattr(paperlib.data, "status", lambda: ROWS)
     return {check.subject: check for check in doctor.checks()}
 
 
@@ -38,8 +41,9 @@ def test_the_usual_subjects_are_covered_and_every_lack_has_a_cure(found: dict[st
 
 
 def test_images_are_told_with_their_provenance_and_cure(found: dict[str, Check]) -> None:
-    mnist, visa, cifar = (found[f"images: {name}"] for name in ("mnist", "visa", "cifar10"))
-    assert (mnist.state, visa.state, cifar.state) == ("ok", "lack", "note")
+    mnist, visa, cifar, oct = (found[f"images: {name}"] for name in ("mnist", "visa", "cifar10", "octmnist"))
+    assert (mnist.state, visa.state, cifar.state, oct.state) == ("ok", "lack", "note", "lack")
+    assert oct == Check("images: octmnist", "lack", "octmnist.npz is damaged", "paperlib data fetch octmnist --force")
     assert "official, 60000 training and 10000 test images: /data/mnist" in mnist.found
     assert visa.cure == "paperlib data fetch visa"
 
@@ -87,15 +91,23 @@ def test_an_unwritable_results_folder_is_a_lack(
 
 
 def test_data_that_cannot_be_looked_at_does_not_stop_the_doctor(
-    found: dict[str, Check], monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def broken() -> list[SimpleNamespace]:
-        raise PaperlibError("PAPERLIB_DATA names no folder")
+    monkeypatch.setenv("PAPERLIB_DATA", "/no/such/place")
+    images = by_subject()["images"]
+    assert images.state == "lack" and "PAPERLIB_DATA names /no/such/place, which is no folder" in images.found
 
-    monkeypatch.setattr(paperlib.data, "status", broken)
-    assert by_subject()["images"] == Check(
-        "images", "lack", "PAPERLIB_DATA names no folder", "look at PAPERLIB_DATA and PAPERLIB_CACHE"
-    )
+
+def test_the_command_shows_the_images_that_are_really_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PAPERLIB_OUTPUT", str(tmp_path))
+    monkeypatch.setenv("PAPERLIB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("sys.argv", ["paperlib", "doctor"])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 0
+    assert "images: mnist" in capsys.readouterr().out
 
 
 def test_outside_a_checkout_the_cure_is_to_go_there(

@@ -43,7 +43,7 @@ def test_auc_equals_scikit_learn_and_is_none_with_one_class() -> None:
 
 
 def test_majority_predictor_of_bloodmnist_and_visa() -> None:
-    # Facts 2.5: official BloodMNIST train counts; VisA 9,621 normal and 1,200 anomalous.
+    # Official BloodMNIST train counts; VisA 9,621 normal and 1,200 anomalous.
     blood = np.repeat(np.arange(8), [852, 2181, 1085, 2026, 849, 993, 2330, 1643])
     rate, entropy = majority(blood)
     assert round(rate, 3) == 0.195

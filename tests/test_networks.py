@@ -113,7 +113,7 @@ def test_vgg_prunes_both_kinds_and_the_published_arm_one() -> None:
     published = [t for t in trials if t.quirks]
     assert published and not any(t.conv_sparsity for t in published)
     assert Counter(t.augment for t in trials if t.dataset != "cifar10").keys() == {False}
-    # The published layer-wise arm reaches two 512 x 512 layers: 524,288 weights (facts 1.2).
+    # The published layer-wise arm reaches two 512 x 512 layers: 524,288 weights (P's published code).
     with torch.device("meta"):
         network = build("vgg16", (32, 32, 3), 10)
     layerwise = next(t for t in published if t.scope == "layerwise" and t.method == "set")

@@ -60,7 +60,7 @@ def test_layerwise_leaves_first_and_last_dense() -> None:
     pruning = pruning_of(model, sparsity=0.5, scope="layerwise")
     masks = METHODS["random"]().start(pruning)
     assert [tuple(m.shape) for m in masks.values()] == [(16, 16)]
-    # Facts 1.2: 128 of 12,960 weights at "50 %", 0.99 % of the network.
+    # In P's published code: 128 of 12,960 weights at "50 %", 0.99 % of the network.
     assert sum(int((~m).sum()) for m in masks.values()) == 128
     assert sum(m.weight.numel() for m in linears(model)) == 12_960
 

@@ -138,7 +138,7 @@ def test_divergence_is_a_recorded_failure(layout: Layout) -> None:
 
 
 def test_double_softmax_floor() -> None:
-    # Facts 1.2: with 10 classes the loss cannot fall below ln(1 + 9/e) = 1.461.
+    # As in P's published code, softmax twice: with 10 classes the loss cannot fall below ln(1 + 9/e) = 1.461.
     from paperlib.training import loss_of
 
     sure = torch.full((4, 10), -50.0)

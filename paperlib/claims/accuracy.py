@@ -26,7 +26,7 @@ from paperlib.claims.facts import majority
 from paperlib.claims.verdict import Verdict, between
 from paperlib.stats import spread_interval
 
-DOERRICH_28 = {"vgg16": 0.9485, "resnet18": 0.9193}  # facts 3, three seeds, BloodMNIST at 28 px
+DOERRICH_28 = {"vgg16": 0.9485, "resnet18": 0.9193}  # Doerrich et al., three seeds, BloodMNIST at 28 px
 HARD = ("bloodmnist", "industrial")  # where F's training curves collapse
 SPREAD = 0.01  # "the repeats agree": a standard deviation of at most one point
 
@@ -88,7 +88,7 @@ def _largest_loss(evidence: Evidence) -> Verdict:
 
 
 def _with_majority(dataset: str, test: Test) -> Test:
-    """Says beside the level what a constant predictor reaches (facts 2.5)."""
+    """Says beside the level what a constant predictor reaches: F's collapsed runs equal it to the stated digits."""
 
     def judged(evidence: Evidence) -> Verdict:
         verdict, (rate, entropy) = test(evidence), majority(dataset)

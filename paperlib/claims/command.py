@@ -3,9 +3,11 @@
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console, Group
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
+
+from paperlib.progress import wide_console
 
 if TYPE_CHECKING:
     from paperlib.claims import Verdict
@@ -21,11 +23,17 @@ def claims(
     from paperlib.claims import find, tally, verdicts
     from paperlib.claims import table as rows_of
     from paperlib.paths import Layout
+    from paperlib.registry import unknown
     from paperlib.store import Store
+    from paperlib.studies.budgets import PROFILES
 
-    console = Console()
+    console = wide_console()
     chosen = find(claim) if claim else None
-    tidy = Store(Layout.of(profile)).table()
+    layout = Layout.of(profile)
+    if profile not in PROFILES and not layout.trials.is_dir():
+        own = sorted(folder.parent.name for folder in layout.results.parent.glob("*/trials"))
+        raise unknown("results", profile, list(dict.fromkeys((*PROFILES, *own))))
+    tidy = Store(layout).table()
     if chosen is not None:
         console.print(
             _one(verdicts(tidy, [chosen])[0], dict(zip(tidy["id"], tidy["command"], strict=True)) if len(tidy) else {})
@@ -47,6 +55,7 @@ def claims(
 
 def _one(v: "Verdict", commands: dict[str, str]) -> Group:
     from paperlib.claims import CLAIMS
+    from paperlib.trial import again
 
     about = CLAIMS[v.claim]
     facts = Table.grid(padding=(0, 2))
@@ -64,6 +73,6 @@ def _one(v: "Verdict", commands: dict[str, str]) -> Group:
     }
     for name, text in rows.items():
         facts.add_row(Text(name, style="bold"), Text(text))
-    again = [Text(f"  {commands[i]}") for i in v.trials[:SHOWN] if i in commands]
+    runs = [Text(f"  {again(commands[i])}") for i in v.trials[:SHOWN] if i in commands]
     head = Text(f"{v.claim} ({about.section}; {about.kind}): {about.text}", style="bold")
-    return Group(head, facts, *([Text("re-run its trials, first ones:", style="bold"), *again] if again else []))
+    return Group(head, facts, *([Text("re-run its trials, first ones:", style="bold"), *runs] if runs else []))

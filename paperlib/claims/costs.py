@@ -2,7 +2,7 @@
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+import scipy
 
 from paperlib.claims.builders import (
     METHODS,
@@ -57,7 +57,7 @@ def _laptop_half(evidence: Evidence) -> Verdict:
     log = ratio.to_numpy(float)
     if len(log) < 2:
         return Verdict("inconclusive", "needs more seeds, n = 1", needs=needs)
-    half = stats.t.ppf(0.975, len(log) - 1) * stats.sem(log)
+    half = scipy.stats.t.ppf(0.975, len(log) - 1) * scipy.stats.sem(log)
     low, mean, high = (float(np.exp(v)) for v in (log.mean() - half, log.mean(), log.mean() + half))
     images = unreal(pd.concat([pairs.source_x, pairs.source_y]))
     kinds = sorted({*pairs.energy_source_x, *pairs.energy_source_y} & {"modelled", "simulated"})
@@ -96,7 +96,7 @@ def _energy_tracks_time(evidence: Evidence) -> Verdict:
     x, y = (np.array([np.mean(c.values) for c in side]) for side in zip(*pairs, strict=True))
     if np.ptp(x) == 0 or np.ptp(y) == 0:
         return Verdict("inconclusive", "needs settings that differ in time and energy", needs=needs)
-    r = stats.pearsonr(x, y)
+    r = scipy.stats.pearsonr(x, y)
     low, high = r.confidence_interval()
     cells = [c for pair in pairs for c in pair]
     if "modelled energy" in evidence.rests_on(energy, cells):

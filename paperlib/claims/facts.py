@@ -3,10 +3,7 @@
 from functools import cache
 
 import numpy as np
-import torch
-from scipy import stats as scipy_stats
-from torch import nn
-from torch.nn.utils import prune
+import scipy
 
 from paperlib.claims.builders import (
     METHODS,
@@ -26,7 +23,6 @@ from paperlib.claims.evidence import Evidence
 from paperlib.claims.verdict import Verdict, inconsistent
 from paperlib.data import DATASETS
 from paperlib.models import build
-from paperlib.torchvision_shim import torchvision
 
 IMAGENET = ((224, 224, 3), 1000)
 COUNTED = "nothing: it is counted"
@@ -35,6 +31,8 @@ COUNTED = "nothing: it is counted"
 @cache
 def parameters(model: str, classes: int) -> int:
     """Parameters of `model` at 224 px, counted on tensors without memory."""
+    import torch
+
     with torch.device("meta"):
         return sum(p.numel() for p in build(model, IMAGENET[0], classes).parameters())
 
@@ -42,6 +40,10 @@ def parameters(model: str, classes: int) -> int:
 @cache
 def vgg19_parameters() -> int:
     """VGG19 is in no study here; torchvision's own is counted."""
+    import torch
+
+    from paperlib.torchvision_shim import torchvision
+
     with torch.device("meta"):
         return sum(p.numel() for p in torchvision.models.vgg19(weights=None).parameters())
 
@@ -49,6 +51,8 @@ def vgg19_parameters() -> int:
 @cache
 def work(model: str) -> tuple[int, int]:
     """(convolutions, multiply-adds of one 224 px image) of `model`."""
+    import torch
+    from torch import nn
     from torch.utils.flop_counter import FlopCounterMode
 
     with torch.device("meta"):
@@ -63,7 +67,7 @@ def majority(dataset: str) -> tuple[float, float]:
     info = DATASETS[dataset]
     shares = np.array(info.balance or (1,) * len(info.classes), float)
     shares /= shares.sum()
-    return float(shares.max()), float(scipy_stats.entropy(shares))
+    return float(shares.max()), float(scipy.stats.entropy(shares))
 
 
 def fraction_is(part: int, whole: int, stated: float, digits: int = 2) -> bool:
@@ -113,6 +117,10 @@ def _set_is_in_training(evidence: Evidence) -> Verdict:
 
 
 def _prunes_during_training(evidence: Evidence) -> Verdict:
+    import torch
+    from torch import nn
+    from torch.nn.utils import prune
+
     # A real training step before and after a second mask: if both work, the claim is false.
     layer = nn.Linear(8, 8)
     with torch.random.fork_rng():

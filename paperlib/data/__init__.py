@@ -168,7 +168,12 @@ def _resize(images: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
 
 
 def status() -> list[DatasetStatus]:
-    """One line for each registered set: where its images would come from now. Damage is told, not raised."""
+    """One line for each registered set: where its images would come from now. Damage is told, not raised.
+
+    PaperlibError if PAPERLIB_DATA or PAPERLIB_CACHE names no folder.
+    """
+    paths.mirrors()
+    paths.cache()
     return [_status(parse(name)) for name in DATASETS]
 
 

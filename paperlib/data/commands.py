@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="Images: what is here, getting more, checking them.", no_args_is_help=True)
+app = typer.Typer(help="Images: what is here, getting more, checking them.", add_completion=False)
 Names = Annotated[list[str] | None, typer.Argument(help="Data sets; none for all.")]
 
 

@@ -65,9 +65,6 @@ def parse(name: str) -> Spec:
 
 def roots() -> list[Path]:
     """Folders that may hold images, mirrors first; PaperlibError if PAPERLIB_DATA names no folder."""
-    for mirror in paths.mirrors():
-        if not mirror.is_dir():
-            raise PaperlibError(f"PAPERLIB_DATA names {mirror}, which is no folder; mend or unset it")
     return [*paths.mirrors(), paths.cache(), SYSTEM]
 
 

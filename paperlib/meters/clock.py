@@ -1,7 +1,7 @@
 """Seconds that include the work a device still has to do.
 
-The papers' own code reads `time.time()` around the forward pass and so measures how long a kernel takes to
-launch (facts 1.2); here the device is waited for at both ends of a window.
+P's published code reads `time.time()` around the forward pass and so measures how long a kernel takes to launch;
+here the device is waited for at both ends of a window.
 """
 
 import time

@@ -70,7 +70,7 @@ class CounterEnergy:
     """A window of zeus over one kind of counter; gross joules, idle power included.
 
     monitor: a `zeus.monitor.ZeusMonitor` (or anything with its begin_window and end_window).
-    A window shorter than `update_s` is None: the counter reads either nothing or a whole period (facts 4).
+    A window shorter than `update_s` is None: the counter reads either nothing or a whole period.
     A counter that fails, such as a GPU that is lost, gives None from then on and says so once.
     """
 

@@ -1,4 +1,4 @@
-"""The constant predictor: what a collapsed network amounts to (facts 2.5)."""
+"""The constant predictor: what a collapsed network amounts to, as several in F do (sections 4.1 and 4.2)."""
 
 import numpy as np
 import torch

@@ -1,11 +1,9 @@
-"""Paper P's two multilayer perceptrons (section 1.2 of the facts: in-16-16-out and in-4000-1000-4000-out)."""
+"""Paper P's two multilayer perceptrons (in-16-16-out and in-4000-1000-4000-out, as in its published code)."""
 
 from collections import OrderedDict
 from math import prod
 
 from torch import nn
-
-from paperlib.models.registry import MODELS
 
 
 def mlp(inputs: int, hidden: tuple[int, ...], classes: int, dropout: float = 0.0) -> nn.Sequential:
@@ -27,13 +25,11 @@ def scaled(widths: tuple[int, ...], factor: float) -> tuple[int, ...]:
     return tuple(max(1, round(w * factor)) for w in widths)
 
 
-@MODELS.register("mlp-small")
 def mlp_small(shape: tuple[int, int, int], classes: int, width: float) -> nn.Sequential:
     """P's small MLP: in-16-16-out."""
     return mlp(prod(shape), scaled((16, 16), width), classes)
 
 
-@MODELS.register("mlp-medium")
 def mlp_medium(shape: tuple[int, int, int], classes: int, width: float) -> nn.Sequential:
     """P's medium MLP: in-4000-1000-4000-out, dropout 0.3 (the network of SET with ReLU)."""
     return mlp(prod(shape), scaled((4000, 1000, 4000), width), classes, dropout=0.3)

@@ -1,16 +1,26 @@
 """The registry of models and the one way to build one."""
 
 from collections.abc import Callable
-
-from torch import nn
+from typing import TYPE_CHECKING
 
 from paperlib.registry import Registry
 
-Builder = Callable[[tuple[int, int, int], int, float], nn.Module]
-MODELS: Registry[Builder] = Registry("model")
+if TYPE_CHECKING:
+    from torch import nn
+
+Builder = Callable[[tuple[int, int, int], int, float], "nn.Module"]
+MODELS: Registry[Builder] = Registry(
+    "model",
+    {
+        "mlp-small": "paperlib.models.mlp:mlp_small",
+        "mlp-medium": "paperlib.models.mlp:mlp_medium",
+        "vgg16": "paperlib.models.vgg:vgg16",
+        "resnet18": "paperlib.models.resnet:resnet18",
+    },
+)
 
 
-def build(name: str, shape: tuple[int, int, int], classes: int, width: float = 1.0) -> nn.Module:
+def build(name: str, shape: tuple[int, int, int], classes: int, width: float = 1.0) -> "nn.Module":
     """The named model for images of `shape` (height, width, channels); hidden widths times `width`.
 
     Weights come from torch's global random state: seed it first. Raises PaperlibError for unknown names

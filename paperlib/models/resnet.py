@@ -8,7 +8,6 @@ from collections import OrderedDict
 
 from torch import nn
 
-from paperlib.models.registry import MODELS
 from paperlib.models.vgg import is_small, scaled
 from paperlib.torchvision_shim import torchvision
 
@@ -21,7 +20,6 @@ def _stage(inputs: int, outputs: int, stride: int) -> nn.Sequential:
     return nn.Sequential(block(inputs, outputs, stride, shortcut), block(outputs, outputs))
 
 
-@MODELS.register("resnet18")
 def resnet18(shape: tuple[int, int, int], classes: int, width: float = 1.0) -> nn.Module:
     """ResNet18 for (N, channels, height, width) input, giving (N, classes) logits; `shape` is h, w, channels.
 

@@ -10,7 +10,6 @@ from collections import OrderedDict
 from torch import nn
 
 from paperlib.errors import PaperlibError
-from paperlib.models.registry import MODELS
 from paperlib.torchvision_shim import torchvision
 
 SMALL_IMAGE = 64  # the largest side, in pixels, that gets a small-image form
@@ -37,7 +36,6 @@ def is_small(model: str, shape: tuple[int, int, int], least_small: int) -> bool:
     return small
 
 
-@MODELS.register("vgg16")
 def vgg16(shape: tuple[int, int, int], classes: int, width: float = 1.0, batch_norm: bool = False) -> nn.Module:
     """VGG16 for (N, channels, height, width) input, giving (N, classes) logits; `shape` is (h, w, channels).
 

@@ -1,10 +1,14 @@
 """Pruning in four parts: layers (where), criteria (what counts), allocation (how many), methods (when)."""
 
-from paperlib.pruners import baselines as _baselines  # noqa: F401 - registers its methods
-from paperlib.pruners import trained as _trained  # noqa: F401 - registers its methods
-from paperlib.pruners.layers import Layer, layers_of
-from paperlib.pruners.masks import MaskKeeper, Masks, apply_masks, remove_lowest
-from paperlib.pruners.methods import METHODS, Method, Pruning
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from paperlib.pruners.registry import METHODS
+
+if TYPE_CHECKING:
+    from paperlib.pruners.layers import Layer, layers_of
+    from paperlib.pruners.masks import MaskKeeper, Masks, apply_masks, remove_lowest
+    from paperlib.pruners.methods import Method, Pruning
 
 __all__ = [
     "METHODS",
@@ -17,3 +21,20 @@ __all__ = [
     "layers_of",
     "remove_lowest",
 ]
+# These import torch, the names of the methods do not.
+_HEAVY = {
+    name: module
+    for module, names in {
+        "layers": ("Layer", "layers_of"),
+        "masks": ("MaskKeeper", "Masks", "apply_masks", "remove_lowest"),
+        "methods": ("Method", "Pruning"),
+    }.items()
+    for name in names
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HEAVY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    thing: object = getattr(import_module(f"{__name__}.{_HEAVY[name]}"), name)
+    return thing

@@ -9,13 +9,12 @@ from torch import Tensor, nn
 from paperlib.pruners import allocation, criteria
 from paperlib.pruners.layers import Layer, layers_of
 from paperlib.pruners.masks import Masks
-from paperlib.pruners.methods import METHODS, SET, Method, Pruning
+from paperlib.pruners.methods import SET, Method, Pruning
 from paperlib.trial import Trial
 
 RAMP = 0.75  # share of training after which the final sparsity stands
 
 
-@METHODS.register("magnitude-gradual")
 class MagnitudeGradual(Method):
     """Zhu & Gupta (2017): at each epoch the smallest L1 go, by a cubic schedule from 0 to the target."""
 
@@ -32,7 +31,6 @@ class MagnitudeGradual(Method):
         return replace(pruning, layers=scaled).remove_lowest(criteria.l1)
 
 
-@METHODS.register("rigl")
 class RigL(SET):
     """SET that grows where the gradient is largest (Evci et al. 2020); only the growth rule differs.
 
@@ -51,7 +49,6 @@ class RigL(SET):
         return torch.topk(score.flatten().masked_fill(mask, -1), count).indices
 
 
-@METHODS.register("small-dense")
 class SmallDense(Method):
     """A dense net of as many parameters as the pruned one keeps, trained from scratch (checklist point 3).
 
@@ -73,7 +70,6 @@ class SmallDense(Method):
         return min((low, high), key=lambda width: abs(_parameters(network(width)) - target))
 
 
-@METHODS.register("majority")
 class Majority(Method):
     """The constant predictor with the training labels' frequencies."""
 

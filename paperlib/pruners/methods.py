@@ -15,7 +15,6 @@ from paperlib.pruners import allocation, criteria
 from paperlib.pruners.allocation import Counts
 from paperlib.pruners.layers import Layer
 from paperlib.pruners.masks import Masks, remove_lowest
-from paperlib.registry import Registry
 from paperlib.trial import Trial
 
 
@@ -84,17 +83,12 @@ class Method:
         return masks
 
 
-METHODS: Registry[type[Method]] = Registry("method")
-
-
-@METHODS.register("dense")
 class Dense(Method):
     """No mask at any time: the reference of both papers."""
 
     prunes = False
 
 
-@METHODS.register("random")
 class RandomMask(Method):
     """Uniform random mask at initialisation, fixed; at sparsity 0 the control "mask at 0 % vs dense"."""
 
@@ -102,7 +96,6 @@ class RandomMask(Method):
         return pruning.remove_lowest(pruning.random_score)
 
 
-@METHODS.register("pre-training")
 class PreTraining(Method):
     """Smallest L1 removed at initialisation, mask fixed (paper F, section 3.1.1)."""
 
@@ -110,7 +103,6 @@ class PreTraining(Method):
         return pruning.remove_lowest(criteria.l1)
 
 
-@METHODS.register("post-training")
 class PostTraining(Method):
     """Smallest L1 removed from the trained dense network, no fine-tuning (paper F, section 3.1.3)."""
 
@@ -120,7 +112,6 @@ class PostTraining(Method):
         return pruning.remove_lowest(criteria.l1)
 
 
-@METHODS.register("in-training")
 class InTraining(Method):
     """Random mask with exact counts; at each epoch boundary the weakest active units swap with random ones.
 
@@ -154,7 +145,6 @@ class InTraining(Method):
         return inactive[order.to(inactive.device)]
 
 
-@METHODS.register("set")
 class SET(InTraining):
     """In-training with an Erdős–Rényi start; P's code draws it uniformly (quirk `uniform-er`)."""
 

@@ -4,10 +4,9 @@ from dataclasses import replace
 
 from paperlib.pruners import criteria
 from paperlib.pruners.masks import Masks
-from paperlib.pruners.methods import METHODS, Method, Pruning
+from paperlib.pruners.methods import Method, Pruning
 
 
-@METHODS.register("post-training-random")
 class PostTrainingRandom(Method):
     """Random weights removed from the trained dense network: what `post-training` is worth beyond its count."""
 
@@ -17,7 +16,6 @@ class PostTrainingRandom(Method):
         return pruning.remove_lowest(pruning.random_score)
 
 
-@METHODS.register("threshold")
 class Threshold(Method):
     """All weights with |w| below the trial's threshold removed from the trained dense network.
 
@@ -32,7 +30,6 @@ class Threshold(Method):
         return {name: score >= min(limit, float(score.max())) for name, score in scores.items()}
 
 
-@METHODS.register("iterative")
 class Iterative(Method):
     """Prune and fine-tune in rounds (Han et al. 2015): the first half of the epochs trains densely, then each epoch
     is one round: the smallest L1 go, by the same factor of what is left each time, and the rest trains on.

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
+import scipy  # loads scipy.stats, which takes a second, where it is first used
 from numpy.typing import ArrayLike
-from scipy import stats
 
 LEVEL = 0.95
 # Expanded percentile intervals need that many seeds to reach their level; above MANY they equal Student's.
@@ -37,7 +37,7 @@ def mean_interval(values: ArrayLike) -> Estimate | None:
         return None
     if len(x) == 1:
         return Estimate(float(x[0]), None, None, 1)
-    half = stats.t.ppf(0.5 + LEVEL / 2, len(x) - 1) * stats.sem(x)
+    half = scipy.special.stdtrit(len(x) - 1, 0.5 + LEVEL / 2) * x.std(ddof=1) / len(x) ** 0.5
     return Estimate(float(x.mean()), float(x.mean() - half), float(x.mean() + half), len(x))
 
 
@@ -70,7 +70,7 @@ def mean_intervals(values: ArrayLike, groups: ArrayLike, count: int) -> list[Est
     with np.errstate(divide="ignore", invalid="ignore"):
         mean = np.bincount(g, x, count) / n
         error = np.sqrt(np.bincount(g, (x - mean[g]) ** 2, count) / (n - 1) / n)
-        half = stats.t.ppf(0.5 + LEVEL / 2, n - 1) * error
+        half = scipy.special.stdtrit(n - 1, 0.5 + LEVEL / 2) * error
     rows = zip(n.tolist(), mean.tolist(), (mean - half).tolist(), (mean + half).tolist(), strict=True)
     return [None if k == 0 else Estimate(m, lo if k > 1 else None, hi if k > 1 else None, k) for k, m, lo, hi in rows]
 
@@ -86,8 +86,8 @@ def bootstrap_interval(values: ArrayLike) -> Estimate | None:
     n = len(x)
     if not FEW <= n <= MANY or np.ptp(x) == 0:
         return mean_interval(x)
-    tail = stats.norm.cdf(-np.sqrt(n / (n - 1)) * stats.t.ppf(0.5 + LEVEL / 2, n - 1))
-    found = stats.bootstrap(
+    tail = scipy.special.ndtr(-np.sqrt(n / (n - 1)) * scipy.special.stdtrit(n - 1, 0.5 + LEVEL / 2))
+    found = scipy.stats.bootstrap(
         (x,), np.mean, n_resamples=4999, confidence_level=1 - 2 * tail, method="percentile", rng=0, vectorized=True
     ).confidence_interval
     return Estimate(float(x.mean()), float(found.low), float(found.high), n)
@@ -103,5 +103,5 @@ def spread_interval(groups: Iterable[ArrayLike]) -> Estimate | None:
         return None
     df = sum(len(x) - 1 for x in samples)
     square = sum(float(((x - x.mean()) ** 2).sum()) for x in samples)
-    low, high = (square / stats.chi2.ppf(q, df) for q in (0.5 + LEVEL / 2, 0.5 - LEVEL / 2))
+    low, high = (square / scipy.stats.chi2.ppf(q, df) for q in (0.5 + LEVEL / 2, 0.5 - LEVEL / 2))
     return Estimate((square / df) ** 0.5, float(low) ** 0.5, float(high) ** 0.5, max(map(len, samples)))

@@ -154,7 +154,7 @@ PROFILES = {
             ),
         ),
         Profile(
-            # P's command-line defaults: 10 epochs, batch 4, lr 1e-3 (facts 1.2; the runs themselves are unknown).
+            # Defaults of P's published code: 10 epochs, batch 4, lr 1e-3 (what its own runs took is not said).
             "paper",
             dict.fromkeys(
                 ("mlp-small", "mlp-medium"), Budget(5, 10, None, None, batch_size=4, lr=1e-3, real_images=True)

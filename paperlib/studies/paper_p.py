@@ -3,13 +3,8 @@
 from collections.abc import Sequence
 from functools import lru_cache
 
-import torch
-
 from paperlib.data import DATASETS, load
 from paperlib.errors import PaperlibError
-from paperlib.models import build
-from paperlib.pruners import layers_of
-from paperlib.pruners.allocation import uniform
 from paperlib.registry import unknown
 from paperlib.studies.budgets import base, profile, refuse_empty
 from paperlib.trial import Trial, make_trial
@@ -105,6 +100,12 @@ def quirks(profile_name: str) -> list[Trial]:
 @lru_cache
 def _possible(model: str, width: float, dataset: str, method: str, scope: str, sparsity: float) -> bool:
     # Asked of the pruner itself, on a model without memory.
+    import torch
+
+    from paperlib.models import build
+    from paperlib.pruners.allocation import uniform
+    from paperlib.pruners.layers import layers_of
+
     if method == "set" and scope == "global-threshold":
         return False
     trial = make_trial(model=model, method="random", scope=scope, sparsity=sparsity)
