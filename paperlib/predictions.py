@@ -3,15 +3,18 @@
 import base64
 import zlib
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Answers = NDArray[np.uint8]
 
 
-def pack(logits: Tensor) -> str | None:
+def pack(logits: "Tensor") -> str | None:
     """The predicted class of each image, from logits (N, classes), as text; None above 256 classes."""
     if logits.shape[1] > 256:
         return None
