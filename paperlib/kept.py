@@ -22,6 +22,7 @@ import typer
 from paperlib import paths
 from paperlib.errors import PaperlibError
 from paperlib.paths import Layout
+from paperlib.registry import unknown
 from paperlib.store import Store, write_atomically
 
 ARCHIVE = "records.tar.xz"
@@ -47,12 +48,17 @@ def opened(archive: Path) -> Iterator[Layout]:
     with tempfile.TemporaryDirectory() as folder:
         layout = Layout(Path(folder) / "results" / name, Path(folder) / "figures" / name)
         layout.results.mkdir(parents=True)
-        try:
-            with tarfile.open(archive, mode="r:xz") as tar:
-                tar.extractall(layout.results, filter="data")
-        except (OSError, EOFError, lzma.LZMAError, tarfile.TarError) as error:
-            raise PaperlibError(f"{archive} is damaged ({error}): get it again with `git checkout`") from None
+        with _damage_told(archive), tarfile.open(archive, mode="r:xz") as tar:
+            tar.extractall(layout.results, filter="data")
         yield layout
+
+
+@contextmanager
+def _damage_told(archive: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, EOFError, lzma.LZMAError, tarfile.TarError) as error:
+        raise PaperlibError(f"{archive} is damaged ({error}): get it again with `git checkout`") from None
 
 
 def archives() -> list[Path]:
@@ -72,9 +78,11 @@ def table_of(name: str) -> tuple[pd.DataFrame, str]:
         return own, f"results/{name}"
     known = {archive.parent.name: archive for archive in archives()}
     archive = known.get(name) or (next(iter(known.values()), None) if name in _ORDER else None)
+    if archive is None and name in _ORDER:
+        raise PaperlibError(f"no records in {layout.trials}: run `paperlib reproduce --profile {name}` first")
     if archive is None:
-        cure = f"run `paperlib reproduce --profile {name}` first" if name in _ORDER else "none are committed either"
-        raise PaperlibError(f"no records in {layout.trials}: {cure}")
+        own = sorted(trials.parent.name for trials in layout.results.parent.glob("*/trials"))
+        raise unknown("results", name, list(dict.fromkeys((*_ORDER, *own))))
     print(f"paperlib: no own results in {layout.results}: {committed(archive)}", file=sys.stderr)
     return _table(archive), f"results/{archive.parent.name}, committed"
 
@@ -85,6 +93,12 @@ def committed(archive: Path) -> str:
     told = [f"{about['records']:,} trials"] if about else []
     told += sorted({m["gpu"] or m["cpu"] for m in machines})
     return f"these are the committed ones of results/{archive.parent.name} ({', '.join(told)})"
+
+
+def trials_of(archive: Path) -> set[str]:
+    """The ids of the trials in an archive, without unpacking it to disk."""
+    with _damage_told(archive), tarfile.open(archive, mode="r:xz") as tar:
+        return {Path(name).stem for name in tar.getnames() if name.startswith("trials/")}
 
 
 def _about(archive: Path) -> dict[str, Any]:
