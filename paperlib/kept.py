@@ -74,8 +74,8 @@ def table_of(name: str) -> tuple[pd.DataFrame, str]:
     Raises PaperlibError if there is neither.
     """
     layout = Layout.of(name)
-    if len(own := Store(layout).table()):
-        return own, f"results/{name}"
+    if any(layout.trials.glob("*.json")):
+        return Store(layout).table(), f"results/{name}"
     known = {archive.parent.name: archive for archive in archives()}
     archive = known.get(name) or (next(iter(known.values()), None) if name in _ORDER else None)
     if archive is None and name in _ORDER:
