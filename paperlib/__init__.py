@@ -16,9 +16,9 @@ __all__ = ["load_results"]
 def load_results(name: str = "quick") -> "pd.DataFrame":
     """The tidy table of results/<name>: one row per trial, units in the column names.
 
-    Raises PaperlibError if there are no records under that name.
+    Without own records there it is the committed one, which is said on stderr (`paperlib.kept.table_of`).
+    Raises PaperlibError if there is neither.
     """
-    from paperlib.collate import Source
-    from paperlib.paths import Layout
+    from paperlib.kept import table_of
 
-    return Source.of(Layout.of(name)).table
+    return table_of(name)[0]

@@ -1,21 +1,35 @@
 """Own results beside the committed ones, in two lines: what agrees, within what, and what cannot be compared."""
 
 from paperlib.claims import verdicts
-from paperlib.kept import archives, opened
+from paperlib.comparing import TOLERANCES
+from paperlib.kept import archives, opened, trials_of
 from paperlib.paths import Layout
 from paperlib.record import Record
-from paperlib.store import Store
+from paperlib.report import settled
+from paperlib.store import Store, write_atomically
 
-POINTS = 0.01  # accuracy; float sums differ between machines, and a training magnifies that
+POINTS = TOLERANCES["accuracy"]
 COST = 0.2  # ratios to dense, of the same machine
 
 
 def agreement(layout: Layout) -> list[str]:
-    """Lines about the results in `layout` against the first committed archive that shares trials with them."""
+    """Lines about the results in `layout` against the first committed archive that shares trials with them.
+
+    They are kept beside the report, and worked out again when that has changed.
+    """
+    told = layout.report / ".agreement"
+    if not settled(told, layout):
+        write_atomically(told, "\n".join(_agreement(layout)).encode())
+    return told.read_text().splitlines()
+
+
+def _agreement(layout: Layout) -> list[str]:
     if not archives():
         return ["Reference: none is committed, so nothing was compared."]
     own = {r.id: r for r in Store(layout).records()}
     for archive in archives():
+        if not trials_of(archive) & own.keys():
+            continue
         with opened(archive) as kept:
             theirs = {r.id: r for r in Store(kept).records()}
             pairs = [(own[i], theirs[i]) for i in own if i in theirs]

@@ -9,7 +9,6 @@ from multiprocessing.connection import Connection
 
 from paperlib.errors import FailedError, PaperlibError, one_line_warnings
 from paperlib.paths import Layout
-from paperlib.run import run_all
 from paperlib.store import Store
 from paperlib.trial import Trial
 
@@ -55,6 +54,8 @@ def _work(trials: list[Trial], layout: Layout, done: Connection) -> None:
     one_line_warnings()
     error: PaperlibError | None = None
     try:
+        from paperlib.run import run_all  # here, since the parent needs no torch to see that all is done
+
         run_all(trials, layout)
     except PaperlibError as found:
         error = found

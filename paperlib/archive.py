@@ -5,13 +5,17 @@ import zipfile
 from pathlib import Path
 
 from paperlib.paths import Layout
+from paperlib.report import settled
 from paperlib.store import write_atomically
 
 _LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the same report, the same bytes
 
 
 def archive(layout: Layout) -> Path:
-    """Write results/<profile>/report.zip from the report's folder and return its path."""
+    """Write results/<profile>/report.zip from the report's folder, if that changed, and return its path."""
+    target = layout.results / "report.zip"
+    if settled(target, layout):
+        return target
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as zipped:
         found = (p for p in layout.report.rglob("*") if p.is_file() and not p.name.startswith("."))
@@ -23,7 +27,5 @@ def archive(layout: Layout) -> Path:
             packed = path.suffix not in {".png", ".parquet"}
             member.compress_type = zipfile.ZIP_DEFLATED if packed else zipfile.ZIP_STORED
             zipped.writestr(member, path.read_bytes())
-    target = layout.results / "report.zip"
-    if not target.exists() or target.read_bytes() != buffer.getvalue():
-        write_atomically(target, buffer.getvalue())
+    write_atomically(target, buffer.getvalue())
     return target

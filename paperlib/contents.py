@@ -2,16 +2,20 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-
-import nbformat
+from typing import TYPE_CHECKING
 
 from paperlib.store import write_atomically
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
 
 TOP, END = "contents-top", "contents-end"
 
 
 def link(sources: Sequence[Path]) -> list[Path]:
     """Write both cells anew into every notebook, in the order given; returns the files that changed."""
+    import nbformat
+
     changed = []
     for place, source in enumerate(sources):
         notebook = nbformat.read(source, as_version=4)
@@ -31,12 +35,12 @@ def link(sources: Sequence[Path]) -> list[Path]:
     return changed
 
 
-def written(cells: Sequence[nbformat.NotebookNode]) -> list[nbformat.NotebookNode]:
+def written(cells: Sequence["NotebookNode"]) -> list["NotebookNode"]:
     """The cells without the generated ones."""
     return [cell for cell in cells if cell.id not in {TOP, END}]
 
 
-def sections(cells: Sequence[nbformat.NotebookNode]) -> list[str]:
+def sections(cells: Sequence["NotebookNode"]) -> list[str]:
     """The second-level headings, in order."""
     lines = [line for cell in cells if cell.cell_type == "markdown" for line in cell.source.splitlines()]
     return [line.removeprefix("## ") for line in lines if line.startswith("## ")]
@@ -52,9 +56,13 @@ def _neighbours(sources: Sequence[Path], place: int) -> str:
 
 
 def _title(source: Path) -> str:
+    import nbformat
+
     first: str = nbformat.read(source, as_version=4).cells[0].source
     return first.splitlines()[0].lstrip("# ")
 
 
-def _cell(identity: str, text: str) -> nbformat.NotebookNode:
+def _cell(identity: str, text: str) -> "NotebookNode":
+    import nbformat
+
     return nbformat.v4.new_markdown_cell(text, id=identity, metadata={"tags": ["contents"]})

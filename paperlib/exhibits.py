@@ -5,11 +5,15 @@ import io
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
 import pandas as pd
 
+from paperlib.data.registry import DATASETS
+from paperlib.data.sources import find, parse
+from paperlib.errors import PaperlibError
 from paperlib.paths import Layout
 from paperlib.store import write_atomically
 
@@ -55,9 +59,47 @@ def input_hash(trials: Iterable[str], layout: Layout) -> str:
     digest = hashlib.sha256()
     for name in sorted(trials):
         files = (folder / f"{name}.json" for folder in (layout.trials, layout.edge))
-        content = next((f.read_bytes() for f in files if f.is_file()), b"")
-        digest.update(name.encode() + hashlib.sha256(content).digest())
+        states = ((f, f.stat()) for f in files if f.is_file())
+        found = next((_content_hash(f, s.st_mtime_ns, s.st_size) for f, s in states), hashlib.sha256().digest())
+        digest.update(name.encode() + found)
     return digest.hexdigest()
+
+
+@cache
+def _content_hash(path: Path, mtime_ns: int, size: int) -> bytes:
+    # One record stands in a hundred exhibits.
+    return hashlib.sha256(path.read_bytes()).digest()
+
+
+def inputs(layout: Layout) -> str:
+    """SHA-256 over what notebooks and report are made from: the package, the images that are here, the records.
+
+    Of images and records names, sizes and dates, not the content: it is asked several times whether anything is new.
+    """
+    records = (*sorted(layout.trials.glob("*.json")), *sorted(layout.edge.glob("*.json")))
+    states = [_package(), *images_here(), *((p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in records)]
+    return hashlib.sha256(json.dumps(states).encode()).hexdigest()
+
+
+@cache
+def _package() -> str:
+    digest, package = hashlib.sha256(), Path(__file__).parent
+    for path in (*sorted(package.rglob("*.py")), *sorted(package.rglob("*.j2"))):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def images_here() -> list[tuple[object, ...]]:
+    """What a trial on each data set would be given now: provenance and files, without reading the images."""
+    states: list[tuple[object, ...]] = []
+    for name in DATASETS:
+        try:
+            found = find(parse(name))
+            files = [(str(p), p.stat().st_size, p.stat().st_mtime_ns) for p in found.files]
+            states.append((name, found.source, found.note, found.counts, *files))
+        except (PaperlibError, OSError) as error:  # damaged ones are a state as any other
+            states.append((name, str(error)))
+    return states
 
 
 def write_manifest(exhibits: Iterable[Exhibit], layout: Layout) -> Path:

@@ -11,14 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import nbformat
-
 from paperlib import paths, studies
 from paperlib.apart import run_apart
-from paperlib.contents import link, written
-from paperlib.edge import edge
+from paperlib.contents import END, TOP, link, written
 from paperlib.environment import cores
 from paperlib.errors import FailedError, PaperlibError
+from paperlib.exhibits import inputs
 from paperlib.paths import Layout
 from paperlib.registry import unknown
 from paperlib.store import write_atomically
@@ -38,6 +36,12 @@ class Notebook:
         return paths.root() / "notebooks" / f"{self.name}.ipynb"
 
 
+def _edge(profile: str, layout: Layout) -> object:
+    from paperlib.edge import edge
+
+    return edge(profile, layout)
+
+
 NOTEBOOKS = {
     notebook.name[:2]: notebook
     for notebook in (
@@ -55,7 +59,7 @@ NOTEBOOKS = {
             "03_industrial_resnet",
             lambda profile: studies.industrial(profile) + studies.sensitivity(profile, "industrial"),
         ),
-        Notebook("04_edge_cpu", lambda profile: [], edge),
+        Notebook("04_edge_cpu", lambda profile: [], _edge),
         Notebook("05_collate", lambda profile: []),
     )
 }
@@ -84,6 +88,10 @@ def execute(
     """
     asked = chosen(only)
     given = {"profile": profile} | dict(parameters or {})
+    if not parameters and all(_unchanged(notebook, given, layout) for notebook in asked.values()):
+        for notebook in asked.values():
+            print(f"{notebook.name}: unchanged", file=sys.stderr)
+        return [_target(notebook, layout) for notebook in asked.values()]
     for notebook in asked.values():
         _refuse_unknown(notebook, given)
     for notebook in asked.values() if not parameters else ():
@@ -106,8 +114,7 @@ def _target(notebook: Notebook, layout: Layout) -> Path:
 def _refresh(notebook: Notebook, parameters: Mapping[str, Any], layout: Layout) -> bool:
     """Execute a notebook if anything that it depends on has changed; whether it was executed."""
     target = _target(notebook, layout)
-    stamp = target.with_suffix(".stamp")
-    if target.exists() and stamp.exists() and stamp.read_text() == fingerprint(notebook, parameters, layout):
+    if _unchanged(notebook, parameters, layout):
         print(f"{notebook.name}: unchanged", file=sys.stderr)
         return False
     print(f"{notebook.name}: running", file=sys.stderr, flush=True)
@@ -116,17 +123,20 @@ def _refresh(notebook: Notebook, parameters: Mapping[str, Any], layout: Layout) 
     return True
 
 
+def _unchanged(notebook: Notebook, parameters: Mapping[str, Any], layout: Layout) -> bool:
+    """Whether its output is of just these inputs. It was executed after its trials, so those are done, too."""
+    target = _target(notebook, layout)
+    stamp = target.with_suffix(".stamp")
+    return target.exists() and stamp.exists() and stamp.read_text() == fingerprint(notebook, parameters, layout)
+
+
 def fingerprint(notebook: Notebook, parameters: Mapping[str, Any], layout: Layout) -> str:
-    """SHA-256 over the notebook, its parameters, the package's sources and the names and dates of records."""
+    """SHA-256 over the notebook, its parameters, the images that are here, the package's sources and the records."""
     digest = hashlib.sha256(json.dumps(parameters, sort_keys=True, default=str).encode())
-    package = Path(__file__).parent
-    digest.update(
-        "\n".join(cell.source for cell in written(nbformat.read(notebook.source, as_version=4).cells)).encode()
-    )
-    for path in (*sorted(package.rglob("*.py")), *sorted(package.rglob("*.j2"))):
-        digest.update(path.read_bytes())
-    for path in (*sorted(layout.trials.glob("*.json")), *sorted((layout.results / "edge").glob("*.json"))):
-        digest.update(f"{path.name} {path.stat().st_mtime_ns}".encode())
+    digest.update(inputs(layout).encode())
+    # Without nbformat, which takes seconds to import.
+    cells = [cell for cell in json.loads(notebook.source.read_bytes())["cells"] if cell.get("id") not in {TOP, END}]
+    digest.update("\n".join("".join(cell["source"]) for cell in cells).encode())
     return digest.hexdigest()
 
 
@@ -136,6 +146,8 @@ def keep_outputs(profile: str, layout: Layout) -> list[Path]:
     What papermill added goes: the injected cell and its metadata. The links between the notebooks are written
     anew. Raises PaperlibError if one did not run.
     """
+    import nbformat
+
     sources = [notebook.source for notebook in NOTEBOOKS.values()]
     for notebook in NOTEBOOKS.values():
         target = _target(notebook, layout)
@@ -184,6 +196,8 @@ def _execute(notebook: Notebook, parameters: Mapping[str, Any], target: Path) ->
 
 
 def _what_failed(output: Path, stderr: str) -> str:
+    import nbformat
+
     heading = ""
     cells = nbformat.read(output, as_version=4).cells if output.exists() else []
     # Count as the reader's own notebook does, without the cells that papermill put in.

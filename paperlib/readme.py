@@ -11,7 +11,7 @@ import typer
 from paperlib.claims import CLAIMS, Verdict, tally, verdicts
 from paperlib.errors import PaperlibError
 from paperlib.exhibits import Exhibit, base, read_manifest
-from paperlib.kept import archives, opened, regenerate
+from paperlib.kept import archives, committed, opened, regenerate
 from paperlib.paths import Layout
 from paperlib.store import write_atomically
 
@@ -122,11 +122,12 @@ def _read(path: Path) -> str:
 def findings_command(
     write: Annotated[Path | None, typer.Option(help="A page with the two markers, such as README.md.")] = None,
 ) -> None:
-    """What the committed results say; with --write, into the README."""
+    """What the committed results say; with --write, into the README. Those of one's own runs stand in their report."""
     page = None if write is None else _read(write)
     found = archives()
     if not found:
         raise PaperlibError("no results are committed: `paperlib keep-results quick` after a run")
+    typer.echo(f"paperlib: {committed(found[0])}; the findings of your own runs stand in their report", err=True)
     with opened(found[0]) as layout:
         regenerate(layout)
         text, pictures = section(layout)

@@ -3,26 +3,29 @@
 import hashlib
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jinja2
 from PIL import Image
 from rich.table import Table
 
-from paperlib import claims, edge
+from paperlib import claims
 from paperlib.behind import address, linked
 from paperlib.checklist import CHECKLIST
 from paperlib.claims import CLAIMS
-from paperlib.collate import Source
 from paperlib.comparisons import METRICS, arms, noise
-from paperlib.exhibits import Exhibit, base, provenance, read_manifest
-from paperlib.findings import findings
+from paperlib.exhibits import Exhibit, base, inputs, provenance, read_manifest
+from paperlib.kept import archives
 from paperlib.paths import Layout
 from paperlib.store import Store, write_atomically
 from paperlib.trial import again
+
+if TYPE_CHECKING:
+    from paperlib.collate import Source
 
 TEMPLATES = Path(__file__).parent
 SECTIONS = {
@@ -63,6 +66,11 @@ def build(layout: Layout) -> Path:
     now = _fingerprint(layout)
     if page.exists() and stamp.exists() and stamp.read_text() == now:
         return page
+    # Here, since a report that is left as it is needs none of these, nor torch.
+    from paperlib import edge
+    from paperlib.collate import Source
+    from paperlib.findings import findings
+
     table = Store(layout).write_table()
     source = Source.of(layout)
     exhibits = read_manifest(layout)
@@ -93,14 +101,14 @@ def build(layout: Layout) -> Path:
 
 
 def tally(layout: Layout) -> str:
-    """One line: how many of the claims got which verdict."""
-    counts = claims.tally(claims.verdicts(Source.of(layout).table))
-    return f"{len(CLAIMS)} claims: " + ", ".join(f"{n} {word}" for word, n in counts.items())
+    """One line: how many of the claims got which verdict in the report, which is there."""
+    counts = Counter(verdict["base"] for verdict in json.loads((layout.report / "claims.json").read_text()))
+    return f"{len(CLAIMS)} claims: " + ", ".join(f"{n} {word}" for word, n in counts.most_common())
 
 
 def headline(layout: Layout) -> Table:
     """The table that ends a reproduction: per data set, model and setting, what all methods did against dense."""
-    tidy = Source.of(layout).table
+    tidy = Store(layout).table()
     names = ("accuracy", "inference_time", "realised_time", "training_time")
     lines: dict[tuple[str, str, str], dict[str, list[float]]] = {}
     dense: dict[tuple[str, str, str], str] = {}
@@ -187,7 +195,7 @@ def _notebook_page(notebook: Path, layout: Layout) -> dict[str, str]:
     return {"name": notebook.stem, "href": f"notebooks/{notebook.stem}.html"}
 
 
-def _environments(source: Source) -> list[dict[str, Any]]:
+def _environments(source: "Source") -> list[dict[str, Any]]:
     found = {record.environment.model_dump_json(): record for record in source.records}
     described = []
     for record in found.values():
@@ -205,7 +213,7 @@ def _environments(source: Source) -> list[dict[str, Any]]:
     return described
 
 
-def _images(source: Source) -> list[dict[str, Any]]:
+def _images(source: "Source") -> list[dict[str, Any]]:
     found = {}
     for record in source.records:
         data = record.data
@@ -214,11 +222,13 @@ def _images(source: Source) -> list[dict[str, Any]]:
 
 
 def _fingerprint(layout: Layout) -> str:
-    digest = hashlib.sha256()
-    package = [*TEMPLATES.rglob("*.py"), *TEMPLATES.rglob("*.j2")]
-    for path in (*sorted(package), layout.results / "manifest.json", *sorted(layout.notebooks.glob("*.ipynb"))):
+    digest = hashlib.sha256(inputs(layout).encode())
+    for path in (layout.results / "manifest.json", *sorted(layout.notebooks.glob("*.ipynb")), *archives()):
         digest.update(path.read_bytes() if path.exists() else b"")
-    records = [*sorted(layout.trials.glob("*.json")), *sorted(layout.edge.glob("*.json"))]
-    states = [(p.name, p.stat().st_mtime_ns) for p in records]
-    digest.update(json.dumps(states).encode())
     return digest.hexdigest()
+
+
+def settled(path: Path, layout: Layout) -> bool:
+    """Whether a file that follows from the report has been made since the report last changed."""
+    stamp = layout.report / ".stamp"
+    return path.exists() and stamp.exists() and path.stat().st_mtime_ns >= stamp.stat().st_mtime_ns

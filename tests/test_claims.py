@@ -243,9 +243,10 @@ def test_files_and_tally(layout: Layout) -> None:
 
 def test_command(layout: Layout) -> None:
     run = CliRunner()
-    ledger = run.invoke(app, ["claims", "--profile", layout.name])
-    assert ledger.exit_code == 0 and len(ledger.output.splitlines()) == 70
-    one = run.invoke(app, ["claims", "c11", "--profile", layout.name])
+    ledger = run.invoke(app, ["claims", "--profile", "smoke"])
+    assert ledger.exit_code == 0 and len(ledger.stdout.splitlines()) == 70
+    assert "no own results" in ledger.stderr and "committed ones of results/laptop" in ledger.stderr
+    one = run.invoke(app, ["claims", "c11", "--profile", "smoke"])
     assert one.exit_code == 0 and "138.4 M" in one.output and "supported" in one.output
     with pytest.raises(PaperlibError, match="unknown claim 'C466'; did you mean 'C46'"):
         find("C466")

@@ -1,11 +1,15 @@
 """`paperlib compare` and `paperlib merge`: tolerances, environments, conflicts, exit codes."""
 
+import base64
+import math
+import zlib
 from pathlib import Path
 
 import pytest
 
-from paperlib.comparing import differences
+from paperlib.comparing import EXACT, TOLERANCES, compare, differences
 from paperlib.paths import Layout
+from paperlib.predictions import unpack
 from paperlib.record import Record
 from paperlib.run import run
 from paperlib.store import Store
@@ -43,10 +47,81 @@ def slower(record: Record) -> Record:
 
 def test_a_moved_number_is_one_difference_unless_tolerated(record: Record) -> None:
     assert differences(record, record) == []
-    (found,) = differences(record, moved(record, 0.01))
-    assert found.field == "test.accuracy" and found.b - found.a == pytest.approx(0.01)
-    assert differences(record, moved(record, 0.01), {"accuracy": 0.0101}) == []
-    assert differences(record, moved(record, 0.01), {"loss": 1.0}) == [found]
+    (found,) = differences(record, moved(record, 0.02))
+    assert found.field == "test.accuracy" and found.size == pytest.approx(0.02)
+    assert differences(record, moved(record, 0.02), {"accuracy": 0.0201}) == []
+    assert differences(record, moved(record, 0.02), {"loss": 1.0}) == [found]
+
+
+def test_rounding_of_another_machine_is_no_difference_but_it_is_not_exact(record: Record) -> None:
+    assert record.test and record.curve
+    test = record.test.model_copy(update={"loss": record.test.loss + 6e-8})
+    train = record.curve[0].train.model_copy(update={"loss": record.curve[0].train.loss - 6e-8})
+    other = record.model_copy(
+        update={"test": test, "curve": (record.curve[0].model_copy(update={"train": train, "time_s": 99.0}),)}
+    )
+    assert differences(record, other) == []
+    assert [d.field for d in differences(record, other, EXACT)] == ["curve.0.train.loss", "test.loss"]
+    assert differences(record, moved(record, 0.009)) == [] != differences(record, moved(record, 0.009), EXACT)
+
+
+def test_what_is_neither_measured_nor_a_number_must_be_equal_whatever_is_tolerated(record: Record) -> None:
+    for name in ("status", "reason", "shared_training"):
+        other = record.model_copy(update={name: "another"})
+        assert [d.field for d in differences(record, other, dict.fromkeys(TOLERANCES, math.inf))] == [name]
+
+    class Newer(Record):
+        engine_of_tomorrow: str
+
+    one, other = (Newer(**dict(record), engine_of_tomorrow=name) for name in ("torch", "numpy"))
+    (found,) = differences(one, other)
+    assert (found.field, found.a, found.b) == ("engine_of_tomorrow", "torch", "numpy")
+
+
+def test_of_other_images_only_that_is_told(record: Record) -> None:
+    data = record.data.model_copy(update={"content_hash": "another", "source": "official"})
+    other = moved(record, 0.3).model_copy(update={"data": data})
+    assert {d.field for d in differences(record, other)} == {"data.content_hash", "data.source"}
+    noted = record.model_copy(update={"data": record.data.model_copy(update={"note": "by another way"})})
+    assert differences(record, noted, EXACT) == []
+
+
+def answering(record: Record, wrong: int) -> Record:
+    """The same trial with another answer on so many test images."""
+    assert record.predictions
+    answers = unpack(record.predictions).copy()
+    answers[:wrong] = (answers[:wrong] + 1) % 3
+    packed = base64.b64encode(zlib.compress(answers.tobytes())).decode()
+    return record.model_copy(update={"predictions": packed})
+
+
+def test_the_summary_comes_first_and_details_on_request(
+    record: Record, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert record.predictions
+    a = folder(tmp_path / "a", record)
+    near = folder(tmp_path / "near", answering(moved(record, 0.005), 6))
+    far = folder(tmp_path / "far", answering(moved(record, 0.1), 6))
+    assert call(monkeypatch, "compare", a, near) == 0
+    shown = capsys.readouterr().out
+    assert "1 agree, 0 of them exactly; 0 differ" in shown and "90.000% of 60 test answers are equal" in shown
+    assert record.id not in shown.replace(f"fewest in {record.id}", "") and len(shown.splitlines()) < 15
+    (row,) = (line for line in shown.splitlines() if "test accuracy" in line)
+    assert [cell.strip() for cell in row.strip("│").split("│")] == ["test accuracy", "1", "0", "0.005", "0.01"]
+    assert call(monkeypatch, "compare", a, near, "--exact") == 1
+    assert record.predictions[:30] not in capsys.readouterr().out
+    assert call(monkeypatch, "compare", a, far, "--details") == 1
+    shown = capsys.readouterr().out
+    assert "test.accuracy" in shown and record.predictions[:30] not in shown
+    assert call(monkeypatch, "compare", a, far) == 1
+    assert "test.accuracy" not in capsys.readouterr().out
+
+
+def test_the_help_states_the_tolerances_that_hold() -> None:
+    told = " ".join((compare.__doc__ or "").split())
+    assert {TOLERANCES[name] for name in ("accuracy", "auc", "macro_f1")} == {0.01} and "by 0.01 (1 point)" in told
+    assert TOLERANCES["loss"] == 0.05 and "losses by 0.05" in told
+    assert TOLERANCES["removed"] == 0.01 and "trained weights by 1 %" in told
 
 
 def test_times_are_compared_on_request_and_within_one_environment(record: Record) -> None:
@@ -70,7 +145,7 @@ def test_compare_ends_with_0_1_or_2(
     assert call(monkeypatch, "compare", a, same, "--tolerance", "time_s=0.1") == 0
     assert "left out for 1 trials" in capsys.readouterr().out
     assert call(monkeypatch, "compare", a, other) == 1
-    assert "test.accuracy" in capsys.readouterr().out
+    assert "test accuracy" in capsys.readouterr().out
     assert call(monkeypatch, "compare", a, other, "--tolerance", "accuracy=0.11") == 0
     (tmp_path / "none" / "trials").mkdir(parents=True)
     assert call(monkeypatch, "compare", a, str(tmp_path / "none")) == 1

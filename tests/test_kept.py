@@ -8,9 +8,11 @@ from pathlib import Path
 
 import nbformat
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
+import paperlib
 from paperlib import agreement, kept, paths, readme, report
 from paperlib.archive import archive
 from paperlib.errors import PaperlibError
@@ -119,6 +121,55 @@ def test_the_committed_report_needs_no_run(
     assert str(page) in capsys.readouterr().out
     assert all(f"trials/{r.id}.json" in (page.parent / "trials.html").read_text() for r in before)
     assert not list(made.trials.glob("*.json")), "the committed records must not pass for one's own"
+
+
+def emptied(made: Layout, project: Path) -> Path:
+    """The archive of what was made, in a project of its own; nothing is left in the reader's folder."""
+    where = kept.keep(made, project)
+    for record in Store(made).records():
+        Store(made).path(record.id).unlink()
+    return where
+
+
+def test_without_own_results_the_committed_table_answers_and_that_is_said(
+    made: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table, whose = kept.table_of(made.name)
+    assert len(table) == 4 and whose == "results/scratch" and capsys.readouterr().err == ""
+    where = emptied(made, tmp_path / "project")
+    monkeypatch.setattr(kept, "archives", lambda: [where])
+    with monkeypatch.context() as patch:
+        patch.setattr(kept, "opened", lambda *_: pytest.fail("unpacked the archive beside a table that is right"))
+        for name in ("scratch", "smoke"):  # its own, and the first one of all
+            pd.testing.assert_frame_equal(paperlib.load_results(name), table)
+            said = capsys.readouterr().err
+            assert said.count("\n") == 1 and "no own results" in said
+            assert f"committed ones of results/scratch (4 trials, {table.cpu[0]})" in said
+    where.with_name("tidy.parquet").write_bytes(table[:2].to_parquet())  # a run of one's own writes there, too
+    pd.testing.assert_frame_equal(paperlib.load_results("scratch"), table)
+    with pytest.raises(PaperlibError, match="unknown results 'nosuch'"):
+        kept.table_of("nosuch")
+    monkeypatch.setattr(kept, "archives", list)
+    with pytest.raises(PaperlibError, match="run `paperlib reproduce --profile quick` first"):
+        kept.table_of("quick")
+
+
+def test_the_committed_table_of_laptop_is_read_without_its_archive(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kept, "opened", lambda *_: pytest.fail("run `paperlib keep-results laptop`"))
+    about = json.loads((paths.root() / "results/laptop/kept.json").read_text())
+    assert len(kept.table_of("laptop")[0]) == about["records"]
+
+
+def test_findings_say_whose_they_are(
+    made: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    where = emptied(made, tmp_path / "project")
+    monkeypatch.setattr(readme, "archives", lambda: [where])
+    readme.findings_command(None)
+    shown = capsys.readouterr()
+    assert "From the 4 trials" in shown.out and "committed ones of results/scratch (4 trials" in shown.err
 
 
 def test_a_fault_of_the_manifest_is_named(made: Layout) -> None:

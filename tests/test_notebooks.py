@@ -9,7 +9,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from paperlib import notebooks, paths, report
+from paperlib import exhibits, notebooks, paths, report
 from paperlib.claims import CLAIMS
 from paperlib.errors import FailedError, PaperlibError
 from paperlib.exhibits import base, read_manifest
@@ -151,6 +151,23 @@ def test_a_failed_cell_is_named_and_the_mended_one_runs(
     notebooks.execute(None, "smoke", layout)
     assert "2" in (layout.notebooks / "09_sums.ipynb").read_text()
     assert not (layout.notebooks / "09_sums.failed.ipynb").exists()
+
+
+def test_nothing_new_is_seen_without_listing_trials_or_starting_a_process(
+    layout: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small(tmp_path, monkeypatch, "print(1 + 1)")
+    notebooks.execute(None, "smoke", layout)
+    (kept,) = layout.notebooks.glob("*.ipynb")
+    before = kept.stat().st_mtime_ns
+    asked: list[str] = []
+    monkeypatch.setattr(notebooks, "NOTEBOOKS", {"09": Notebook("09_sums", lambda p: asked.append(p) or [])})
+    monkeypatch.setattr(notebooks, "_execute", lambda *_: asked.append("executed"))
+    notebooks.execute(None, "smoke", layout)
+    assert asked == [] and kept.stat().st_mtime_ns == before
+    monkeypatch.setattr(exhibits, "images_here", lambda: [("mnist", "official")])  # others than before
+    notebooks.execute(None, "smoke", layout)
+    assert asked == ["smoke", "executed"]
 
 
 def test_outputs_are_kept_without_what_papermill_added(

@@ -22,28 +22,19 @@ def claims(
     """The verdict on each of the papers' 69 claims, or everything about one."""
     from paperlib.claims import find, tally, verdicts
     from paperlib.claims import table as rows_of
-    from paperlib.paths import Layout
-    from paperlib.registry import unknown
-    from paperlib.store import Store
-    from paperlib.studies.budgets import PROFILES
+    from paperlib.kept import table_of
 
     console = wide_console()
     chosen = find(claim) if claim else None
-    layout = Layout.of(profile)
-    if profile not in PROFILES and not layout.trials.is_dir():
-        own = sorted(folder.parent.name for folder in layout.results.parent.glob("*/trials"))
-        raise unknown("results", profile, list(dict.fromkeys((*PROFILES, *own))))
-    tidy = Store(layout).table()
+    tidy, whose = table_of(profile)
     if chosen is not None:
-        console.print(
-            _one(verdicts(tidy, [chosen])[0], dict(zip(tidy["id"], tidy["command"], strict=True)) if len(tidy) else {})
-        )
+        console.print(_one(verdicts(tidy, [chosen])[0], dict(zip(tidy["id"], tidy["command"], strict=True))))
         return
     found = verdicts(tidy)
     if not console.is_terminal:
         typer.echo(rows_of(found)[["id", "section", "kind", "verdict"]].to_csv(sep="\t", index=False), nl=False)
         return
-    ledger = Table("claim", "where", "what it says", "verdict", "estimate", "n", title=f"Claims, profile {profile}")
+    ledger = Table("claim", "where", "what it says", "verdict", "estimate", "n", title=f"Claims on {whose}")
     from paperlib.claims import CLAIMS
 
     for v in found:
