@@ -46,7 +46,7 @@ class Layout:
     @classmethod
     def of(cls, name: str) -> "Layout":
         """`name` becomes a folder under results/ and figures/; PaperlibError if it could escape them."""
-        if not name or name != Path(name).name or name in {".", ".."}:
+        if not isinstance(name, str) or not name or name != Path(name).name or name in {".", ".."}:
             raise PaperlibError(f"results name {name!r} must be a plain folder name, such as 'quick'")
         base = Path(os.environ.get("PAPERLIB_OUTPUT") or root())
         return cls(base / "results" / name, base / "figures" / name)
@@ -54,6 +54,12 @@ class Layout:
     @property
     def name(self) -> str:
         return self.results.name
+
+    @property
+    def tweaked(self) -> "Layout":
+        """Beside these: what a notebook with changed parameters runs and shows."""
+        name = f"{self.name}-tweaked"
+        return Layout(self.results.with_name(name), self.figures.with_name(name))
 
     @property
     def trials(self) -> Path:

@@ -1,15 +1,95 @@
-"""What a reader sees in a cell: a record as a table, a mistake to mend as one line, a fault of ours as it is."""
+"""What a reader sees in a cell: what the committed records give, a record as a table, a mistake as one line."""
 
+import base64
+import copy
+import io
+import os
+import re
+from functools import cache
 from pathlib import Path
+from typing import cast
 from xml.etree import ElementTree
 
 import nbclient
 import nbformat
+import numpy as np
 import pytest
+from PIL import Image
 
+from paperlib import collate, paths
+from paperlib.kept import ARCHIVE, opened
+from paperlib.notebooks import NOTEBOOKS
 from paperlib.paths import Layout
 from paperlib.run import run
 from paperlib.trial import make_trial
+
+# Run trials of the reader's own, of which no record is committed: what they show cannot be compared.
+OWN_TRIAL = "own-trial"
+# The records as they are, whichever images this machine has.
+AS_THEY_ARE = """
+import paperlib.run
+from paperlib.store import Store
+
+def found(trials, layout):
+    records = {record.id: record for record in Store(layout).records()}
+    return [records[trial.id] for trial in trials]
+
+paperlib.run.run_all = found
+"""
+
+
+def compared(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
+    """The code cells whose outputs are made of the profile's records alone."""
+    return [c for c in notebook.cells if c.cell_type == "code" and OWN_TRIAL not in c.metadata.get("tags", [])]
+
+
+@cache
+def from_the_records(number: str) -> nbformat.NotebookNode:
+    """The notebook executed on the committed records of its profile, without the cells that run other trials."""
+    notebook = nbformat.read(NOTEBOOKS[number].source, as_version=4)
+    notebook.cells = compared(notebook)
+    notebook.cells.insert(0, nbformat.v4.new_code_cell(AS_THEY_ARE))
+    with opened(paths.root() / "results" / "quick" / ARCHIVE) as layout, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PAPERLIB_OUTPUT", str(layout.results.parents[1]))
+        patch.setenv("PAPERLIB_ROOT", str(paths.root()))
+        patch.setenv("PYTHONPATH", os.pathsep.join([str(paths.root()), os.environ.get("PYTHONPATH", "")]))
+        if number == "05":  # it collates what the others have written
+            for other in ("01", "02", "03", "04"):
+                collate.write(other, layout)
+        folder = {"metadata": {"path": str(paths.root() / "notebooks")}}
+        nbclient.NotebookClient(notebook, timeout=600, kernel_name="python3", resources=folder).execute()
+    del notebook.cells[0]
+    return notebook
+
+
+def differences(stored: nbformat.NotebookNode, again: nbformat.NotebookNode) -> list[str]:
+    """What the stored outputs show otherwise than the records: each text, number and picture."""
+    found = []
+    for old, new in zip(compared(stored), again.cells, strict=True):
+        assert old.source == new.source
+        shown, made = ([_texts(output) for output in cell.outputs] for cell in (old, new))
+        if len(shown) != len(made):
+            found.append(f"{old.source.splitlines()[0]}: {len(shown)} outputs are stored, {len(made)} come again")
+        found += [f"{a} is stored, {b} comes again" for a, b in zip(shown, made, strict=False) if not _same(a, b)]
+    return found
+
+
+def _texts(output: nbformat.NotebookNode) -> dict[str, str]:
+    return {"stream": output.text} if output.output_type == "stream" else dict(output.get("data", {}))
+
+
+def _same(a: dict[str, str], b: dict[str, str]) -> bool:
+    if a.keys() != b.keys():
+        return False
+    return all(_alike(a[kind], b[kind]) if kind == "image/png" else a[kind] == b[kind] for kind in a)
+
+
+def _alike(a: str, b: str) -> bool:
+    # Another CPU may draw a line a hair aside; other numbers draw another picture.
+    if a.strip() == b.strip():
+        return True
+    one, two = (np.asarray(Image.open(io.BytesIO(base64.b64decode(x))).convert("L"), float) for x in (a, b))
+    return one.shape == two.shape and bool(np.abs(one - two).mean() < 1)
 
 
 @pytest.fixture(scope="module")
@@ -25,6 +105,31 @@ def outputs() -> list[nbformat.NotebookNode]:
         notebook, allow_errors=True, resources={"metadata": {"path": str(Path(__file__).parents[1])}}
     ).execute()
     return [output for cell in notebook.cells for output in cell.outputs]
+
+
+@pytest.mark.parametrize("number", NOTEBOOKS)
+def test_the_stored_outputs_are_what_the_committed_records_give(number: str) -> None:
+    stored = nbformat.read(NOTEBOOKS[number].source, as_version=4)
+    assert not differences(stored, from_the_records(number)), "`paperlib reproduce`, keep-outputs and keep-results"
+    others = [c for c in stored.cells if OWN_TRIAL in c.metadata.get("tags", [])]
+    assert len(others) <= 2 and all(re.search(r"\brun\(|measure\(|Explorer\(", c.source) for c in others)
+
+
+def test_one_other_digit_of_an_accuracy_is_noticed() -> None:
+    stored, again = nbformat.read(NOTEBOOKS["01"].source, as_version=4), from_the_records("01")
+    cells = [n for n, c in enumerate(stored.cells) if c.cell_type == "code" and '"accuracy_mlp"' in c.source]
+    before = len(differences(stored, again))
+    place = 0
+    for _ in range(20):  # of the numbers of that table, one after the other
+        tampered = copy.deepcopy(stored)
+        data = next(o.data for o in tampered.cells[cells[0]].outputs if "text/html" in o.get("data", {}))
+        html = cast(str, data["text/html"])
+        number = re.compile(r"\d+\.\d+").search(html, place)
+        assert number
+        place = number.end()
+        other = str((int(html[place - 1]) + 1) % 10)
+        data["text/html"] = html[: place - 1] + other + html[place:]
+        assert len(differences(tampered, again)) == before + 1, number[0]
 
 
 def test_a_mistake_is_one_line_that_ends_with_the_cure(outputs: list[nbformat.NotebookNode]) -> None:

@@ -11,7 +11,7 @@ from paperlib.models import build
 from paperlib.pruners import layers_of
 from paperlib.pruners.allocation import uniform
 from paperlib.registry import unknown
-from paperlib.studies.budgets import base, profile, refuse_empty
+from paperlib.studies.budgets import base, check_axes, profile
 from paperlib.trial import Trial, make_trial
 
 # Arms of the authors' code that concern MLPs; `set` is the method that all of them touch.
@@ -35,7 +35,7 @@ def mlp(
     Scopes are asked for only where they are possible: `layerwise-matched` needs enough hidden weights,
     `set` has no threshold. Raises PaperlibError for an axis without values.
     """
-    refuse_empty(datasets=datasets, models=models, sparsities=sparsities, scopes=scopes, methods=methods)
+    check_axes(seeds, datasets=datasets, models=models, sparsities=sparsities, scopes=scopes, methods=methods)
     budgets = profile(profile_name).mlp
     trials: list[Trial] = []
     for model in models or budgets:
@@ -72,7 +72,7 @@ def vgg(
     layers only, and its `layerwise` leaves only the last one dense (quirk `keeps-last-only`).
     Raises PaperlibError for an axis without values.
     """
-    refuse_empty(datasets=datasets, sparsities=sparsities, scopes=scopes, methods=methods)
+    check_axes(seeds, datasets=datasets, sparsities=sparsities, scopes=scopes, methods=methods)
     budget = profile(profile_name).vgg
     trials: list[Trial] = []
     for dataset in datasets or budget.datasets:
