@@ -1,12 +1,20 @@
 """What each notebook shows: its tables and figures, written from the records and listed in a manifest."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+import os
+import shutil
+import sys
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import pandas as pd
 from filelock import FileLock
 
 from paperlib import (
+    edge,
     edge_figures,
     figures,
     industrial,
@@ -26,7 +34,8 @@ from paperlib.record import Record
 from paperlib.registry import unknown
 from paperlib.store import Store, tidy
 from paperlib.studies.budgets import F_DATASETS, PROFILES
-from paperlib.studies.tutorial import TUTORIALS
+from paperlib.studies.tutorial import TECHNIQUES, TUTORIALS
+from paperlib.trial import Trial
 
 
 @dataclass(frozen=True)
@@ -38,9 +47,9 @@ class Source:
     table: pd.DataFrame
 
     @classmethod
-    def of(cls, layout: Layout) -> "Source":
-        """Raises PaperlibError if there are no records yet."""
-        records = Store(layout).records()
+    def of(cls, layout: Layout, ids: Collection[str] | None = None) -> "Source":
+        """ids: only these records, None for all. Raises PaperlibError if there are no records yet."""
+        records = [record for record in Store(layout).records() if ids is None or record.id in ids]
         if not records:
             raise PaperlibError(
                 f"no records in {layout.trials}: run `paperlib reproduce --profile {layout.name}` first"
@@ -129,48 +138,128 @@ def networks(source: Source) -> list[Exhibit | None]:
     return made + [tables.write_comparison(table, name, "industrial", layout) for name in METRICS]
 
 
-def _perceptrons(layout: Layout) -> list[Exhibit | None]:
-    every = Source.of(layout)
+@dataclass(frozen=True)
+class Asked:
+    """What a section shows. profile: whose study, None for a folder of no profile; ids: only these trials, None for
+    all that are there; axes: the parameters of the notebook that were changed."""
+
+    profile: str | None
+    ids: frozenset[str] | None = None
+    axes: Mapping[str, Any] = field(default_factory=dict)
+
+
+def _perceptrons(layout: Layout, asked: Asked) -> list[Exhibit | None]:
+    every = Source.of(layout, asked.ids)
     swept, whole = sensitivity.write(every.models("mlp").table, "mlp", layout), every.comparable()
-    if layout.name not in PROFILES:
+    if asked.profile is None:
         return [*mlp(whole), *swept]
-    wanted = {t.id for t in studies.tutorial(layout.name)}
+    wanted = {t.id for t in studies.tutorial(asked.profile)}
     # A curve's many sparsities would drown paper P's grid: they stand in figures of their own.
-    grid = {t.id for t in studies.mlp(layout.name)}
-    plan = TUTORIALS[layout.name]
-    return [*mlp(whole.without(wanted - grid)), *tutorial(whole.only(wanted), plan.datasets[0]), *swept]
+    grid = {t.id for t in studies.mlp(asked.profile, **asked.axes)}
+    plan, curves = TUTORIALS[asked.profile], whole.only(wanted)
+    shown = tutorial(curves, plan.datasets[0]) if curves.table.method.isin(TECHNIQUES).any() else []
+    return [*mlp(whole.without(wanted - grid)), *shown, *swept]
 
 
-def _vgg(layout: Layout) -> list[Exhibit | None]:
-    every = Source.of(layout)
+def _vgg(layout: Layout, asked: Asked) -> list[Exhibit | None]:
+    every = Source.of(layout, asked.ids)
     swept = sensitivity.write(every.models("vgg16").datasets(f=False).table, "vgg", layout)
     return [*vgg(every.comparable()), *swept]
 
 
-def _networks(layout: Layout) -> list[Exhibit | None]:
-    every = Source.of(layout)
+def _networks(layout: Layout, asked: Asked) -> list[Exhibit | None]:
+    every = Source.of(layout, asked.ids)
     swept = sensitivity.write(every.models("vgg16", "resnet18").datasets(f=True).table, "industrial", layout)
     return [*networks(every.comparable()), *swept]
 
 
-SECTIONS: dict[str, Callable[[Layout], Sequence[Exhibit | None]]] = {
+SECTIONS: dict[str, Callable[[Layout, Asked], Sequence[Exhibit | None]]] = {
     "01": _perceptrons,
     "02": _vgg,
     "03": _networks,
-    "04": edge_figures.write,
+    "04": lambda layout, asked: edge_figures.write(layout),
 }
 
 
-def write(number: str, layout: Layout) -> list[Exhibit]:
+def write(number: str, layout: Layout, asked: Asked | None = None) -> list[Exhibit]:
     """Write the tables and figures of one section and put them into the manifest; returns them.
 
-    Raises PaperlibError for an unknown section, or if there are no records.
+    asked: what to show, if not all that is there. Raises PaperlibError for an unknown section, or if there are no
+    records.
     """
     if number not in SECTIONS:
         raise unknown("section", number, list(SECTIONS))
-    shown = [e for e in SECTIONS[number](layout) if e]
+    asked = asked or Asked(layout.name if layout.name in PROFILES else None)
+    shown = [e for e in SECTIONS[number](layout, asked) if e]
     made = [replace(e, section=number, inputs=input_hash(e.trials, layout)) for e in shown]
     with FileLock(layout.results / ".manifest.lock"):  # notebooks are executed side by side
         others = [e for e in read_manifest(layout) if e.section != number]
         write_manifest(sorted([*others, *made], key=lambda e: e.section), layout)
     return made
+
+
+class Ran(NamedTuple):
+    """What a notebook ran or found, where it lies, and the tables and figures made of it."""
+
+    layout: Layout
+    trials: list[Trial]
+    records: list[Record]
+    exhibits: list[Exhibit]
+
+
+def run(number: str, profile: str, **axes: Any) -> Ran:
+    """Run or find the trials of notebook `number`, and write its tables and figures.
+
+    The profile's own study lies in results/<profile>. With other parameters, exactly the trials asked for are shown,
+    and all of it lies in results/<profile>-tweaked; trials of the study are found where they are, not run again.
+    Raises PaperlibError for a profile or an axis that there is not.
+    """
+    from paperlib.run import run_all
+
+    trials, layout = studies.study(number, profile, **axes), Layout.of(profile)
+    if set(trials) == set(studies.study(number, profile)):
+        set_aside(layout, profile, whole_study(profile))
+        return Ran(layout, trials, run_all(trials, layout), write(number, layout))
+    inside = [trial for trial in trials if trial.id in whole_study(profile)]
+    run_all(inside, layout)
+    for trial in inside:
+        for name in (f"trials/{trial.id}.json", f"checkpoints/{trial.id}.safetensors"):
+            _bring(layout.results / name, layout.tweaked.results / name)
+    records = run_all(trials, layout.tweaked)
+    asked = Asked(profile, frozenset(trial.id for trial in trials), axes)
+    return Ran(layout.tweaked, trials, records, write(number, layout.tweaked, asked))
+
+
+@cache
+def whole_study(profile: str) -> frozenset[str]:
+    """The ids of all trials of a profile."""
+    return frozenset(trial.id for number in SECTIONS for trial in studies.study(number, profile))
+
+
+def set_aside(layout: Layout, profile: str, own: Collection[str]) -> None:
+    """Move the records that are not among the ids `own` of the profile into the folder beside it, and say so."""
+    measured = {"machine", *(setting.id for setting in edge.settings(profile))}
+    strange = [path for path in layout.trials.glob("*.json") if path.stem not in own]
+    strange += [path for path in layout.edge.glob("*.json") if path.stem not in measured]
+    for path in strange:
+        for file in (path, layout.checkpoints / f"{path.stem}.safetensors"):
+            target = layout.tweaked.results / file.relative_to(layout.results)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with suppress(FileNotFoundError):  # no checkpoint, or another process has just done so
+                file.replace(target)
+    if strange:
+        what = f"{len(strange)} record(s) that are not of the study {profile}"
+        print(f"paperlib: {what} moved to {layout.tweaked.results}", file=sys.stderr)
+
+
+def _bring(source: Path, target: Path) -> None:
+    """`target` becomes the file `source`, where that exists: by a link where the disk can, else by a copy."""
+    if not source.exists() or (target.exists() and target.samefile(source)):
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    draft = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        os.link(source, draft)
+    except OSError:
+        shutil.copy2(source, draft)
+    draft.replace(target)

@@ -2,7 +2,7 @@
 
 import io
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import ipywidgets as widgets
@@ -15,6 +15,7 @@ from paperlib.data import DATASETS
 from paperlib.errors import PaperlibError
 from paperlib.models import MODELS
 from paperlib.paths import Layout
+from paperlib.progress import between_steps
 from paperlib.pruners import METHODS
 from paperlib.reading import Timing
 from paperlib.record import Epoch, Record
@@ -31,7 +32,7 @@ class CancelledError(Exception):
 
 
 def answer(
-    trials: Sequence[Trial], layout: Layout, on_epoch: Any = lambda epoch: None
+    trials: Sequence[Trial], layout: Layout, on_epoch: Callable[[Epoch], None] = lambda epoch: None
 ) -> tuple[list[Record], list[Record]]:
     """Records of the trials and of their dense twins, run or found. Raises PaperlibError for impossible ones."""
     dense = [run(dense_twin(trial), layout, on_epoch) for trial in trials]
@@ -116,7 +117,7 @@ class Explorer:
         self.epochs = widgets.IntSlider(5, min=1, max=20, description="epochs")
         self.seeds = widgets.IntSlider(1, min=1, max=5, description="seeds")
         self.go = widgets.Button(description="Run", button_style="primary", tooltip="Run or find these trials")
-        self.cancel = widgets.Button(description="Cancel", disabled=True, tooltip="Stop after this epoch")
+        self.cancel = widgets.Button(description="Cancel", disabled=True, tooltip="Stop at the next training step")
         self.progress = widgets.IntProgress(0, 0, 1, description="epochs")
         self.said = widgets.HTML()
         self.image = widgets.Image(format="png", layout=widgets.Layout(max_width="100%"))
@@ -124,7 +125,7 @@ class Explorer:
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self.go.on_click(lambda _: self.start())
-        self.cancel.on_click(lambda _: self._stop.set())
+        self.cancel.on_click(lambda _: self._cancel())
         asked = [self.dataset, self.model, self.method, self.scope, self.sparsity, self.epochs, self.seeds]
         self.box = widgets.VBox([*asked, widgets.HBox([self.go, self.cancel, self.progress]), self.said, self.image])
 
@@ -150,11 +151,21 @@ class Explorer:
         self._thread.start()
 
     def wait(self, timeout_s: float | None = None) -> None:
-        """Until the background work ends."""
-        if self._thread:
-            self._thread.join(timeout_s)
+        """Until the background work ends. An interrupt of the kernel (the stop button) cancels it, too."""
+        try:
+            if self._thread:
+                self._thread.join(timeout_s)
+        except KeyboardInterrupt:
+            self._cancel()
+            raise
+
+    def _cancel(self) -> None:
+        if self._thread and self._thread.is_alive():
+            self.cancel.disabled, self.said.value = True, "cancelling …"
+            self._stop.set()
 
     def _work(self) -> None:
+        between_steps.set(self._check)  # of this thread alone
         try:
             pruned, dense = answer(self.trials(), self.layout, self._epoch)
             failed = [r.reason for r in pruned if r.status == "failed"]
@@ -172,6 +183,9 @@ class Explorer:
 
     def _epoch(self, _: Epoch) -> None:
         self.progress.value += 1
+        self._check()
+
+    def _check(self) -> None:
         if self._stop.is_set():
             raise CancelledError
 

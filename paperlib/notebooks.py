@@ -45,20 +45,9 @@ def _edge(profile: str, layout: Layout) -> object:
 NOTEBOOKS = {
     notebook.name[:2]: notebook
     for notebook in (
-        Notebook(
-            "01_mlp_global_vs_layerwise",
-            lambda profile: (
-                studies.mlp(profile)
-                + studies.quirks(profile)
-                + studies.tutorial(profile)
-                + studies.sensitivity(profile, "mlp")
-            ),
-        ),
-        Notebook("02_vgg16_cnn", lambda profile: studies.vgg(profile) + studies.sensitivity(profile, "vgg")),
-        Notebook(
-            "03_industrial_resnet",
-            lambda profile: studies.industrial(profile) + studies.sensitivity(profile, "industrial"),
-        ),
+        Notebook("01_mlp_global_vs_layerwise", lambda profile: studies.study("01", profile)),
+        Notebook("02_vgg16_cnn", lambda profile: studies.study("02", profile)),
+        Notebook("03_industrial_resnet", lambda profile: studies.study("03", profile)),
         Notebook("04_edge_cpu", lambda profile: [], _edge),
         Notebook("05_collate", lambda profile: []),
     )
@@ -83,9 +72,12 @@ def execute(
     """Run notebooks (all, or the numbers in `only`) into results/<profile>/notebooks/; returns their outputs.
 
     Their trials run first, here, where progress can be seen; the notebook then finds them done. A notebook
-    whose source, parameters, package and records are unchanged is left as it is. Raises PaperlibError for
-    unknown numbers and parameters, FailedError for a cell that fails.
+    whose source, parameters, package and records are unchanged is left as it is. Records that are not of the
+    profile's study are moved into results/<profile>-tweaked, where notebooks with `parameters` are written, too.
+    Raises PaperlibError for unknown numbers and parameters, FailedError for a cell that fails.
     """
+    from paperlib.collate import set_aside
+
     asked = chosen(only)
     given = {"profile": profile} | dict(parameters or {})
     if not parameters and all(_unchanged(notebook, given, layout) for notebook in asked.values()):
@@ -94,6 +86,9 @@ def execute(
         return [_target(notebook, layout) for notebook in asked.values()]
     for notebook in asked.values():
         _refuse_unknown(notebook, given)
+    set_aside(layout, profile, {trial.id for notebook in NOTEBOOKS.values() for trial in notebook.trials(profile)})
+    if parameters:
+        layout = layout.tweaked
     for notebook in asked.values() if not parameters else ():
         run_apart(notebook.trials(profile), layout)
         notebook.measure(profile, layout)

@@ -58,7 +58,7 @@ class Layout:
 
         The two lie in `PAPERLIB_OUTPUT`, else in the project's folder.
         """
-        if not name or name != Path(name).name or name in {".", ".."}:
+        if not isinstance(name, str) or not name or name != Path(name).name or name in {".", ".."}:
             raise PaperlibError(f"results name {name!r} must be a plain folder name, such as 'quick'")
         given = os.environ.get("PAPERLIB_OUTPUT")
         base = _folder("PAPERLIB_OUTPUT", Path(given), may_be_made=True) if given else root()
@@ -67,6 +67,12 @@ class Layout:
     @property
     def name(self) -> str:
         return self.results.name
+
+    @property
+    def tweaked(self) -> "Layout":
+        """Beside these: what a notebook with changed parameters runs and shows."""
+        name = f"{self.name}-tweaked"
+        return Layout(self.results.with_name(name), self.figures.with_name(name))
 
     @property
     def trials(self) -> Path:

@@ -16,6 +16,7 @@ from threadpoolctl import threadpool_limits
 from paperlib import paths
 from paperlib.environment import core_numbers, devices
 from paperlib.errors import PaperlibError
+from paperlib.progress import between_steps
 from paperlib.record import Place
 
 MIN_WINDOW_S = 0.2  # the system counts in hundredths of a second
@@ -69,6 +70,7 @@ def _wait(choice: Sequence[str], cores: Sequence[int], share: int, held: ExitSta
             said = True
             what = " or ".join(choice)
             print(f"paperlib: waiting for {what} and {share} free cores: another trial runs there", file=sys.stderr)
+        between_steps.get()()
         time.sleep(random.uniform(0.05, 0.15))
 
 

@@ -2,8 +2,9 @@
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Protocol
 
 from rich.console import Console
@@ -17,6 +18,8 @@ from rich.progress import (
 )
 
 LINE_EVERY_S = 10.0
+# Long work calls this between its steps; in a thread that is to stop early, it raises.
+between_steps: ContextVar[Callable[[], None]] = ContextVar("between_steps", default=lambda: None)
 
 
 def wide_console() -> Console:

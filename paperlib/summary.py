@@ -1,11 +1,12 @@
-"""A record as a table, for the terminal and for a notebook."""
+"""A record as a table, for the terminal and for a notebook; and what a set of records rests on, in a few lines."""
 
+from collections.abc import Iterable, Sequence
 from html import escape
 
 from rich.table import Table
 
 from paperlib.reading import Timing
-from paperlib.record import Record
+from paperlib.record import Environment, Record
 from paperlib.trial import again
 
 
@@ -21,6 +22,34 @@ def record_html(record: Record) -> str:
     """The same as an HTML table with a caption and row headers."""
     rows = (f'<tr><th scope="row">{escape(n)}</th><td>{escape(v)}</td></tr>' for n, v in _rows(record))
     return f"<table><caption>{escape(_title(record))}</caption>{''.join(rows)}</table>"
+
+
+def rests_on(records: Sequence[Record]) -> str:
+    """Machine, time, energy, n and images of these records, and which dense networks have not learnt."""
+    from paperlib.comparisons import comparable, unlearnt
+    from paperlib.exhibits import provenance
+    from paperlib.store import tidy
+
+    table = tidy(records)
+    trained = [r.training for r in records if r.training and not r.shared_training]
+    energy = sorted({r.energy_source or "not measured" for r in trained})
+    arms = comparable(table).groupby(["dataset", "model", "method", "scope", "sparsity", "conv_sparsity", "quirks"])
+    seeds = sorted(set(arms["seed"].nunique()))
+    idle = sorted(f"{dataset} {model}" for dataset, model in unlearnt(comparable(table)))
+    lines = [
+        machines(r.environment for r in records),
+        f"training: {sum(r.time_s for r in trained):.0f} s in all; energy: {', '.join(energy)}",
+        f"n: {' to '.join(str(n) for n in dict.fromkeys((seeds[0], seeds[-1])))} seed(s) per arm",
+        f"images: {provenance(table)}",
+        *([f"dense networks that hardly beat the majority rate: {', '.join(idle)}"] if idle else []),
+    ]
+    return "\n".join(lines)
+
+
+def machines(environments: Iterable[Environment]) -> str:
+    """Every machine in one line, with its threads and the version of torch."""
+    found = {f"{e.gpu or e.cpu}, {e.threads} thread(s), torch {e.torch}" for e in environments}
+    return f"machine: {'; '.join(sorted(found))}"
 
 
 def _title(record: Record) -> str:

@@ -16,6 +16,7 @@ from paperlib.errors import PaperlibError
 from paperlib.execution.steps import CompactSteps, TorchSteps, steps_for
 from paperlib.meters import Meters
 from paperlib.metrics import scores
+from paperlib.progress import between_steps
 from paperlib.pruners import METHODS, Layer, MaskKeeper, Masks, Pruning
 from paperlib.reading import Reading, TrainingEngine
 from paperlib.record import Epoch, Scores
@@ -210,7 +211,9 @@ def _scheduled(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """The batches of an epoch, the learning rate set before each; done: share of training before this epoch."""
     steps = trial.epochs * -(-images // trial.batch_size)
+    check = between_steps.get()
     for step, batch in enumerate(batches):
+        check()
         if trial.schedule == "cosine":
             for group in optimizer.param_groups:
                 group["lr"] = trial.lr * (1 + math.cos(math.pi * (done + step / steps))) / 2
@@ -251,4 +254,8 @@ def answer(model: nn.Module, images: Images, *, bf16: bool = False) -> Tensor:
 @torch.inference_mode()
 def predict(model: nn.Module, images: Images, size: int = 512) -> Tensor:
     """Logits (N, classes) in the images' order."""
-    return torch.cat([model(pixels) for pixels, _ in images.batches(size)])
+    check, logits = between_steps.get(), list[Tensor]()
+    for pixels, _ in images.batches(size):
+        check()
+        logits.append(model(pixels))
+    return torch.cat(logits)

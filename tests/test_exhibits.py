@@ -16,7 +16,7 @@ from paperlib.errors import PaperlibError
 from paperlib.exhibits import base, read_manifest
 from paperlib.findings import findings
 from paperlib.paths import Layout
-from paperlib.run import run_all
+from paperlib.run import checkpoint, run, run_all
 from paperlib.store import Store
 from paperlib.trial import make_trial
 from tests import report_links
@@ -148,6 +148,40 @@ def test_what_pruning_buys_is_the_fastest_arm_that_keeps_its_accuracy(made: coll
 def test_the_machine_is_named_and_a_missing_gpu_too(made: collate.Source) -> None:
     assert any("No trial ran on a GPU" in f.text for f in findings(made.table))
     assert not any("No trial ran on a GPU" in f.text for f in findings(made.table.assign(gpu="NVIDIA H200")))
+
+
+@pytest.mark.usefixtures("tiny_images")
+def test_a_tweak_shows_what_was_asked_for_and_runs_nothing_again(
+    layout: Layout, capsys: pytest.CaptureFixture[str]
+) -> None:
+    few = {"datasets": ["mnist"], "models": ["mlp-small"], "seeds": 1}
+    ran = collate.run("01", "smoke", **few, sparsities=[0.5, 0.75], methods=["set", "post-training"])
+    study, own = Layout.of("smoke"), Layout.of("smoke").tweaked
+    assert (ran.layout, ran.layout.name) == (own, "smoke-tweaked")
+    inside = {p.stem for p in study.trials.glob("*.json")}
+    assert inside == {t.id for t in ran.trials} & collate.whole_study("smoke") and 0 < len(inside) < len(ran.trials)
+    assert {p.stem for p in own.trials.glob("*.json")} == {r.id for r in ran.records}
+    assert {0.5, 0.75} <= set(pd.read_csv(own.tables / "accuracy_mlp.csv").sparsity)
+    dates = {p: p.stat().st_mtime_ns for p in (*study.trials.glob("*"), *own.trials.glob("*"))}
+    # Narrower ones show less, of what is there.
+    for axes, column, left in (
+        ({"sparsities": [0.5, 0.75], "scopes": ["layerwise"]}, "scope", {"layerwise"}),
+        ({"sparsities": [0.5]}, "sparsity", {0.5}),
+    ):
+        again = collate.run("01", "smoke", **few, **axes, methods=["post-training"])
+        table = pd.read_csv(own.tables / "accuracy_mlp.csv")
+        assert set(table[table.sparsity > 0][column]) == left, axes
+        assert [r.id for r in again.records] == [t.id for t in again.trials]
+        assert {i for e in again.exhibits for i in e.trials} <= {r.id for r in again.records}
+    assert {p: p.stat().st_mtime_ns for p in dates} == dates
+    assert len(list(own.trials.glob("*"))) + len(inside) == len(dates)
+    # And what lies among the study's records without being of it is moved there, weights and all.
+    strange = run(make_trial(**FAST, lr=0.07), study)
+    capsys.readouterr()
+    collate.set_aside(study, "smoke", collate.whole_study("smoke"))
+    assert "1 record(s) that are not of the study smoke moved" in capsys.readouterr().err
+    assert {p.stem for p in study.trials.glob("*.json")} == inside
+    assert Store(own).get(strange.id) == strange and checkpoint(own, strange.id).exists()
 
 
 def test_a_stranger_section_and_an_empty_folder_say_what_to_do(layout: Layout) -> None:

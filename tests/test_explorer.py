@@ -2,9 +2,12 @@
 
 import io
 import threading
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from jupyter_client.manager import start_new_kernel
 from PIL import Image
 
 from paperlib.explorer import Explorer
@@ -54,3 +57,77 @@ def test_cancel_keeps_what_is_finished(explorer: Explorer, monkeypatch: pytest.M
     explorer.wait(120)
     assert seen.is_set() and "cancelled" in explorer.said.value
     assert {r.trial.method for r in Store(explorer.layout).records()} == {"dense"}
+
+
+IN_A_KERNEL = """
+import sys, time
+import paperlib.explorer
+from paperlib import run
+from paperlib.paths import Layout
+from tests.conftest import tiny
+
+images = tiny(n=200_000)
+run.load = lambda name, resolution=None: images
+paperlib.explorer.BUDGET = {"batch_size": 16}
+explorer = paperlib.explorer.Explorer(Layout.of("scratch"))
+explorer.model.value = "mlp-medium"
+"""
+UNTIL_IT_TRAINS = """
+def running():
+    frame, names = sys._current_frames().get(explorer._thread.ident), set()
+    while frame:
+        names.add(frame.f_code.co_name)
+        frame = frame.f_back
+    return names
+
+while not {"fit", "epoch"} <= running() or "warm_up" in running():
+    assert explorer._thread.is_alive(), explorer.said.value
+    time.sleep(0.05)
+print(explorer.progress.value, "epochs")
+"""
+
+
+def test_cancel_ends_an_epoch_of_minutes_and_leaves_the_kernel_free(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a browser does it: a message of the button to a kernel, while the training runs."""
+    root = str(Path(__file__).parents[1])
+    monkeypatch.setenv("PYTHONPATH", root)
+    manager, client = start_new_kernel(kernel_name="python3", cwd=root)
+
+    def answers(code: str) -> str:
+        found: list[str] = []
+
+        def hook(message: dict[str, Any]) -> None:
+            found.extend(message["content"][k] for k in ("text", "evalue") if k in message["content"])
+
+        client.execute_interactive(code, output_hook=hook, timeout=300)
+        return "".join(found).strip()
+
+    try:
+        assert answers(IN_A_KERNEL) == ""
+        button = answers("explorer.start(); print(explorer.cancel.comm.comm_id)")
+        assert answers(UNTIL_IT_TRAINS) == "0 epochs"
+        click = {"method": "custom", "content": {"event": "click"}}
+        client.shell_channel.send(client.session.msg("comm_msg", {"comm_id": button, "data": click}))
+        assert answers("explorer.wait(20); print(explorer._thread.is_alive(), explorer.go.disabled)") == "False False"
+        assert answers("print(explorer.said.value)") == "cancelled; finished trials are kept"
+        assert [p for p in layout.results.rglob("*") if p.is_file()] == []
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
+
+
+def test_an_interrupt_while_waiting_cancels(explorer: Explorer, monkeypatch: pytest.MonkeyPatch) -> None:
+    explorer.start()
+    thread = explorer._thread
+    assert thread
+
+    def interrupted(timeout_s: float | None = None) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(thread, "join", interrupted)
+        explorer.wait()
+    explorer.wait(120)
+    assert "cancelled" in explorer.said.value and not Store(explorer.layout).records()

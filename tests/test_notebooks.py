@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import nbformat
+import pandas as pd
 import pytest
 
 from paperlib import exhibits, notebooks, paths, report
@@ -117,6 +118,29 @@ def test_a_second_run_leaves_all_as_it_is(smoke: Layout, monkeypatch: pytest.Mon
     notebooks.execute(None, "smoke", smoke)
     report.build(smoke)
     assert {f: f.stat().st_mtime_ns for f in files} == before
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    kinds = (".json", ".csv", ".html", ".tex", ".parquet", ".svg", ".png")
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.suffix in kinds}
+
+
+def test_a_readers_tweak_stays_out_of_the_reproduction(smoke: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PAPERLIB_OUTPUT", str(base(smoke)))
+    before = [files(smoke.results), files(smoke.figures)]
+    tweak = {"datasets": ["mnist"], "models": ["mlp-small"], "sparsities": [0.9], "seeds": 1}
+    (ran,) = notebooks.execute(["01"], "smoke", smoke, tweak)
+    own = smoke.tweaked
+    assert ran == own.notebooks / "01_mlp_global_vs_layerwise.ipynb"
+    table = pd.read_csv(own.tables / "accuracy_mlp.csv")
+    assert set(table.sparsity) <= {0.0, 0.9} and 0.9 in set(table.sparsity)
+    assert set(table["dataset"]) == {"mnist"} and set(table["model"]) == {"mlp-small"}
+    shared = {p.name for p in own.trials.glob("*.json")} & {p.name for p in smoke.trials.glob("*.json")}
+    assert shared, "dense of the study was not found"
+    assert all((own.trials / name).read_bytes() == (smoke.trials / name).read_bytes() for name in shared)
+    notebooks.execute(None, "smoke", smoke)
+    report.build(smoke)
+    assert [files(smoke.results), files(smoke.figures)] == before
 
 
 def test_unknown_numbers_and_parameters_are_refused(layout: Layout) -> None:

@@ -11,6 +11,7 @@ from paperlib.errors import PaperlibError
 from paperlib.meters.clock import Clock
 from paperlib.meters.energy import positive
 from paperlib.meters.window import Meters
+from paperlib.progress import between_steps
 from paperlib.reading import Timing
 
 Call = Callable[[], object]
@@ -99,8 +100,9 @@ def load_time(load: Call, meters: Meters, repeats: int) -> float:
 
 def _warm_up(call: Call, clock: Clock, limit_s: float) -> float:
     """Call three times, then up to 50 times within the limit; median seconds without the first call."""
-    start, times = clock(), list[float]()
+    start, times, check = clock(), list[float](), between_steps.get()
     while len(times) < 3 or (len(times) < 50 and clock() - start < limit_s):
+        check()
         before = clock()
         call()
         times.append(clock() - before)
@@ -128,7 +130,9 @@ def _rounds(
     joules = np.zeros(len(calls))
     times = np.empty((rounds, len(calls)))
     done = 0
+    check = between_steps.get()
     while done < rounds and (done < MIN_ROUNDS or clock() < until):
+        check()
         for i in rng.permutation(len(calls)):
             call, n = calls[i], range(repeats[i])
             if exact:

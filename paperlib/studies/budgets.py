@@ -1,11 +1,15 @@
 """What each profile can afford: seeds, epochs, images, width and which part of a grid, model by model."""
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from numbers import Real
 from typing import Any
 
+from paperlib.data import FOLDER, parse
 from paperlib.errors import PaperlibError
+from paperlib.pruners import METHODS as _METHODS
 from paperlib.registry import unknown
+from paperlib.trial import make_trial
 
 P_DATASETS = ("mnist", "fashionmnist", "emnist", "cifar10", "octmnist")
 METHODS = ("random", "pre-training", "in-training", "post-training", "set")
@@ -172,7 +176,7 @@ PROFILES = {
 
 def profile(name: str) -> Profile:
     """The named profile; PaperlibError with the nearest name if there is none."""
-    if name not in PROFILES:
+    if not isinstance(name, str) or name not in PROFILES:
         raise unknown("profile", name, list(PROFILES))
     return PROFILES[name]
 
@@ -187,8 +191,49 @@ def base(budget: Budget, dataset: str, model: str, seed: int) -> dict[str, Any]:
     return {"dataset": dataset, "model": model, "seed": seed} | shared
 
 
-def refuse_empty(**axes: Sequence[Any] | None) -> None:
-    """PaperlibError for an axis that was given without values."""
+def _is_share(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool) and 0 <= float(value) < 1
+
+
+def _is_scenario(value: object) -> bool:
+    return isinstance(value, str) or (
+        isinstance(value, tuple | list) and len(value) == 2 and all(_is_share(share) for share in value)
+    )
+
+
+# Axis: what each of its values must be, in words with an example.
+_AXES: dict[str, tuple[Callable[[object], bool], str]] = {
+    "datasets": (lambda value: isinstance(value, str), "names such as ['mnist', 'cifar10']"),
+    "models": (lambda value: isinstance(value, str), "names such as ['mlp-small']"),
+    "sparsities": (_is_share, "shares in [0, 1) such as [0.5, 0.9]"),
+    "scopes": (lambda value: isinstance(value, str), "names such as ['global']"),
+    "methods": (lambda value: isinstance(value, str), "names such as ['set']"),
+    "scenarios": (_is_scenario, "names or shares of (filters, weights) such as ['i', (0.3, 0.9)]"),
+}
+
+
+# What raises PaperlibError for a name that there is not; models and scenarios are those of a study, which checks them.
+_NAMED: dict[str, Callable[[str], object]] = {
+    "datasets": lambda name: name.startswith(FOLDER) or parse(name),
+    "methods": _METHODS.__getitem__,
+    "scopes": lambda name: make_trial(method="random", scope=name),
+}
+
+
+def check_axes(seeds: object = None, **axes: object) -> None:
+    """PaperlibError, before anything runs, for an axis that is no list of what it takes, or a number of seeds below 1.
+
+    None stands for the profile's own values.
+    """
+    if seeds is not None and (not isinstance(seeds, int) or isinstance(seeds, bool) or seeds < 1):
+        raise PaperlibError(f"seeds must be a whole number from 1 on, or None for the profile's own, not {seeds!r}")
     for axis, values in axes.items():
-        if values is not None and not values:
+        fits, what = _AXES[axis]
+        if values is None:
+            continue
+        if not isinstance(values, list | tuple) or not all(fits(value) for value in values):
+            raise PaperlibError(f"{axis} must be a list of {what}, or None for the profile's own, not {values!r}")
+        if not values:
             raise PaperlibError(f"{axis} is empty: give at least one value, or None for the profile's own")
+        for value in values if axis in _NAMED else ():
+            _NAMED[axis](value)

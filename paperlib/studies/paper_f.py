@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from paperlib.registry import unknown
-from paperlib.studies.budgets import base, profile, refuse_empty
+from paperlib.studies.budgets import base, check_axes, profile
 from paperlib.trial import Trial, make_trial
 
 
@@ -53,7 +53,7 @@ def industrial(
     every method in every scenario. Methods of `Budget.baselines_on` run on those data sets only, where the
     profile cannot afford more. Raises PaperlibError for an axis without values and for unknown names.
     """
-    refuse_empty(datasets=datasets, models=models, scenarios=scenarios, methods=methods)
+    check_axes(seeds, datasets=datasets, models=models, scenarios=scenarios, methods=methods)
     budgets = profile(profile_name).industrial
     asked = [scenario(s) for s in scenarios or SCENARIOS]
     trials: list[Trial] = []

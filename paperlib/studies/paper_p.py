@@ -6,7 +6,7 @@ from functools import lru_cache
 from paperlib.data import DATASETS, load
 from paperlib.errors import PaperlibError
 from paperlib.registry import unknown
-from paperlib.studies.budgets import base, profile, refuse_empty
+from paperlib.studies.budgets import base, check_axes, profile
 from paperlib.trial import Trial, make_trial
 
 # Arms of the authors' code that concern MLPs; `set` is the method that all of them touch.
@@ -30,7 +30,7 @@ def mlp(
     Scopes are asked for only where they are possible: `layerwise-matched` needs enough hidden weights,
     `set` has no threshold. Raises PaperlibError for an axis without values.
     """
-    refuse_empty(datasets=datasets, models=models, sparsities=sparsities, scopes=scopes, methods=methods)
+    check_axes(seeds, datasets=datasets, models=models, sparsities=sparsities, scopes=scopes, methods=methods)
     budgets = profile(profile_name).mlp
     trials: list[Trial] = []
     for model in models or budgets:
@@ -67,7 +67,7 @@ def vgg(
     layers only, and its `layerwise` leaves only the last one dense (quirk `keeps-last-only`).
     Raises PaperlibError for an axis without values.
     """
-    refuse_empty(datasets=datasets, sparsities=sparsities, scopes=scopes, methods=methods)
+    check_axes(seeds, datasets=datasets, sparsities=sparsities, scopes=scopes, methods=methods)
     budget = profile(profile_name).vgg
     trials: list[Trial] = []
     for dataset in datasets or budget.datasets:
