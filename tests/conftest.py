@@ -9,6 +9,9 @@ import pytest
 from paperlib import run as run_module
 from paperlib.data.imageset import ImageSet, Provenance, Split
 from paperlib.paths import Layout
+from tests.not_tested import pytest_terminal_summary
+
+__all__ = ["layout", "pytest_terminal_summary", "tiny", "tiny_images"]
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -23,10 +23,11 @@ from paperlib.notebooks import NOTEBOOKS
 from paperlib.paths import Layout
 from paperlib.run import run_all as run_trials
 from paperlib.trial import make_trial
+from tests.not_tested import TO_TEST
 
 ROOT = Path(__file__).parents[1]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium here: apt-get install chromium")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason=f"no Chromium here{TO_TEST}apt-get install chromium (as root)")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
 SMALL = {
     'profile = "quick"': 'profile = "smoke"',
