@@ -1,7 +1,7 @@
 """What a run of the tests did not test, in its last lines; conftest.py takes the hook from here."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
 
 import pytest
 
@@ -18,8 +18,12 @@ def not_tested(skipped: Iterable[pytest.TestReport]) -> list[str]:
     return [f"NOT TESTED: {n} test{'s' * (n > 1)} of {file}: {reason}" for (file, reason), n in sorted(counts.items())]
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Ends every run with what it did not test; pytest's own count stays the last line."""
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> Generator[None, None, None]:
+    """After all other lines, what was not tested; pytest's own count stays the last line."""
+    yield
     lines = not_tested(terminalreporter.stats.get("skipped", []))
     chosen = config.option.keyword or config.option.markexpr or config.option.maxfail
     if config.args_source is not pytest.Config.ArgsSource.TESTPATHS or chosen:

@@ -11,19 +11,25 @@ from pathlib import Path
 
 import pytest
 
+from paperlib import paths
 from paperlib import run as run_module
+from paperlib.batches import batches
 from paperlib.cli import main
+from paperlib.data import load
+from paperlib.data.registry import DATASETS
+from paperlib.forecast import kind
+from paperlib.notebooks import NOTEBOOKS
 from paperlib.pruners import METHODS
 from tests.conftest import tiny
 from tests.test_docs import PAGES, ROOT
 
 PROGRAM = re.compile(
     r"(paperlib|make|snakemake|conda|pip|python|source|export|sudo|ssh|apt-get|audit/bin/\S+) "
-    r"|\.venv/bin/|\.ci/(run|slurm)"
+    r"|\.venv/bin/\S+ |\.ci/(run|slurm)"
 )
 
 # What a sentence leaves out for the reader to fill in.
-FILLED = {"ID": "C46", "P": "smoke", "N": "400", "I": "0"}
+FILLED = {"ID": "C46", "P": "smoke", "N": "1000", "I": "{last}"}
 ADDED = {
     "paperlib compare": "A B",
     "paperlib merge": "A B --into D",
@@ -36,7 +42,7 @@ NOT_RUN = {
     r"paperlib reproduce.*": "test_notebooks.py reproduces `smoke` whole, and .ci/run does again",
     r"paperlib keep-(outputs|results laptop)": "writes into this checkout; test_notebooks.py, test_kept.py",
     r"paperlib findings --write README.md|paperlib reference": "draws every committed figure again; test_kept.py does",
-    r"paperlib data fetch cifar10": "170 MB from the network; test_data_download.py has a server of its own",
+    r"paperlib data fetch.*": "up to gigabytes from the network; test_data_download.py has a server of its own",
     r"paperlib --install-completion": "changes the reader's shell; test_docs_commands.py shows the completion instead",
     r"(\.venv/bin/)?snakemake .*": "needs `make cluster`; test_cluster.py runs the Snakefile",
     r"\.ci/(run|slurm st(art|op))": ".ci/run is what runs all this, and a real Slurm with it",
@@ -151,11 +157,13 @@ def test_a_command_ends_as_documented(command: str, bench: Bench, capfd: pytest.
         subprocess.run(["bash", "-ec", command], cwd=ROOT, check=True, capture_output=True)
         return
     assert program == "paperlib", "neither run nor in the table NOT_RUN"
-    words = [FILLED.get(word, word) for word in words]
-    words += ADDED.get(command, "").format(trial=bench.trial).split()
+    words = [FILLED.get(word, word) for word in words] + ADDED.get(command, "").split()
+    smoke = [trial for notebook in NOTEBOOKS.values() for trial in notebook.trials("smoke")]
+    last = len(batches(smoke, 1000)) - 1  # the smallest batch
+    words = [word.format(trial=bench.trial, last=last) for word in words]
     code, (out, err) = call(*words), capfd.readouterr()
     assert code in (0, None), err
-    assert out.strip() and "Traceback" not in out + err
+    assert (out + err).strip() and "Traceback" not in out + err
 
 
 def test_the_completion_of_a_shell_can_be_had(
@@ -207,3 +215,59 @@ def test_python_in_sentences_runs(bench: Bench) -> None:
 def test_python_that_another_test_runs_is_still_there() -> None:
     texts = [block.text for page in PAGES for block in blocks(page)]
     assert [mark for mark in PYTHON_ELSEWHERE if not any(mark in text for text in texts)] == []
+
+
+# What to do to see each message that the FAQ explains: variables, and the words of a command.
+MESSAGES = {
+    "this trial takes real images only, and cifar10 is a drawn stand-in here": (
+        {"PAPERLIB_DATA": "", "PAPERLIB_CACHE": "nothing-fetched"},
+        "run --dataset cifar10 --real-images",
+    ),
+    "sparsity 0.9999 leaves layer 'fc1' empty": ({}, "run --method pre-training --sparsity 0.9999"),
+    "record … has schema version 2, this paperlib reads 1": ({}, "run --epochs 1 --results old"),
+    "trial … failed: diverged": ({}, "run --epochs 3 --lr 1e30"),
+    "unknown scope 'globl'; did you mean 'global'?": ({}, "run --scope globl"),
+    "no project folder here: run inside the checkout, or set PAPERLIB_ROOT to it": ({"PAPERLIB_OUTPUT": ""}, "claims"),
+    "unknown grid 'IT'": ({"PAPERLIB_GRID": "IT"}, "run --epochs 1"),
+}
+
+
+def test_every_message_that_the_faq_explains_is_in_the_table() -> None:
+    assert re.findall(r"^\*\*`([^`]+)`\.\*\*", (ROOT / "docs" / "faq.md").read_text(), re.MULTILINE) == [*MESSAGES]
+
+
+@pytest.mark.parametrize("message", MESSAGES)
+def test_a_message_that_the_faq_explains_is_given(
+    message: str, bench: Bench, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    variables, words = MESSAGES[message]
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    if "schema" in message:
+        assert call(*words.split()) == 0
+        (path,) = (bench.folder / "results" / "old" / "trials").glob("*.json")
+        path.write_text(re.sub(r'("schema_version": ?)\d+', r"\g<1>2", path.read_text()))
+    elif "cifar10" in message:
+        monkeypatch.setattr(run_module, "load", load)
+        run_module._prepared.cache_clear()
+    elif "project folder" in message:
+        monkeypatch.delenv("PAPERLIB_ROOT", raising=False)
+        monkeypatch.setattr(paths, "__file__", str(bench.folder / "site-packages" / "paperlib" / "paths.py"))
+    assert call(*words.split()) == (1 if "failed" in message else 2)
+    *_, line = capfd.readouterr().err.strip().splitlines()
+    assert re.match("paperlib: " + ".*".join(map(re.escape, message.split("…"))), line), line
+
+
+def test_the_faq_counts_the_kinds_of_training_that_a_plan_tries() -> None:
+    said = re.findall(r"(\d+) (?:kinds )?in `(\w+)`", (ROOT / "docs" / "faq.md").read_text())
+    found = {p: {kind(t) for notebook in NOTEBOOKS.values() for t in notebook.trials(p)} for _, p in said}
+    assert said and [(str(len(found[p])), p) for _, p in said] == said
+
+
+def test_the_folders_and_licences_that_the_readme_names_are_there() -> None:
+    _, _, rest = (ROOT / "README.md").read_text().partition("## Folders")
+    folders, _, licence = rest.partition("## Licence")
+    named = [n for n in re.findall(r"`([\w/]+/|\w+\.py)`", folders) if not n.startswith(("results/", "figures/"))]
+    assert len(named) >= 18
+    assert [n for n in named if not (ROOT / n).exists() and not (ROOT / "paperlib" / n).exists()] == []
+    assert "paperlib/data/registry.py" in licence and all(info.licence for info in map(DATASETS.__getitem__, DATASETS))
