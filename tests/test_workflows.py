@@ -61,35 +61,30 @@ def test_rain():
 """
 
 
-@pytest.mark.parametrize("words", [[], ["-n", "2"]])
-def test_a_run_ends_with_what_it_did_not_test_and_how_to_have_it_tested(words: list[str], tmp_path: Path) -> None:
+@pytest.fixture
+def weather(tmp_path: Path) -> Path:
     (tmp_path / "pytest.ini").write_text("[pytest]\ntestpaths = cases\naddopts = -q\n")
     (tmp_path / "cases").mkdir()
-
-    def last_lines(rain: str, *more: str) -> list[str]:
-        (tmp_path / "cases" / "test_weather.py").write_text(CASES.format(rain=rain))
-        command = [sys.executable, "-m", "pytest", "-p", "tests.not_tested", "-p", "no:cacheprovider", *words, *more]
-        environment = os.environ | {"PYTHONPATH": str(ROOT)}
-        ran = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
-        return ran.stdout.splitlines()[-3:]
-
-    line = "NOT TESTED: 3 tests of cases/test_weather.py: no sun here; to have it tested: wait for the morning"
-    *_, said, count = last_lines("pass")
-    assert said == line and count.startswith("1 passed, 3 skipped")
-    *_, said, count = last_lines("assert False")
-    assert said == line and count.startswith("1 failed, 3 skipped")
-    *_, said, part, count = last_lines("pass", "-k", "rain or sun")
-    assert said == line and "make test" in part and count.startswith("1 passed, 3 skipped")
+    return tmp_path
 
 
-def test_a_run_without_skipped_tests_says_that_everything_was_tested(tmp_path: Path) -> None:
-    (tmp_path / "pytest.ini").write_text("[pytest]\ntestpaths = cases\naddopts = -q\n")
-    (tmp_path / "cases").mkdir()
-    (tmp_path / "cases" / "test_rain.py").write_text("def test_rain(): ...\n")
-    command = [sys.executable, "-m", "pytest", "-p", "tests.not_tested", "-p", "no:cacheprovider"]
+def last_lines(folder: Path, source: str, *words: str) -> list[str]:
+    (folder / "cases" / "test_weather.py").write_text(source)
+    command = [sys.executable, "-m", "pytest", "-p", "tests.not_tested", "-p", "no:cacheprovider", *words]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    ran = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
-    *_, said, count = ran.stdout.splitlines()
+    ran = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    return ran.stdout.splitlines()[-3:]
+
+
+def test_a_run_ends_with_what_it_did_not_test_and_how_to_have_it_tested(weather: Path) -> None:
+    line = "NOT TESTED: 3 tests of cases/test_weather.py: no sun here; to have it tested: wait for the morning"
+    *_, said, count = last_lines(weather, CASES.format(rain="pass"))
+    assert said == line and count.startswith("1 passed, 3 skipped")
+    *_, said, count = last_lines(weather, CASES.format(rain="assert False"), "-n", "2")
+    assert said == line and count.startswith("1 failed, 3 skipped")
+    *_, said, part, count = last_lines(weather, CASES.format(rain="pass"), "-k", "rain or sun")
+    assert said == line and "make test" in part and count.startswith("1 passed, 3 skipped")
+    *_, said, count = last_lines(weather, "def test_rain(): ...\n")
     assert said == "Everything was tested: no test was skipped." and count.startswith("1 passed")
 
 
