@@ -28,7 +28,7 @@ PROGRAM = re.compile(
     r"|\.venv/bin/\S+ |\.ci/(run|slurm)"
 )
 
-# What a sentence leaves out for the reader to fill in; a plan is that of one notebook here, since test_plan.py measures.
+# What a sentence leaves out for the reader to fill in. A plan is that of one notebook: test_plan.py measures.
 FILLED = {"ID": "C46", "P": "smoke", "N": "1000", "I": "{last}"}
 ADDED = {
     "paperlib compare": "A B",
