@@ -89,7 +89,10 @@ Only = Annotated[list[str] | None, typer.Option(help="Notebook number, such as 0
 
 
 def plan(profile: Profile = "quick", only: Only = None) -> None:
-    """Say what a profile will cost here before it runs: hours, energy, CO2, disk and memory; some minutes of trying."""
+    """Say what a profile will cost here before it runs: hours, energy, CO2, disk and memory.
+
+    It tries every kind of training of the profile for some seconds: one to several minutes in all.
+    """
     made = make_plan(profile, only, Layout.of(profile))
     console = wide_console()
     console.print(render(made))

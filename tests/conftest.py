@@ -10,6 +10,9 @@ import pytest
 from paperlib import data
 from paperlib.data.imageset import Content, ImageSet, Provenance, Selection, Split
 from paperlib.paths import Layout
+from tests.not_tested import pytest_terminal_summary
+
+__all__ = ["layout", "pytest_terminal_summary", "tiny", "tiny_images"]
 
 
 @pytest.fixture(autouse=True, scope="session")

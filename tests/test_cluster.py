@@ -1,8 +1,8 @@
 """Batches; snakemake on this machine and on a real Slurm give the records of a plain run, also after faults.
 
 The last two need snakemake (`make cluster`) and a running Slurm (`.ci/slurm start`); where they are missing the
-tests are skipped and `-rs` in pyproject.toml prints why. All of them run the small study of cluster_study.py, in
-whole: trials, notebooks, collation, report.
+tests are skipped, and the run's last lines say so. All of them run the small study of cluster_study.py, in whole:
+trials, notebooks, collation, report.
 """
 
 import os
@@ -24,6 +24,7 @@ from paperlib.record import Record
 from paperlib.run import dense_twin
 from paperlib.store import Store
 from tests.cluster_study import TRIALS, write_notebooks
+from tests.not_tested import TO_TEST
 
 ROOT = Path(__file__).parents[1]
 SNAKEMAKE = os.environ.get("SNAKEMAKE") or shutil.which("snakemake", path=Path(sys.executable).parent)
@@ -37,8 +38,8 @@ def slurm_is_up() -> bool:
     return found.returncode == 0 and found.stdout.strip() in {"idle", "mix", "alloc"}
 
 
-needs_snakemake = pytest.mark.skipif(not SNAKEMAKE, reason="NOT TESTED: no snakemake here; make cluster")
-needs_slurm = pytest.mark.skipif(not slurm_is_up(), reason="NOT TESTED: no Slurm here; .ci/slurm start (as root)")
+needs_snakemake = pytest.mark.skipif(not SNAKEMAKE, reason=f"no snakemake here{TO_TEST}make cluster")
+needs_slurm = pytest.mark.skipif(not slurm_is_up(), reason=f"no Slurm here{TO_TEST}.ci/slurm start (as root)")
 
 
 @pytest.mark.parametrize("count", [1, 3, 8, 1000])

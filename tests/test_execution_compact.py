@@ -151,37 +151,71 @@ def train(model: nn.Module, optimizer: torch.optim.Optimizer, steps: int, shape:
     return losses
 
 
-@pytest.mark.parametrize("kind", sorted(set(MODELS) - {"vgg16-large"}))
-@pytest.mark.parametrize("name", OPTIMIZERS)
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
-def test_compact_training_equals_masked_training(kind: str, name: str, dtype: torch.dtype) -> None:
-    """Two mask periods of 5 steps, so that the second one starts with a filled optimizer state."""
+Parts = dict[str, Tensor]
+
+
+def learnt(kind: str, name: str, dtype: torch.dtype, compacted: bool) -> tuple[list[float], Parts]:
+    """Losses, weights and optimizer state after two mask periods of 5 steps: the second starts with a filled state."""
     model, masks = make(kind, 0.05, 0.5, 1)
-    twin, _ = make(kind, 0.05, 0.5, 1)
-    model, twin = model.to(dtype), twin.to(dtype)
-    optimizer, other = OPTIMIZERS[name](model.parameters()), OPTIMIZERS[name](twin.parameters())
-    # Adam divides by the root of tiny second moments, which magnifies float32 rounding.
-    close = {"rtol": 1e-4, "atol": 1e-9} if dtype == torch.float64 else {"rtol": 5e-2, "atol": 2e-3}
+    model = model.to(dtype)
+    optimizer, losses = OPTIMIZERS[name](model.parameters()), list[float]()
     for period in range(2):
         if period:  # other masks: regrown units start at zero, as apply() left them
             masks = random_masks(model, 0.6, torch.Generator().manual_seed(5))
             apply(model, masks, optimizer)
-            apply(twin, masks, other)
-        engine = CompactTraining(twin, masks, other)
-        expected = train(model, optimizer, 5, SHAPES[kind], lambda m=masks: apply(model, m, optimizer))
-        found = train(engine.model, engine.optimizer, 5, SHAPES[kind])
-        engine.scatter_back()
-        assert found == pytest.approx(expected, rel=1e-4 if dtype == torch.float64 else 1e-2)
-        torch.testing.assert_close(dict(twin.state_dict()), dict(model.state_dict()), **close)
-        for mine, theirs in zip(twin.parameters(), model.parameters(), strict=True):
-            assert optimizer.state[theirs].keys() == other.state[mine].keys()
-            for key, value in optimizer.state[theirs].items():
-                torch.testing.assert_close(other.state[mine][key], value, **close)
-        gone = removed(twin, masks)
-        for parameter_name, parameter in twin.named_parameters():
+        if compacted:
+            engine = CompactTraining(model, masks, optimizer)
+            losses += train(engine.model, engine.optimizer, 5, SHAPES[kind])
+            engine.scatter_back()
+        else:
+            losses += train(model, optimizer, 5, SHAPES[kind], lambda m=masks: apply(model, m, optimizer))
+        gone = removed(model, masks)
+        for parameter_name, parameter in model.named_parameters():
             where = gone.get(parameter_name, torch.zeros_like(parameter, dtype=torch.bool))
-            tensors = [v for v in other.state[parameter].values() if isinstance(v, Tensor) and v.dim()]
-            assert not any(t.detach()[where].any() for t in [parameter, *tensors])
+            tensors = [v for v in optimizer.state[parameter].values() if isinstance(v, Tensor) and v.dim()]
+            assert not any(t.detach()[where].any() for t in [parameter, *tensors]), parameter_name
+    parts = {name: value.double() for name, value in model.state_dict().items()}
+    for parameter_name, parameter in model.named_parameters():
+        for key, value in optimizer.state[parameter].items():
+            if isinstance(value, Tensor):
+                parts[f"{parameter_name} {key}"] = value.detach().double()
+    return losses, parts
+
+
+@pytest.mark.parametrize("kind", sorted(set(MODELS) - {"vgg16-large"}))
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_compact_training_equals_masked_training(kind: str, name: str) -> None:
+    expected, weights = learnt(kind, name, torch.float64, compacted=False)
+    found, ours = learnt(kind, name, torch.float64, compacted=True)
+    assert found == pytest.approx(expected, rel=1e-4)
+    assert ours.keys() == weights.keys()
+    torch.testing.assert_close(ours, weights, rtol=1e-4, atol=1e-9)
+
+
+def way(a: Parts, b: Parts, kind: str) -> float:
+    """How far the weights of one training are from another's, without those that no loss depends on.
+
+    Batch norm takes the mean of its inputs away, and with it the bias of the convolution before it: the gradient of
+    such a bias is rounding alone, which Adam scales up to whole steps.
+    """
+    idle = {f"{conv}.bias" for conv, norm in followers(MODELS[kind](0.05)).items() if norm}
+    names = {name for name, _ in MODELS[kind](0.05).named_parameters()} - idle
+    return sum((a[name] - b[name]).square().sum().item() for name in names) ** 0.5
+
+
+@pytest.mark.parametrize("kind", sorted(set(MODELS) - {"vgg16-large"}))
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_in_float32_compact_training_stays_close_to_masked_training(kind: str, name: str) -> None:
+    """Rounding differs from processor to processor, and a ReLU that flips makes it jump: no digits are compared.
+
+    Masked trainings whose first weights differ by 1e-6, ten float32 roundings, were seen to end up to 0.0004 of their
+    way apart, and their losses up to 0.00002: the bounds are 25 and 500 times that.
+    """
+    start = {name: value.double() for name, value in make(kind, 0.05, 0.5, 1)[0].state_dict().items()}
+    expected, weights = learnt(kind, name, torch.float32, compacted=False)
+    found, ours = learnt(kind, name, torch.float32, compacted=True)
+    assert found == pytest.approx(expected, rel=1e-2)
+    assert way(ours, weights, kind) <= 0.01 * way(weights, start, kind)
 
 
 def test_a_scheduler_on_the_full_optimizer_is_followed() -> None:

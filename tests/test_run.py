@@ -154,7 +154,7 @@ def test_evaluation_is_batched_without_changing_anything(tiny_images: ImageSet) 
 
     whole = model(normalise(images.pixels))
 
-    assert torch.allclose(predict(model, images, size=7), whole, atol=1e-6)
+    assert torch.allclose(predict(model, images, size=7), whole, atol=1e-4)  # sums of 36 products, in any order
     expected = (whole.argmax(1) == images.labels).double().mean().item()
     assert evaluate(model, images).accuracy == pytest.approx(expected)
 

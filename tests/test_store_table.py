@@ -6,10 +6,11 @@ import pytest
 from paperlib import rows
 from paperlib.data.imageset import ImageSet
 from paperlib.paths import Layout
-from paperlib.run import run
+from paperlib.run import run, run_all
 from paperlib.stats import mean_interval, mean_intervals
 from paperlib.store import Store, tidy
-from paperlib.trial import Trial
+from paperlib.trial import Trial, make_trial
+from tests import claim_records
 
 
 def small(seed: int, method: str = "random") -> Trial:
@@ -83,3 +84,13 @@ def test_intervals_at_once_are_those_one_by_one() -> None:
             assert estimate.n == alone.n and estimate.mean == pytest.approx(alone.mean)
             assert estimate.low == (alone.low and pytest.approx(alone.low))
             assert estimate.high == (alone.high and pytest.approx(alone.high))
+
+
+@pytest.mark.usefixtures("tiny_images")
+def test_tables_that_tests_make_up_have_the_columns_and_kinds_of_real_ones(layout: Layout) -> None:
+    common = {"model": "mlp-small", "epochs": 2, "batch_size": 16}
+    real = tidy(run_all([make_trial(**common), make_trial(**common, method="random", sparsity=0.5)], layout))
+    made = claim_records.table(seeds=1)
+    assert sorted(set(made.columns) - set(real.columns)) == []
+    numbers = {name for name in made.columns if pd.api.types.is_numeric_dtype(made[name])}
+    assert {name for name in numbers if not pd.api.types.is_numeric_dtype(real[name])} == set()

@@ -1,8 +1,11 @@
-"""The CI examples run targets and keep folders which exist; `make clean` spares what is committed."""
+"""The CI examples run targets and keep folders which exist; `make clean` spares what is committed; what a run did not
+test, it says at its end."""
 
+import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -44,3 +47,69 @@ def test_clean_spares_what_is_committed(tmp_path: Path) -> None:
         path.touch()
     subprocess.run(["make", "clean"], cwd=tmp_path, check=True, capture_output=True)
     assert {p for p in (tmp_path / "results").rglob("*") if p.is_file()} == kept
+
+
+CASES = """
+import pytest
+
+@pytest.mark.skipif(True, reason="no sun here; to have it tested: wait for the morning")
+@pytest.mark.parametrize("hour", range(3))
+def test_sun(hour): ...
+
+def test_rain():
+    {rain}
+"""
+
+
+@pytest.fixture
+def weather(tmp_path: Path) -> Path:
+    (tmp_path / "pytest.ini").write_text("[pytest]\ntestpaths = cases\naddopts = -q\n")
+    (tmp_path / "cases").mkdir()
+    return tmp_path
+
+
+def last_lines(folder: Path, source: str, *words: str) -> list[str]:
+    (folder / "cases" / "test_weather.py").write_text(source)
+    command = [sys.executable, "-m", "pytest", "-p", "tests.not_tested", "-p", "no:cacheprovider", *words]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    ran = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    return ran.stdout.splitlines()[-3:]
+
+
+def test_a_run_ends_with_what_it_did_not_test_and_how_to_have_it_tested(weather: Path) -> None:
+    line = "NOT TESTED: 3 tests of cases/test_weather.py: no sun here; to have it tested: wait for the morning"
+    *_, said, count = last_lines(weather, CASES.format(rain="pass"))
+    assert said == line and count.startswith("1 passed, 3 skipped")
+    *_, said, count = last_lines(weather, CASES.format(rain="assert False"), "-n", "2")
+    assert said == line and count.startswith("1 failed, 3 skipped")
+    *_, said, part, count = last_lines(weather, CASES.format(rain="pass"), "-k", "rain or sun")
+    assert said == line and "make test" in part and count.startswith("1 passed, 3 skipped")
+    *_, said, count = last_lines(weather, "def test_rain(): ...\n")
+    assert said == "Everything was tested: no test was skipped." and count.startswith("1 passed")
+
+
+def test_every_reason_to_skip_says_how_to_have_it_tested() -> None:
+    sources = [(p, p.read_text()) for p in sorted((ROOT / "tests").glob("test_*.py")) if p != Path(__file__)]
+    reasons = [(p.name, r) for p, text in sources for r in re.findall(r"skip(?:if)?\((.*?)\)\n", text, re.DOTALL)]
+    assert len(reasons) >= 5
+    assert [(name, reason) for name, reason in reasons if "{TO_TEST}" not in reason] == []
+
+
+def test_ci_says_in_one_line_that_no_browser_can_be_had(tmp_path: Path) -> None:
+    def browser() -> str:
+        command = [shutil.which("bash") or "bash", str(ROOT / ".ci" / "browser")]
+        return subprocess.run(command, env={"PATH": str(tmp_path)}, capture_output=True, text=True, check=True).stdout
+
+    def program(name: str, line: str) -> None:
+        (tmp_path / name).write_text(f"#!/bin/sh\n{line}\n")
+        (tmp_path / name).chmod(0o755)
+
+    assert re.fullmatch("Browser: NOT TESTED, .*no apt-get.*; to have it tested, .*\n", browser())
+    program("apt-get", "echo reading >&2; echo no such host >&2; exit 100")
+    program("id", "echo 1000")
+    assert "only root can install it" in browser()
+    program("id", "echo 0")
+    program("timeout", 'shift; "$@"')
+    assert re.fullmatch(r"Browser: NOT TESTED, .*\(no such host\).*\n", browser())
+    program("apt-get", f"printf '#!/bin/sh\\n' > {tmp_path}/chromium; /bin/chmod +x {tmp_path}/chromium")
+    assert browser() == ""

@@ -20,7 +20,7 @@ from paperlib.pruners import MaskKeeper
 from paperlib.reading import TrainingEngine
 
 Loss = Callable[[Tensor, Tensor], Tensor]
-Floats = NDArray[np.float32]
+Floats = NDArray[np.floating]
 SMALL = 200_000  # parameters; above, arithmetic outweighs dispatch
 
 
@@ -68,7 +68,7 @@ class TorchSteps:
         for pixels, labels in batches:
             with torch.autocast(pixels.device.type, torch.bfloat16, enabled=self.bf16):
                 output = self.model(pixels)
-            output = output.float()
+            output = output.float() if self.bf16 else output
             self.loss(output, labels).backward()
             self.optimizer.step()
             self.optimizer.zero_grad()
@@ -131,10 +131,10 @@ class NumpySteps:
         self.group, self.momentum, self.decay = group, group["momentum"], group["weight_decay"]
         self.linear = [m for m in model.modules() if isinstance(m, nn.Linear)]
         parameters = [p for m in self.linear for p in (m.weight, m.bias)]
-        size = sum(p.numel() for p in parameters)
-        self.flat, self.grad, self.velocity = (np.zeros(size, np.float32) for _ in range(3))
-        self.scratch = np.empty(size, np.float32)
-        self.ones = np.ones(0, np.float32)
+        size, self.dtype = sum(p.numel() for p in parameters), parameters[0].detach().numpy().dtype
+        self.flat, self.grad, self.velocity = (np.zeros(size, self.dtype) for _ in range(3))
+        self.scratch = np.empty(size, self.dtype)
+        self.ones = np.ones(0, self.dtype)
         self.weights: list[Floats] = []
         self.grads: list[Floats] = []
         start = 0
@@ -151,16 +151,16 @@ class NumpySteps:
     def epoch(self, batches: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
         mask = self._flat_mask()
         classes = self.linear[-1].out_features
-        one_hot = np.eye(classes, dtype=np.float32)
+        one_hot = np.eye(classes, dtype=self.dtype)
         logits: list[Floats] = []
         buffers: dict[int, list[Floats]] = {}
         for pixels, labels in batches:
             n = len(labels)
             if n not in buffers:
                 widths = [m.out_features for m in self.linear]
-                self.ones = np.ones(max(n, classes, len(self.ones)), np.float32)
-                buffers[n] = [np.empty((n, w), np.float32) for w in [*widths[:-1], *widths]]
-            logits.append(np.empty((n, classes), np.float32))
+                self.ones = np.ones(max(n, classes, len(self.ones)), self.dtype)
+                buffers[n] = [np.empty((n, w), self.dtype) for w in [*widths[:-1], *widths]]
+            logits.append(np.empty((n, classes), self.dtype))
             with np.errstate(over="ignore", invalid="ignore"):  # a diverged training is told by its loss
                 self._step(pixels.numpy().reshape(n, -1), one_hot[labels.numpy()], logits[-1], buffers[n])
             if mask is not None:
@@ -180,8 +180,8 @@ class NumpySteps:
         for module in self.linear:
             mask = masks.get(id(module))
             parts += [
-                np.ones(module.weight.numel(), np.float32) if mask is None else mask.numpy().ravel().astype(np.float32),
-                np.ones(module.bias.numel(), np.float32),
+                np.ones(module.weight.numel(), self.dtype) if mask is None else mask.numpy().ravel().astype(self.dtype),
+                np.ones(module.bias.numel(), self.dtype),
             ]
         return np.concatenate(parts)
 
@@ -200,7 +200,7 @@ class NumpySteps:
         np.exp(delta, out=delta)
         delta /= np.dot(delta, self.ones[: delta.shape[1]])[:, None]  # a dot sums small rows faster than sum()
         delta -= target
-        delta *= np.float32(1 / len(x))
+        delta *= 1 / len(x)
         for i in reversed(range(depth)):
             np.dot(delta.T, inputs[i], out=self.grads[2 * i])
             np.dot(self.ones[: len(delta)], delta, out=self.grads[2 * i + 1])
@@ -214,11 +214,11 @@ class NumpySteps:
     def _descend(self) -> None:
         update = self.grad
         if self.decay:
-            np.multiply(self.flat, np.float32(self.decay), out=self.scratch)
+            np.multiply(self.flat, float(self.decay), out=self.scratch)
             update += self.scratch
         if self.momentum:
-            self.velocity *= np.float32(self.momentum)
+            self.velocity *= float(self.momentum)
             self.velocity += update
             update = self.velocity
-        np.multiply(update, np.float32(self.group["lr"]), out=self.scratch)
+        np.multiply(update, float(self.group["lr"]), out=self.scratch)
         self.flat -= self.scratch
