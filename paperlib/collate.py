@@ -102,7 +102,7 @@ def mlp(source: Source) -> list[Exhibit | None]:
     table, layout = here.table, here.layout
     made: list[Exhibit | None] = [tables.write_comparison(table, name, "mlp", layout) for name in METRICS]
     for model in dict.fromkeys(table.model):
-        made += [figures.comparison(table, name, model, layout) for name in METRICS]
+        made += [figures.comparison(table, name, model, layout) for name in figures.COMPARED]
         made += [figures.curves(here.records, table, model, q, layout) for q in ("accuracy", "loss")]
         made += [figures.pareto(table, model, layout), figures.layers(here.records, model, layout)]
     made += [tables.write_layers(here.records, layout), tables.write_quirks(table, layout)]
@@ -116,7 +116,7 @@ def vgg(source: Source) -> list[Exhibit | None]:
     if table.empty:
         return []
     made: list[Exhibit | None] = [tables.write_comparison(table, name, "vgg", layout) for name in METRICS]
-    made += [figures.comparison(table, name, "vgg16", layout) for name in METRICS]
+    made += [figures.comparison(table, name, "vgg16", layout) for name in figures.COMPARED]
     made += [figures.curves(here.records, table, "vgg16", q, layout) for q in ("accuracy", "loss")]
     made += [figures.pareto(table, "vgg16", layout), tables.write_published(table, layout)]
     return [*made, literature.write(table, "vgg", layout)]

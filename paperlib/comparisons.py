@@ -1,5 +1,6 @@
 """The metrics of paper P's abstract, and each pruned arm beside the dense trials of the same seeds."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, cast
 
@@ -8,6 +9,11 @@ import pandas as pd
 
 from paperlib.stats import (
     PAIR,
+    POSITIVE,
+    SHARE,
+    SHARE_DIFFERENCE,
+    UNBOUNDED,
+    Bounds,
     Estimate,
     exponential,
     mean_intervals,
@@ -22,7 +28,7 @@ ARM = ["dataset", "model", "scope", "conv_sparsity", "sparsity", "method"]
 class Metric:
     """One quantity. effect: how an arm is compared with dense; scale: factor from the column to `unit`;
     source_column: the tidy column that says how it was obtained; ratio_column: ratios measured in pairs within
-    each trial, which beat a ratio of two runs."""
+    each trial, which beat a ratio of two runs; signed: the column is itself a change."""
 
     name: str
     title: str
@@ -33,6 +39,26 @@ class Metric:
     digits: int = 2
     source_column: str | None = None
     ratio_column: str | None = None
+    signed: bool = False
+
+    @property
+    def bounds(self) -> Bounds:
+        """What its values can be."""
+        if self.signed:
+            return UNBOUNDED
+        return SHARE if self.unit == "%" else POSITIVE
+
+    @property
+    def effect_bounds(self) -> Bounds:
+        """What a difference to dense can be; the logarithm of a ratio has no bounds."""
+        return SHARE_DIFFERENCE if self.unit == "%" else UNBOUNDED
+
+    @property
+    def effect_unit(self) -> str:
+        """Of the effect as it is shown: `points`, `ratio`, or the unit itself."""
+        if self.effect == "ratio":
+            return "ratio"
+        return "points" if self.unit == "%" else self.unit
 
 
 METRICS = {
@@ -72,13 +98,18 @@ PAPER = {
     ("inference_energy", "mnist", "mlp-small", "layerwise", 0.5): "×0.67",
 }
 NOT_PUBLISHED = "not published"
+# What stands in place of a published figure beside our own on drawn images.
+DRAWN = "– (drawn images)"
+REAL = {"official", "rebuilt", "subset"}  # sources of images whose results may stand beside published ones
 LEARNT = 0.1  # of the way from the majority rate to perfect
+NEAR_CHANCE = "dense near chance"
 
 
 @dataclass(frozen=True)
 class Arm:
     """A pruned arm: its own mean, the effect against dense of the same seeds, what the paper says, its trials.
 
+    paper: the published effect, NOT_PUBLISHED or DRAWN.
     trials: ids of its own trials and of the dense ones beside them; dense_trials: of the latter alone.
     """
 
@@ -115,12 +146,34 @@ def corrected(tidy: pd.DataFrame) -> pd.DataFrame:
     return tidy[(tidy.status == "done") & (tidy.protocol == "corrected") & ~draws]
 
 
+def drawn(sources: Iterable[str]) -> bool:
+    """Whether any of these images are drawn (or of no known source): then no published figure stands beside them."""
+    return not set(sources) <= REAL
+
+
+def near_chance(accuracy: float, majority: float) -> bool:
+    """Whether an accuracy hardly beats that of a constant predictor."""
+    return accuracy - majority < LEARNT * (1 - majority)
+
+
 def unlearnt(tidy: pd.DataFrame) -> set[tuple[str, str]]:
     """Data sets and models whose dense networks hardly beat a constant predictor: pruning has nothing to lose there."""
     rows = corrected(tidy)
     dense = rows[rows.method == "dense"].groupby(["dataset", "model"])[["test_accuracy", "test_majority"]].mean()
-    way = (dense.test_accuracy - dense.test_majority) / (1 - dense.test_majority)
-    return set(dense.index[way < LEARNT])
+    return {cast(tuple[str, str], pair) for pair, *levels in dense.itertuples() if near_chance(*levels)}
+
+
+def marked(name: str, unlearnt: bool) -> str:
+    """A row's name, marked where the dense network of its data set and model has not learnt."""
+    return f"{name} ({NEAR_CHANCE})" if unlearnt else name
+
+
+def panel_title(tidy: pd.DataFrame, dataset: str, model: str, with_model: bool = False) -> str:
+    """A panel's title: the data set, where its images come from, and on a second line where dense has not learnt."""
+    name = f"{dataset} ({'/'.join(sorted(set(tidy[tidy.dataset == dataset].source)))})"
+    if with_model:
+        name += f", {model}"
+    return f"{name}\n{NEAR_CHANCE}" if (dataset, model) in unlearnt(tidy) else name
 
 
 def arms(tidy: pd.DataFrame, metric: Metric) -> list[Arm]:
@@ -137,7 +190,12 @@ def arms(tidy: pd.DataFrame, metric: Metric) -> list[Arm]:
     else:
         ratio = joined[metric.ratio_column] if metric.ratio_column else own / reference
         effect = ratio.astype(float).where(ratio > 0).map(np.log)
-    estimates = [mean_intervals(values, group, groups.ngroups) for values in (own, reference, effect)]
+    limits = (metric.bounds, metric.bounds, metric.effect_bounds)
+    estimates = [
+        mean_intervals(values, group, groups.ngroups, bounds)
+        for values, bounds in zip((own, reference, effect), limits, strict=True)
+    ]
+    sources = joined["source"].to_numpy()
     ids, twins = (joined[name].to_numpy() for name in ("id", "id_dense"))
     cuts = np.cumsum(np.bincount(group, minlength=groups.ngroups))[:-1]
     members = [rows for rows in np.split(np.argsort(group, kind="stable"), cuts) if len(rows)]
@@ -145,6 +203,8 @@ def arms(tidy: pd.DataFrame, metric: Metric) -> list[Arm]:
     for key, mine, base, change, rows_here in zip(keys, *estimates, members, strict=True):
         dataset, model, scope, conv, sparsity, method = cast(tuple[str, str, str, float, float, str], key)
         paper = PAPER.get((metric.name, dataset, model, scope, sparsity), NOT_PUBLISHED)
+        if paper != NOT_PUBLISHED and drawn(sources[rows_here]):
+            paper = DRAWN
         effect_here = change if metric.effect == "difference" else exponential(change)
         beside = tuple(sorted(set(twins[rows_here])))
         used = tuple(sorted({*ids[rows_here], *beside}))

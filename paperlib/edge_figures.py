@@ -92,7 +92,8 @@ def ratios(table: pd.DataFrame, records: Sequence[EdgeRecord], threads: int, lay
     word = "1 thread" if threads == 1 else f"all {threads} threads"
     text = (
         f"Time of one batch beside dense, {word}, scenario i (filters and linear weights alike; perceptron: weights "
-        f"only). Bars: 95 % paired bootstrap intervals; grey: range of the A/A controls. {_source(table, records)}"
+        "only). Bars: 95 % paired bootstrap intervals over rounds; grey: range of the A/A controls. "
+        f"{_source(table, records)}"
     )
     return style.save(
         figure, f"edge_ratio_t{threads}", f"Pruned inference on a CPU, {word}", text, _ids(records), layout

@@ -51,6 +51,8 @@ def seeds(tidy: pd.DataFrame) -> str:
     low, high = counts.min(), counts.max()
     word = "seed" if high == 1 else "seeds"
     interval = ", no interval" if high == 1 else ", bars and brackets 95 % intervals over seeds (Student's t)"
+    if low == 1 < high:
+        interval += ", none at n = 1"
     return f"n = {low} {word}{interval}" if low == high else f"n = {low} to {high} {word}{interval}"
 
 

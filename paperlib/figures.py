@@ -7,20 +7,25 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from numpy.typing import NDArray
 
 from paperlib import style
-from paperlib.comparisons import METRICS, Arm, arms, corrected, noise
+from paperlib.comparisons import METRICS, Arm, arms, corrected, noise, panel_title
 from paperlib.exhibits import Exhibit, provenance, seeds
 from paperlib.paths import Layout
 from paperlib.record import Record
-from paperlib.stats import Estimate, mean_interval
+from paperlib.stats import POSITIVE, SHARE, Estimate, mean_interval
 from paperlib.tables import caption
+
+# The metrics that have a figure of effects: CO2 is the second axis of energy's.
+COMPARED = tuple(name for name in METRICS if name != "co2")
 
 
 def comparison(tidy: pd.DataFrame, metric_name: str, model: str, layout: Layout) -> Exhibit | None:
     """Every arm of one model in one metric, a panel per data set; None if there is none.
 
-    Accuracy is drawn itself, beside dense and the majority rate; costs as ratio to dense on the noise floor.
+    Accuracy is drawn itself, beside dense and the majority rate; costs as ratio to dense on the noise floor, energy
+    with CO2 on a second axis.
     """
     metric = METRICS[metric_name]
     rows = tidy[tidy.model == model]
@@ -29,9 +34,10 @@ def comparison(tidy: pd.DataFrame, metric_name: str, model: str, layout: Layout)
     if not found:
         return None
     datasets = list(dict.fromkeys(a.dataset for a in found))
-    figure, grid = style.panels([_named(rows, name) for name in datasets])
+    figure, grid = style.panels([panel_title(rows, name, model) for name in datasets])
     methods = list(dict.fromkeys(a.method for a in found))
     floor = noise(rows, metric)
+    grams = grams_per_joule(corrected(rows)) if metric_name == "training_energy" else None
     for axes, dataset in zip(grid, datasets, strict=True):
         here = [a for a in found if a.dataset == dataset]
         scale = metric.scale if absolute else 1.0
@@ -46,18 +52,42 @@ def comparison(tidy: pd.DataFrame, metric_name: str, model: str, layout: Layout)
             axes.axhline(1, color=style.COLOURS["dense"], linewidth=1)
             if floor is not None:
                 axes.axhspan(1 / (1 + floor), 1 + floor, color=style.NOISE, zorder=0)
+            if grams and (dense := here[0].dense):
+                co2_axis(axes, dense.mean * grams * 1e3, "CO2, mg")
     unit = f"{metric.title}, {metric.unit}" if absolute else "ratio to dense"
     for axes in grid[:: style.COLUMNS]:
         axes.set_ylabel(unit)
-    style.legend(figure, methods, _reference_lines(absolute, floor))
-    title = f"{metric.title}, {model}"
-    text = caption(rows, metric) + (" Dotted: majority rate of the test set." if absolute else "")
+    spread = any(a.dense is not None and a.dense.low is not None for a in found)
+    style.legend(figure, methods, _reference_lines(absolute, floor, spread))
+    title = f"{metric.title}{' and CO2' if grams else ''}, {model}"
+    shown = f"{metric.title} itself, in {metric.unit}; line: dense" if absolute else "Ratio to dense, paired by seed"
+    text = caption(rows, metric, shown) + (" Dotted: majority rate of the test set." if absolute else "")
+    if grams:
+        text += f" Right: CO2, which is energy times {grams * 3.6e6:.4g} g per kWh; dense is the mean of its seeds."
     ids = [i for arm in found for i in arm.trials]
     return style.save(figure, f"{metric_name}_{model}", title, text, ids, layout)
 
 
-def _reference_lines(absolute: bool, floor: float | None) -> list[tuple[str, Line2D]]:
-    dense = ("dense (95 % interval)" if absolute else "dense", Line2D([], [], color=style.COLOURS["dense"]))
+def grams_per_joule(rows: pd.DataFrame) -> float | None:
+    """The grid's factor that made CO2 out of energy in these rows; None if there is none, or more than one."""
+    factors = (rows.train_co2_g.astype(float) / rows.train_energy_j.astype(float)).dropna()
+    return float(factors.mean()) if len(factors) and np.allclose(factors, factors.iloc[0]) else None
+
+
+def co2_axis(axes: Axes, factor: float, label: str) -> None:
+    """A second axis at the right: CO2 as `factor` times what the left one shows."""
+
+    def up(y: NDArray[np.float64]) -> NDArray[np.float64]:
+        return y * factor
+
+    def down(co2: NDArray[np.float64]) -> NDArray[np.float64]:
+        return co2 / factor
+
+    axes.secondary_yaxis("right", functions=(up, down)).set_ylabel(label)  # type: ignore[arg-type]
+
+
+def _reference_lines(absolute: bool, floor: float | None, spread: bool) -> list[tuple[str, Line2D]]:
+    dense = ("dense (95 % interval)" if absolute and spread else "dense", Line2D([], [], color=style.COLOURS["dense"]))
     if absolute:
         return [dense, ("majority rate", Line2D([], [], color=style.COLOURS["majority"], linestyle=":"))]
     band = ("A/A noise floor", Line2D([], [], color=style.NOISE, linewidth=7))
@@ -85,10 +115,7 @@ def dot(axes: Axes, x: float, estimate: Estimate | None, scale: float, method: s
     """One arm at x: its marker with its interval; nothing for None."""
     if estimate is None:
         return
-    y = estimate.mean * scale
-    reach = None
-    if estimate.low is not None and estimate.high is not None:
-        reach = [[y - estimate.low * scale], [estimate.high * scale - y]]
+    y, reach = estimate.mean * scale, interval_reach(estimate, scale)
     axes.errorbar(x, y, reach, color=style.colour(method), marker=style.marker(method), markersize=4, linewidth=1)
 
 
@@ -106,11 +133,6 @@ def level(axes: Axes, dense: Estimate | None, scale: float) -> None:
     axes.axhline(dense.mean * scale, color=style.COLOURS["dense"], linewidth=1)
     if dense.low is not None and dense.high is not None:
         axes.axhspan(dense.low * scale, dense.high * scale, color=style.COLOURS["dense"], alpha=0.12, linewidth=0)
-
-
-def _named(tidy: pd.DataFrame, dataset: str) -> str:
-    # The provenance word stands on every panel.
-    return f"{dataset} ({'/'.join(sorted(set(tidy[tidy.dataset == dataset].source)))})"
 
 
 def _majority(tidy: pd.DataFrame, dataset: str) -> float | None:
@@ -131,19 +153,21 @@ def curves(records: Sequence[Record], tidy: pd.DataFrame, model: str, quantity: 
     datasets = list(dict.fromkeys(rows.dataset))
     # Post-training shares the dense curve by construction: drawing it again would hide dense.
     methods = [m for m in dict.fromkeys(rows.method) if m != "post-training"]
-    figure, grid = style.panels([_named(rows, name) for name in datasets])
+    figure, grid = style.panels([panel_title(rows, name, model) for name in datasets])
     for axes, dataset in zip(grid, datasets, strict=True):
         for method in methods:
             ids = rows[(rows.dataset == dataset) & (rows.method == method)].id
             seeds_by_epoch = [[getattr(e.val, quantity) for e in wanted[i].curve] for i in ids]
             if not seeds_by_epoch:
                 continue
-            values = np.array(seeds_by_epoch) * (100 if quantity == "accuracy" else 1)
-            found = [mean_interval(column) for column in values.T]
+            scale, bounds = (100, SHARE) if quantity == "accuracy" else (1, POSITIVE)
+            values = np.array(seeds_by_epoch)
+            found = [e.scaled(scale) for column in values.T if (e := mean_interval(column, bounds))]
             x = np.arange(1, values.shape[1] + 1)
-            axes.plot(x, values.mean(0), color=style.colour(method), marker=style.marker(method), markersize=4)
-            if all(e is not None and e.low is not None for e in found):
-                low, high = [e.low for e in found if e], [e.high for e in found if e]
+            mean = values.mean(0) * scale
+            axes.plot(x, mean, color=style.colour(method), marker=style.marker(method), markersize=4)
+            if len(found) == len(x) and all(e.low is not None for e in found):
+                low, high = [e.low for e in found], [e.high for e in found]
                 axes.fill_between(x, low, high, color=style.colour(method), alpha=0.12, linewidth=0)  # type: ignore[arg-type]
         reference = rows[rows.dataset == dataset].iloc[0]
         level = reference.train_majority * 100 if quantity == "accuracy" else reference.train_entropy
@@ -177,7 +201,7 @@ def pareto(tidy: pd.DataFrame, model: str, layout: Layout) -> Exhibit | None:
     datasets = list(dict.fromkeys(a.dataset for a, _ in pairs))
     methods = list(dict.fromkeys(a.method for a, _ in pairs))
     sparsities = sorted({a.sparsity for a, _ in pairs})
-    figure, grid = style.panels([_named(rows, name) for name in datasets])
+    figure, grid = style.panels([panel_title(rows, name, model) for name in datasets])
     floor = noise(rows, cost)
     for axes, dataset in zip(grid, datasets, strict=True):
         if floor is not None:
@@ -190,7 +214,7 @@ def pareto(tidy: pd.DataFrame, model: str, layout: Layout) -> Exhibit | None:
             size = 3 + 3 * sparsities.index(a.sparsity)
             x, y = t.effect, a.effect
             axes.errorbar(
-                x.mean, y.mean * 100, _reach(y, 100), _reach(x, 1), color=style.colour(a.method),
+                x.mean, y.mean * 100, interval_reach(y, 100), interval_reach(x, 1), color=style.colour(a.method),
                 marker=style.marker(a.method), markersize=size, linewidth=0.8,
                 markerfacecolor=style.colour(a.method) if a.scope == "global" else "white",
             )  # fmt: skip
@@ -212,7 +236,8 @@ def _key(arm: Arm) -> tuple[str, str, str]:
     return arm.dataset, arm.setting, arm.method
 
 
-def _reach(estimate: Estimate, scale: float) -> list[list[float]] | None:
+def interval_reach(estimate: Estimate, scale: float) -> list[list[float]] | None:
+    """How far the interval reaches below and above the mean, as matplotlib takes it; None at n = 1."""
     if estimate.low is None or estimate.high is None:
         return None
     return [[(estimate.mean - estimate.low) * scale], [(estimate.high - estimate.mean) * scale]]

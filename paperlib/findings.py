@@ -7,8 +7,9 @@ from statistics import median
 import pandas as pd
 
 from paperlib.comparisons import (
+    DRAWN,
     METRICS,
-    PAPER,
+    NOT_PUBLISHED,
     Arm,
     Metric,
     arms,
@@ -56,11 +57,16 @@ def _accuracy(tidy: pd.DataFrame) -> Finding | None:
     apart = [e for e in found if e.low is not None and e.high is not None and not e.low <= 0 <= e.high]
     lower = sum(e.mean < 0 for e in apart)
     means = sorted(100 * e.mean for e in found)
+    changes = f"The changes run from {means[0]:+.1f} to {means[-1]:+.1f} points, median {median(means):+.1f}."
+    idle = unlearnt(tidy)
+    if near := sum((a.dataset, a.model) in idle for a in _arms(tidy, METRICS["accuracy"])):
+        changes += f" {near} of these arms stand beside a dense network near chance, which has nothing to lose."
+    if all(e.n == 1 for e in found):
+        return Finding(f"Accuracy of {len(found)} pruned arms, one seed each, so without intervals", changes)
     return Finding(
         f"Accuracy is lower in {lower} and higher in {len(apart) - lower} of {len(found)} pruned arms",
         f"That is, with a 95 % interval that excludes zero, as about {0.05 * len(found):.0f} would by chance; these "
-        "seeds cannot tell the others from dense. "
-        f"The changes run from {means[0]:+.1f} to {means[-1]:+.1f} points, median {median(means):+.1f}.",
+        f"seeds cannot tell the others from dense. {changes}",
     )
 
 
@@ -146,11 +152,10 @@ def _abstract(tidy: pd.DataFrame) -> Finding | None:
     for name, unit in (("accuracy", " points"), ("inference_time", ""), ("inference_energy", "")):
         metric = METRICS[name]
         for arm in _arms(tidy, metric):
-            key = (name, arm.dataset, arm.model, arm.scope, arm.sparsity)
-            if key in PAPER and arm.method == "pre-training" and arm.effect:
+            if arm.paper not in {NOT_PUBLISHED, DRAWN} and arm.method == "pre-training" and arm.effect:
                 shown = arm.effect.text(100) + unit if name == "accuracy" else "×" + arm.effect.text(1, 3)
                 source = f", {how_obtained(tidy, metric)}" if metric.source_column else ""
-                parts.append(f"{metric.title.lower()} {shown}{source} (paper {PAPER[key]})")
+                parts.append(f"{metric.title.lower()} {shown}{source} (paper {arm.paper})")
     if not parts:
         return None
     lead = "P's published case, small MLP on MNIST, layer-wise 50 %, pruned before training"

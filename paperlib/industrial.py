@@ -12,14 +12,14 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from paperlib import architecture, style
-from paperlib.comparisons import corrected
+from paperlib.comparisons import corrected, panel_title
 from paperlib.exhibits import Exhibit, provenance, seeds
-from paperlib.figures import dot, level
+from paperlib.figures import co2_axis, dot, grams_per_joule, level
 from paperlib.models import build
 from paperlib.paths import Layout
 from paperlib.pruners import METHODS
 from paperlib.record import Record
-from paperlib.stats import mean_interval, seeded_noise_floor
+from paperlib.stats import POSITIVE, SHARE, Bounds, mean_interval, seeded_noise_floor
 from paperlib.studies import SCENARIOS, Scenario
 
 
@@ -34,6 +34,11 @@ class Quantity:
     number: int
     scale: float = 1.0
     source_column: str | None = None
+
+    @property
+    def bounds(self) -> Bounds:
+        """What its values can be."""
+        return SHARE if self.unit == "%" else POSITIVE
 
 
 COSTS_AND_SCORES = (
@@ -69,8 +74,7 @@ def _cells(rows: pd.DataFrame) -> list[tuple[str, str]]:
 
 
 def _names(rows: pd.DataFrame, cells: Sequence[tuple[str, str]]) -> list[str]:
-    words = {d: "/".join(sorted(set(g.source))) for d, g in rows.groupby("dataset")}
-    return [f"{dataset} ({words[dataset]}), {model}" for dataset, model in cells]
+    return [panel_title(rows, dataset, model, with_model=True) for dataset, model in cells]
 
 
 def _methods(rows: pd.DataFrame) -> list[str]:
@@ -88,12 +92,13 @@ def by_method(tidy: pd.DataFrame, quantity: Quantity, scenario: Scenario, layout
     cells = _cells(rows)
     figure, grid = style.panels(_names(rows, cells), columns=2)
     floor = None if quantity.scale == 100 else seeded_noise_floor(corrected(tidy), quantity.column)
+    grams = grams_per_joule(rows) if quantity.name == "training_energy" else None
     for axes, (dataset, model) in zip(grid, cells, strict=True):
         here = rows[(rows.dataset == dataset) & (rows.model == model)]
         for x, method in enumerate(methods):
             values = here[here.method == method][quantity.column]
-            dot(axes, x, mean_interval(values), quantity.scale, method)
-        dense = mean_interval(here[here.method == "dense"][quantity.column])
+            dot(axes, x, mean_interval(values, quantity.bounds), quantity.scale, method)
+        dense = mean_interval(here[here.method == "dense"][quantity.column], quantity.bounds)
         level(axes, dense, quantity.scale)
         if floor is not None and dense is not None:
             axes.axhspan(dense.mean / (1 + floor), dense.mean * (1 + floor), color=style.NOISE, zorder=0)
@@ -102,6 +107,8 @@ def by_method(tidy: pd.DataFrame, quantity: Quantity, scenario: Scenario, layout
             axes.set_ylim(max(-2, axes.get_ylim()[0]), min(102, axes.get_ylim()[1]))
         axes.set_xticks(range(len(methods)), methods, rotation=40, ha="right")
         axes.grid(axis="x", visible=False)
+        if grams:
+            co2_axis(axes, grams, "CO2, g")
     for axes in grid[::2]:
         axes.set_ylabel(f"{quantity.title.lower()}, {quantity.unit}")
     constant = Line2D([], [], color=style.COLOURS["majority"], linestyle=":")
@@ -114,6 +121,8 @@ def by_method(tidy: pd.DataFrame, quantity: Quantity, scenario: Scenario, layout
         text.append("source: " + "/".join(sorted(set(rows[quantity.source_column].dropna()))))
     if quantity.scale != 100:
         text.append("post-training has the training of its dense trial by construction")
+    if grams:
+        text.append(f"Right: CO2, which is energy times {grams * 3.6e6:.4g} g per kWh; the paper has no figure of it")
     text.append(f"images: {provenance(rows)}")
     return _save(figure, quantity, scenario, text, rows, layout)
 
@@ -136,15 +145,15 @@ def curves(
             ids = here[here.method == method].id
             if not len(ids):
                 continue
-            values = np.array([curve[i] for i in ids]) * quantity.scale
+            values = np.array([curve[i] for i in ids])
             x = np.arange(1, values.shape[1] + 1)
             axes.plot(
-                x, values.mean(0), color=style.colour(method), marker=style.marker(method), markersize=4,
-                markevery=max(1, len(x) // 8),
+                x, values.mean(0) * quantity.scale, color=style.colour(method), marker=style.marker(method),
+                markersize=4, markevery=max(1, len(x) // 8),
             )  # fmt: skip
-            found = [mean_interval(column) for column in values.T]
+            found = [e.scaled(quantity.scale) for column in values.T if (e := mean_interval(column, quantity.bounds))]
             low, high = ([getattr(e, side) for e in found] for side in ("low", "high"))
-            if None not in low:
+            if len(found) == len(x) and None not in low:
                 axes.fill_between(x, low, high, color=style.colour(method), alpha=0.12, linewidth=0)
             axes.set_xticks(x if len(x) <= 10 else x[:: -(-len(x) // 6)])
         if len(constant := here[quantity.column].dropna()):
@@ -158,7 +167,7 @@ def curves(
     style.legend(figure, methods, [(word, Line2D([], [], color=style.COLOURS["majority"], linestyle=":"))])
     text = [
         _setting(scenario),
-        f"means and 95 % intervals, {seeds(rows)}; scores of the training pass itself",
+        f"means, {seeds(rows)}; scores of the training pass itself",
         f"dotted: {word} of the training set, what a network that ignores its images reaches",
         f"images: {provenance(rows)}",
     ]

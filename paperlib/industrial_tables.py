@@ -4,13 +4,13 @@ from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
-from paperlib.comparisons import corrected
+from paperlib.comparisons import DRAWN, corrected, drawn, marked, unlearnt
 from paperlib.exhibits import Exhibit, provenance, seeds
 from paperlib.industrial import inside, scenarios
 from paperlib.paths import Layout
 from paperlib.pruners import METHODS
 from paperlib.record import Record
-from paperlib.stats import mean_interval
+from paperlib.stats import SHARE, mean_interval
 from paperlib.studies import SCENARIOS
 from paperlib.tables import write
 
@@ -30,12 +30,12 @@ def doerrich(tidy: pd.DataFrame, layout: Layout) -> Exhibit | None:
     rows = inside(tidy[tidy.dataset == "bloodmnist"], SCENARIOS["ii"])
     if rows.empty:
         return None
-    table, behind = [], []
+    table, behind, idle = [], [], unlearnt(rows)
     for model, group in rows.groupby("model", sort=False):
         px = int(group.resolution.iloc[0])
-        reference = DOERRICH.get(str(model), {})
+        reference = {} if drawn(group.source) else DOERRICH.get(str(model), {})
         near = min(reference, key=lambda size: abs(size - px), default=None)
-        means = {m: e for m in METHODS if (e := mean_interval(group[group.method == m].test_accuracy))}
+        means = {m: e for m in METHODS if (e := mean_interval(group[group.method == m].test_accuracy, SHARE))}
         pruned = {m: e for m, e in means.items() if m != "dense"}
         best = max(pruned, key=lambda m: pruned[m].mean, default=None)
         ids = {method: tuple(g.id) for method, g in group.groupby("method")}
@@ -44,10 +44,10 @@ def doerrich(tidy: pd.DataFrame, layout: Layout) -> Exhibit | None:
         behind.append({"resolution": tuple(group.id), "dense, %": ids.get("dense", ()), ours: ids.get(str(best), ())})
         table.append(
             {
-                "model": model, "resolution": f"{px} px",
+                "model": marked(str(model), ("bloodmnist", model) in idle), "resolution": f"{px} px",
                 "dense, %": means["dense"].text(100) if "dense" in means else "–",
                 ours: f"{pruned[best].text(100)} ({best})" if best else "–",
-                "Doerrich et al., %": f"{reference[near]} ({near} px)" if near else "–",
+                "Doerrich et al., %": f"{reference[near]} ({near} px)" if near else DRAWN,
             }
         )  # fmt: skip
     frame = pd.DataFrame(table)
@@ -130,11 +130,11 @@ def _listed(values: Iterable[object]) -> str:
 
 def quality(tidy: pd.DataFrame, layout: Layout) -> Exhibit | None:
     """Every metric of quality that F declares, for every arm; a constant predictor shows in the balanced ones."""
-    table = []
+    table, idle = [], unlearnt(tidy)
     for scenario in scenarios(tidy):
         rows = inside(tidy, scenario)
         for (dataset, model, method), group in rows.groupby(["dataset", "model", "method"], sort=False):
-            means = {column: mean_interval(group[column]) for column in QUALITY}
+            means = {column: mean_interval(group[column], SHARE) for column in QUALITY}
             table.append(
                 {"data set": dataset, "model": model, "scenario": scenario.name, "method": method}
                 | {title: means[column] for column, title in QUALITY.items()}
@@ -153,6 +153,7 @@ def quality(tidy: pd.DataFrame, layout: Layout) -> Exhibit | None:
     for title in QUALITY.values():
         long[title] = frame[title].map(lambda e: e.mean * 100 if e else None)
         wide[title] = frame[title].map(lambda e: e.text(100, 1) if e else "–")
+    wide["model"] = [marked(m, (d, m) in idle) for d, m in zip(wide["data set"], wide.model, strict=True)]
     used = corrected(tidy)
     used = used[used.id.isin([i for row in behind for i in row["method"]])]
     text = (

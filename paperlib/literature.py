@@ -4,11 +4,11 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from paperlib.comparisons import corrected
+from paperlib.comparisons import DRAWN, corrected, drawn, marked, unlearnt
 from paperlib.data import DATASETS
 from paperlib.exhibits import Exhibit, provenance, seeds
 from paperlib.paths import Layout
-from paperlib.stats import Estimate, mean_interval
+from paperlib.stats import SHARE, Estimate, mean_interval
 from paperlib.tables import write as write_table
 
 CLOSE = 1.5  # points below the published accuracy that need no explanation
@@ -55,19 +55,24 @@ KNOWN = {
 
 
 def write(tidy: pd.DataFrame, study: str, layout: Layout) -> Exhibit | None:
-    """One row per data set and model: our dense accuracy, the published one, and the reasons for a lower one."""
+    """One row per data set and model: our dense accuracy, the published one, and the reasons for a lower one.
+
+    Beside results on drawn images nothing published stands.
+    """
     rows = corrected(tidy)
     dense = rows[rows.method == "dense"]
     if dense.empty:
         return None
-    table, behind = [], []
+    table, behind, idle = [], [], unlearnt(rows)
     for (dataset, model), group in dense.groupby(["dataset", "model"], sort=False):
-        own, known = mean_interval(group.test_accuracy), KNOWN.get((str(dataset), str(model)))
+        own, known = mean_interval(group.test_accuracy, SHARE), KNOWN.get((str(dataset), str(model)))
+        nothing, known = (DRAWN, None) if known and drawn(group.source) else ("none known", known)
         behind.append({"ours, %": tuple(group.id)})
         table.append(
             {
-                "data set": dataset, "model": model, "ours, %": own.text(100) if own else "not measured",
-                "published, %": f"{known.accuracy:.2f}" if known else "none known",
+                "data set": dataset, "model": marked(str(model), (dataset, model) in idle),
+                "ours, %": own.text(100) if own else "not measured",
+                "published, %": f"{known.accuracy:.2f}" if known else nothing,
                 "by": f"{known.by}: {known.network}" if known else "–",
                 "difference, points": f"{100 * own.mean - known.accuracy:+.2f}" if own and known else "–",
                 "where ours is more than 1.5 points below": _why(group, own, known) if own and known else "–",

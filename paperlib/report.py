@@ -17,7 +17,7 @@ from paperlib import claims
 from paperlib.behind import address, linked
 from paperlib.checklist import CHECKLIST
 from paperlib.claims import CLAIMS
-from paperlib.comparisons import METRICS, arms, noise
+from paperlib.comparisons import METRICS, arms, noise, unlearnt
 from paperlib.exhibits import Exhibit, base, inputs, provenance, read_manifest
 from paperlib.kept import archives
 from paperlib.paths import Layout
@@ -109,7 +109,7 @@ def tally(layout: Layout) -> str:
 def headline(layout: Layout) -> Table:
     """The table that ends a reproduction: per data set, model and setting, what all methods did against dense."""
     tidy = Store(layout).table()
-    names = ("accuracy", "inference_time", "realised_time", "training_time")
+    names, idle = ("accuracy", "inference_time", "realised_time", "training_time"), unlearnt(tidy)
     lines: dict[tuple[str, str, str], dict[str, list[float]]] = {}
     dense: dict[tuple[str, str, str], str] = {}
     for name in names:
@@ -118,7 +118,7 @@ def headline(layout: Layout) -> Table:
                 key = (arm.dataset, arm.model, arm.setting)
                 lines.setdefault(key, {}).setdefault(name, []).append(arm.effect.mean)
                 if name == "accuracy" and arm.dense:
-                    dense[key] = f"{arm.dense.mean:.1%}"
+                    dense[key] = f"{arm.dense.mean:.1%}" + "\n(near chance)" * ((arm.dataset, arm.model) in idle)
     table = Table(title="Pruned against dense, range over the methods", title_justify="left")
     for column in ("data set", "model", "pruned", "dense\naccuracy", "accuracy,\npoints"):
         table.add_column(column, no_wrap=True)

@@ -8,10 +8,11 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import NullFormatter
 
 from paperlib import style
+from paperlib.comparisons import marked, near_chance
 from paperlib.exhibits import Exhibit, provenance, seeds
 from paperlib.paths import Layout
 from paperlib.rows import SETTING
-from paperlib.stats import Estimate, mean_interval, paired_difference
+from paperlib.stats import SHARE, SHARE_DIFFERENCE, Estimate, mean_interval, paired_difference
 from paperlib.tables import write as write_table
 
 # The pruned arm that a sweep runs beside dense.
@@ -36,7 +37,8 @@ def _settings(rows: pd.DataFrame) -> Iterator[tuple[pd.DataFrame, Estimate | Non
     for _, group in rows.groupby(["model", "dataset", "epochs", "resolution", *SETTING], dropna=False):
         dense = group[group.method == "dense"].set_index("seed").val_accuracy
         pruned = group[group.method == ARM["method"]].set_index("seed").val_accuracy
-        yield group, mean_interval(dense), paired_difference(pruned, dense.reindex(pruned.index))
+        change = paired_difference(pruned, dense.reindex(pruned.index), SHARE_DIFFERENCE)
+        yield group, mean_interval(dense, SHARE), change
 
 
 def _table(rows: pd.DataFrame, study: str, layout: Layout) -> Exhibit:
@@ -48,7 +50,7 @@ def _table(rows: pd.DataFrame, study: str, layout: Layout) -> Exhibit:
     table = pd.DataFrame(
         {
             "data set": group.dataset.iloc[0],
-            "model": group.model.iloc[0],
+            "model": marked(group.model.iloc[0], _near_chance(group, dense)),
             "optimiser": group.optimizer.iloc[0],
             "learning rate": f"{group.lr.iloc[0]:g}, {group.schedule.iloc[0]}",
             "options": ", ".join(f"{k} {v:g}" for k, v in json.loads(group.options.iloc[0]).items()) or "–",
@@ -71,6 +73,10 @@ def _table(rows: pd.DataFrame, study: str, layout: Layout) -> Exhibit:
     title = "Optimiser, learning rate and resolution"
     behind = [{"dense, validation, %": tuple(group["id"])} for group, _, _ in found]
     return write_table(f"sensitivity_{study}", title, text, table, table, behind, layout)
+
+
+def _near_chance(group: pd.DataFrame, dense: Estimate | None) -> bool:
+    return dense is not None and near_chance(dense.mean, group.test_majority.iloc[0])
 
 
 def _league(group: pd.DataFrame) -> tuple[object, ...]:

@@ -7,11 +7,23 @@ import pandas as pd
 from great_tables import GT, md
 
 from paperlib.behind import mark
-from paperlib.comparisons import METRICS, NOT_PUBLISHED, Arm, Metric, arms, corrected, how_obtained, noise
+from paperlib.comparisons import (
+    DRAWN,
+    METRICS,
+    NOT_PUBLISHED,
+    Arm,
+    Metric,
+    arms,
+    corrected,
+    how_obtained,
+    marked,
+    noise,
+    unlearnt,
+)
 from paperlib.exhibits import Exhibit, csv_bytes, provenance, relative, seeds
 from paperlib.paths import Layout
 from paperlib.record import Record
-from paperlib.stats import mean_interval, paired_difference
+from paperlib.stats import SHARE, SHARE_DIFFERENCE, mean_interval, paired_difference
 from paperlib.store import write_atomically
 
 Behind = Mapping[str, Iterable[str]]  # of one row: the ids behind what stands in a column
@@ -21,15 +33,15 @@ KEY = ("dataset", "model", "scope", "conv_sparsity", "sparsity", "method")
 def comparison(tidy: pd.DataFrame, metric: Metric) -> tuple[pd.DataFrame, pd.DataFrame, list[Behind]]:
     """(long table with one row per arm, wide table as a reader sees it: dense, then one column per method, and the
     ids behind each number and each whole row of the wide one)."""
-    found = arms(tidy, metric)
-    long = pd.DataFrame([_row(arm, metric) for arm in found])
+    found, idle = arms(tidy, metric), unlearnt(tidy)
+    long = pd.DataFrame([_row(arm, metric) | {"learnt": (arm.dataset, arm.model) not in idle} for arm in found])
     shown = [arm for arm in found if arm.sparsity or arm.conv_sparsity]
     if not shown:
         return long, pd.DataFrame(), []
     wide: dict[tuple[str, str, str], dict[str, str]] = {}
     behind: dict[tuple[str, str, str], dict[str, tuple[str, ...]]] = {}
     for arm in shown:
-        key = (arm.dataset, arm.model, arm.setting)
+        key = (arm.dataset, marked(arm.model, (arm.dataset, arm.model) in idle), arm.setting)
         row = wide.setdefault(key, {"dense": "–" if arm.dense is None else arm.dense.text(metric.scale, metric.digits)})
         row[arm.method] = _effect(arm, metric)
         row["paper"] = arm.paper
@@ -54,7 +66,8 @@ def _row(arm: Arm, metric: Metric) -> dict[str, object]:
     for part in ("mean", "low", "high"):
         value = getattr(arm.effect, part) if arm.effect else None
         row[f"{metric.effect}_{part}"] = None if value is None else value * scale
-    return row | {"unit": metric.unit, "n": arm.effect.n if arm.effect else 0, "paper": arm.paper}
+    units = {"unit": metric.unit, f"{metric.effect}_unit": metric.effect_unit}
+    return row | units | {"n": arm.effect.n if arm.effect else 0, "paper": arm.paper}
 
 
 def _effect(arm: Arm, metric: Metric) -> str:
@@ -66,11 +79,15 @@ def _effect(arm: Arm, metric: Metric) -> str:
     return f"×{arm.effect.text(1, 3)}"
 
 
-def caption(tidy: pd.DataFrame, metric: Metric) -> str:
-    """What stands under a table or figure: the effect's meaning, n, interval, noise floor, sources."""
+def caption(tidy: pd.DataFrame, metric: Metric, shown: str = "") -> str:
+    """What stands under a table or figure: what is shown, n, interval, noise floor, sources.
+
+    shown: the first words, where it is not dense in its unit beside the effects of pruning.
+    """
     rows = corrected(tidy)
     effect = "difference to dense in points" if metric.effect == "difference" else "ratio to dense"
-    parts = [f"Dense in {metric.unit}; pruned arms as {effect}, paired by seed; {seeds(rows)}"]
+    shown = shown or f"Dense in {metric.unit}; pruned arms as {effect}, paired by seed"
+    parts = [f"{shown}; {seeds(rows)}"]
     floor = noise(tidy, metric)
     if floor is not None:
         parts.append(f"A/A noise floor ±{floor:.1%}: a smaller effect is none")
@@ -113,8 +130,11 @@ def write(
     if groups:
         shown["group"] = shown[groups].agg(", ".join, axis=1)
         shown = shown.drop(columns=groups)
-        if (shown.get("paper", pd.Series(dtype=str)) == NOT_PUBLISHED).all() and "paper" in shown:
-            text += " The paper's values are not published."
+        if "paper" in shown and shown.paper.isin([NOT_PUBLISHED, DRAWN]).all():
+            if DRAWN in set(shown.paper):
+                text += " What the paper publishes stands beside results on real images alone."
+            else:
+                text += " The paper's values are not published."
             shown = shown.drop(columns="paper")
     great = GT(shown, groupname_col="group" if groups else None, id=name).tab_header(title=title)
     great = great.tab_source_note(md(text)).sub_missing(missing_text="–")
@@ -181,15 +201,17 @@ def write_published(tidy: pd.DataFrame, layout: Layout) -> Exhibit | None:
     pruned = rows[rows.method != "dense"]
     if pruned.empty:
         return None
-    table, behind = [], []
+    table, behind, idle = [], [], unlearnt(rows.assign(protocol="corrected"))
     for (dataset, scope, sparsity, method), group in pruned.groupby(["dataset", "scope", "sparsity", "method"]):
         accuracy = group.set_index(["dataset", "seed"])["test_accuracy"]
         twins = dense.reindex(accuracy.index)
-        own, effect = mean_interval(accuracy), paired_difference(accuracy, twins.test_accuracy)
+        own = mean_interval(accuracy, SHARE)
+        effect = paired_difference(accuracy, twins.test_accuracy, SHARE_DIFFERENCE)
         behind.append({"method": (*group.id, *twins.id.dropna())})
         table.append(
             {
-                "data set": dataset, "method": method, "pruned": f"{scope} {sparsity:.0%}",
+                "data set": marked(str(dataset), (dataset, str(group.model.iloc[0])) in idle), "method": method,
+                "pruned": f"{scope} {sparsity:.0%}",
                 "gone of the whole network": f"{group.network_sparsity.mean():.2%}",
                 "test accuracy, %": own.text(100) if own else "–",
                 "difference to dense, points": effect.text(100) if effect else "–",
@@ -212,16 +234,16 @@ def write_quirks(tidy: pd.DataFrame, layout: Layout) -> Exhibit | None:
         return None
     corrected_arm = arm[arm.quirks == ""]
     plain = corrected_arm.set_index("seed")["test_accuracy"]
-    rows, behind = [], []
+    rows, behind, idle = [], [], bool(unlearnt(tidy[(tidy.dataset == "mnist") & (tidy.model == "mlp-small")]))
     for quirk, group in arm.groupby("quirks", sort=True):
         accuracy = group.set_index("seed")["test_accuracy"].reindex(plain.index)
-        own, effect = mean_interval(accuracy), paired_difference(accuracy, plain)
+        own, effect = mean_interval(accuracy, SHARE), paired_difference(accuracy, plain, SHARE_DIFFERENCE)
         if own is None or effect is None:
             continue
         behind.append({"arm": (*group.id, *corrected_arm.id)})
         rows.append(
             {
-                "arm": str(quirk).replace("+", " + ") or "corrected",
+                "arm": marked(str(quirk).replace("+", " + ") or "corrected", idle),
                 "test accuracy, %": own.text(100),
                 "difference to corrected, points": effect.text(100) if quirk else "–",
                 "n": own.n,
@@ -231,6 +253,6 @@ def write_quirks(tidy: pd.DataFrame, layout: Layout) -> Exhibit | None:
     text = (
         "SET, global 50 %, small MLP, MNIST. Each arm switches on one thing that the authors' code does; the last "
         "all of them. With `test-from-train` the test images are others. "
-        f"n = {arm.seed.nunique()} seeds, 95 % intervals over them; images: {provenance(arm)}."
+        f"{seeds(arm)}; images: {provenance(arm)}."
     )
     return write("quirks_mlp", "As-published arms", text, table, table, behind, layout)

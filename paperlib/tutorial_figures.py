@@ -8,14 +8,14 @@ import seaborn as sns
 from matplotlib.lines import Line2D
 
 from paperlib import style
-from paperlib.comparisons import corrected
+from paperlib.comparisons import corrected, marked, panel_title, unlearnt
 from paperlib.data import DATASETS
 from paperlib.exhibits import Exhibit, provenance, seeds
-from paperlib.figures import dot, level
+from paperlib.figures import dot, interval_reach, level
 from paperlib.paths import Layout
 from paperlib.predictions import Answers, disagreement, forgotten, unpack
 from paperlib.record import Record
-from paperlib.stats import mean_interval, paired_difference
+from paperlib.stats import SHARE, SHARE_DIFFERENCE, mean_interval, paired_difference
 from paperlib.tables import write
 
 CURVES = ("post-training", "post-training-random", "iterative")
@@ -31,16 +31,15 @@ def compression(tidy: pd.DataFrame, layout: Layout) -> Exhibit | None:
     if pruned.empty:
         return None
     datasets = list(dict.fromkeys(pruned.dataset))
-    words = {d: "/".join(sorted(set(rows[rows.dataset == d].source))) for d in datasets}
-    figure, grid = style.panels([f"{d} ({words[d]})" for d in datasets])
+    figure, grid = style.panels([panel_title(rows, d, str(pruned.model.iloc[0])) for d in datasets])
     methods = [m for m in CURVES if (pruned.method == m).any()]
     for axes, dataset in zip(grid, datasets, strict=True):
         here = rows[rows.dataset == dataset]
-        level(axes, mean_interval(here[here.method == "dense"].test_accuracy), 100)
+        level(axes, mean_interval(here[here.method == "dense"].test_accuracy, SHARE), 100)
         for i, method in enumerate(methods):
             groups = [group for _, group in here[here.method == method].groupby("sparsity")]
             x = [1 / (1 - float(group.sparsity.iloc[0])) * 1.04 ** (i - 1) for group in groups]
-            found = [mean_interval(group.test_accuracy) for group in groups]
+            found = [mean_interval(group.test_accuracy, SHARE) for group in groups]
             axes.plot(x, [e.mean * 100 for e in found if e], color=style.colour(method), linewidth=0.8)
             for at, estimate in zip(x, found, strict=True):
                 dot(axes, at, estimate, 100, method)
@@ -52,8 +51,9 @@ def compression(tidy: pd.DataFrame, layout: Layout) -> Exhibit | None:
         axes.set_xlabel("compression (weights over weights kept)")
     for axes in grid[:: style.COLUMNS]:
         axes.set_ylabel("test accuracy, %")
+    several = rows["seed"].nunique() > 1
     lines = [
-        ("dense (95 % interval)", Line2D([], [], color=style.COLOURS["dense"])),
+        ("dense (95 % interval)" if several else "dense", Line2D([], [], color=style.COLOURS["dense"])),
         ("majority rate", Line2D([], [], color=style.COLOURS["majority"], linestyle=":")),
     ]
     style.legend(figure, methods, lines)
@@ -101,17 +101,17 @@ def recall(records: Sequence[Record], tidy: pd.DataFrame, layout: Layout) -> Exh
     arms = _by_sparsity(records, tidy)
     if not arms:
         return None
-    figure, grid = style.panels([f"{sparsity:.1%} removed" for sparsity in arms], height=3.2)
-    first = next(iter(arms.values()))[0][0]
+    first, idle = next(iter(arms.values()))[0][0], bool(unlearnt(tidy))
+    figure, grid = style.panels([marked(f"{sparsity:.1%} removed", idle) for sparsity in arms], height=3.2)
     names = _names(first)
     for axes, pairs in zip(grid, arms.values(), strict=True):
         own, dense = (
             np.array([r.test.class_recall for r in side if r.test], float) for side in zip(*pairs, strict=True)
         )
         for place in range(own.shape[1]):
-            estimate = paired_difference(own[:, place], dense[:, place])
+            estimate = paired_difference(own[:, place], dense[:, place], SHARE_DIFFERENCE)
             if estimate is not None:
-                reach = 0.0 if estimate.high is None else (estimate.high - estimate.mean) * 100
+                reach = interval_reach(estimate, 100)
                 axes.errorbar(estimate.mean * 100, place, xerr=reach, color=style.colour("post-training"), marker="s")
         axes.axvline(0, color=style.COLOURS["dense"], linewidth=1)
         axes.set_yticks(range(len(names)), names, fontsize=7)
@@ -135,17 +135,18 @@ def disagreement_of(pairs: Sequence[tuple[Record, Record]]) -> tuple[list[float]
 def disagreements(records: Sequence[Record], tidy: pd.DataFrame, layout: Layout) -> Exhibit | None:
     """How many test images are answered otherwise than by dense, beside how much accuracy changed."""
     arms = _by_sparsity(records, tidy)
-    table, behind = [], []
+    table, behind, idle = [], [], bool(unlearnt(tidy))
     for sparsity, pairs in arms.items():
         shares, lost, images = disagreement_of(pairs)
-        estimate = mean_interval(shares)
-        change = mean_interval([a.test.accuracy - b.test.accuracy for a, b in pairs if a.test and b.test])
+        estimate = mean_interval(shares, SHARE)
+        changes = [a.test.accuracy - b.test.accuracy for a, b in pairs if a.test and b.test]
+        change = mean_interval(changes, SHARE_DIFFERENCE)
         own, dense = ([_answers(r) for r in side] for side in zip(*pairs, strict=True))
         which = forgotten(dense, own)[:8]
         behind.append({"removed": [r.id for pair in pairs for r in pair]})
         table.append(
             {
-                "removed": f"{sparsity:.1%}", "accuracy, points": change.text(100) if change else "–",
+                "removed": marked(f"{sparsity:.1%}", idle), "accuracy, points": change.text(100) if change else "–",
                 "answers changed, %": estimate.text(100) if estimate else "–",
                 "modal answer changed": f"{lost:,} of {images:,} images",
                 "the first of them (place in the test set)": ", ".join(map(str, which)) or "none",

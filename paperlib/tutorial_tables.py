@@ -5,11 +5,11 @@ from itertools import chain
 
 import pandas as pd
 
-from paperlib.comparisons import corrected
+from paperlib.comparisons import corrected, marked, unlearnt
 from paperlib.exhibits import Exhibit, provenance, seeds
 from paperlib.paths import Layout
 from paperlib.record import Record
-from paperlib.stats import mean_interval, paired_difference, paired_ratio
+from paperlib.stats import POSITIVE, SHARE, SHARE_DIFFERENCE, Bounds, mean_interval, paired_difference, paired_ratio
 from paperlib.tables import write
 
 Records = list[Record]
@@ -17,9 +17,13 @@ IDS = "ids"  # column of a frame: the ids behind each row, or those behind each 
 TECHNIQUES = ("post-training", "post-training-random", "iterative")
 
 
-def _text(values: pd.Series, scale: float = 1.0, digits: int = 2) -> str:
-    found = mean_interval(values)
+def _text(values: pd.Series, scale: float = 1.0, digits: int = 2, bounds: Bounds = POSITIVE) -> str:
+    found = mean_interval(values, bounds)
     return "not measured" if found is None else found.text(scale, digits)
+
+
+def _share(values: pd.Series) -> str:
+    return _text(values, 100, bounds=SHARE)
 
 
 def _arms(tidy: pd.DataFrame) -> list[tuple[str, float, pd.DataFrame]]:
@@ -46,11 +50,11 @@ def _accuracy(tidy: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for method, sparsity, group in _arms(tidy):
         own, dense = _beside(tidy, group, "test_accuracy")
-        effect = paired_difference(own, dense)
+        effect = paired_difference(own, dense, SHARE_DIFFERENCE)
         rows.append(
             {
-                "technique": method, "pruned": f"{sparsity:.1%}", "before, %": _text(dense, 100),
-                "after, %": _text(own, 100), "difference, points": effect.text(100) if effect else "–",
+                "technique": method, "pruned": f"{sparsity:.1%}", "before, %": _share(dense),
+                "after, %": _share(own), "difference, points": effect.text(100) if effect else "–",
                 IDS: _both(tidy, group),
             }
         )  # fmt: skip
@@ -61,7 +65,7 @@ def _techniques(tidy: pd.DataFrame) -> pd.DataFrame:
     cells: dict[str, dict[str, str]] = {}
     ids: dict[str, dict[str, tuple[str, ...]]] = {}
     for method, sparsity, group in _arms(tidy):
-        cells.setdefault(f"{sparsity:.1%}", {})[method] = _text(group.test_accuracy, 100)
+        cells.setdefault(f"{sparsity:.1%}", {})[method] = _share(group.test_accuracy)
         ids.setdefault(f"{sparsity:.1%}", {})[method] = tuple(group.id)
     table = pd.DataFrame([{"pruned": k} | v for k, v in cells.items()]).fillna("not run")
     behind = [{"pruned": tuple(chain(*row.values()))} | row for row in ids.values()]
@@ -103,7 +107,7 @@ def _gain(tidy: pd.DataFrame) -> pd.DataFrame:
     for method, sparsity, group in _arms(tidy):
         row = {"technique": method, "pruned": f"{sparsity:.1%}"}
         own, dense = _beside(tidy, group, "test_accuracy")
-        change = paired_difference(own, dense)
+        change = paired_difference(own, dense, SHARE_DIFFERENCE)
         row["accuracy, points"] = change.text(100) if change else "–"
         for name, column in (("CSR size", "csr_bytes"), ("training time", "train_time_s")):
             own, dense = _beside(tidy, group, column)
@@ -146,8 +150,8 @@ def _threshold(tidy: pd.DataFrame) -> pd.DataFrame:
     rows = tidy[(tidy.method == "threshold") & (tidy.status == "done")]
     return pd.DataFrame(
         {
-            "threshold": f"{limit:g}", "sparsity, counted, %": _text(group.network_sparsity, 100),
-            "CSR, kB": _text(group.csr_bytes, 1e-3, 1), "test accuracy, %": _text(group.test_accuracy, 100),
+            "threshold": f"{limit:g}", "sparsity, counted, %": _share(group.network_sparsity),
+            "CSR, kB": _text(group.csr_bytes, 1e-3, 1), "test accuracy, %": _share(group.test_accuracy),
             IDS: tuple(group.id),
         }
         for limit, group in rows.groupby("threshold")
@@ -181,8 +185,8 @@ def _rounds(records: Records) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "target": f"{target:.1%}", "epoch": epoch, "gone, %": f"{group.gone.mean():.1%}",
-            "after pruning, %": _text(group.cut, 100) if group.cut.notna().any() else "– (dense)",
-            "after the epoch's training, %": _text(group.tuned, 100), IDS: tuple(group.id),
+            "after pruning, %": _share(group.cut) if group.cut.notna().any() else "– (dense)",
+            "after the epoch's training, %": _share(group.tuned), IDS: tuple(group.id),
         }
         for (target, epoch), group in pd.DataFrame(rows).groupby(["pruned", "epoch"])
     ) if rows else pd.DataFrame()  # fmt: skip
@@ -213,9 +217,10 @@ def write_all(tidy: pd.DataFrame, records: Records, layout: Layout) -> list[Exhi
     )
     frames = {n: (title, make(tidy)) for n, (title, make) in _TIDY.items()}
     frames |= {n: (title, make(records)) for n, (title, make) in _RECORDS.items()}
-    made = []
+    made, idle = [], bool(unlearnt(tidy))
     for name, (title, frame) in frames.items():
         if not frame.empty:
             behind = [ids if isinstance(ids, dict) else {frame.columns[0]: ids} for ids in frame.pop(IDS)]
+            frame[frame.columns[0]] = [marked(row, idle) for row in frame[frame.columns[0]]]
             made.append(write(f"tutorial_{name}", title, text, frame, frame, behind, layout))
     return made

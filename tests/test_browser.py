@@ -263,6 +263,28 @@ def test_a_number_leads_to_its_trials_without_a_mouse(written: Layout, browser: 
     page.close()
 
 
+def test_the_filter_finds_values_and_neither_options_nor_parts_of_words(written: Layout, browser: Browser) -> None:
+    page = browser.new_page(viewport={"width": 1280, "height": 800})
+    page.goto((written.report / "trials.html").as_uri())
+    assert "--dataset" in page.locator("tbody").inner_text() or "--epochs" in page.locator("tbody").inner_text()
+    box, rows = page.get_by_label("Show only rows with"), page.locator("tbody tr:visible")
+    for words, count in {
+        "set": 2, "SET done": 2, "pre-training": 2, "training": 2, "50 %": 4, "mnist": 6, "tiny": 0, "epochs": 0,
+        "--method": 0, "paperlib": 0, "nist": 0, "(stand-in)": 6, "[": 0, "stand-in set": 2, "": 6,
+    }.items():  # fmt: skip
+        box.fill(words)
+        expect(page.get_by_role("status")).to_have_text(f"{count} of 6")
+        expect(rows).to_have_count(count)
+    box.fill("set")
+    assert {row.locator("td").nth(2).inner_text() for row in rows.all()} == {"set"}
+    page.goto((written.report / "claims.html").as_uri())
+    box.fill("c46")
+    expect(page.get_by_role("status")).to_have_text("1 of 69")
+    box.fill("such")  # of what each claim takes, which is folded away
+    expect(page.get_by_role("status")).to_have_text(re.compile(r"^\d of 69"))
+    page.close()
+
+
 def test_without_scripts_a_number_leads_to_the_first_of_its_trials(written: Layout, browser: Browser) -> None:
     context = browser.new_context(java_script_enabled=False, viewport={"width": 1280, "height": 300})
     page = context.new_page()

@@ -18,6 +18,7 @@ from paperlib.claims.verdict import Base, Kind, deny, inconsistent, join
 from paperlib.cli import app
 from paperlib.errors import PaperlibError
 from paperlib.paths import Layout
+from paperlib.store import Store
 from tests import claim_records as made
 
 
@@ -227,6 +228,43 @@ def test_a_restless_network_does_not_hide_what_another_saves() -> None:
 def test_a_wide_noise_floor_stands_in_the_word() -> None:
     (word,) = ask(made.table(noise=0.3), "C46")
     assert word.startswith("inside the noise (of ±")
+
+
+# What a published size of accuracy or loss is held against: by id, as the ledger's texts say.
+LEVELS = ("C3", "C5", "C19", "C20", "C25", "C37", "C38", "C41", "C57")
+
+
+def test_drawn_images_stand_beside_no_published_accuracy(equal: pd.DataFrame) -> None:
+    drawn = equal.assign(source="stand-in")
+    for verdict in verdicts(drawn, [CLAIMS[i] for i in LEVELS]):
+        assert verdict.estimate is None and verdict.base == "untestable here", verdict.claim
+        assert "of drawn images beside a published one" in verdict.word and "official images" in verdict.needs
+    for source in ("official", "rebuilt", "subset"):
+        assert all(v.estimate for v in verdicts(equal.assign(source=source), [CLAIMS[i] for i in LEVELS]))
+    # Effects of pruning are no published accuracies: there the word says what they rest on.
+    assert ask(drawn, "C16") == ["supported (stand-in images)"]
+
+
+def test_value_unit_and_floor_agree_in_every_output(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    tidy = made.table(lambda s: saving(s, 0.9) | {"accuracy": 0.85 if s.conv or s.linear else 0.9})
+    monkeypatch.setattr(Store, "table", lambda self: tidy)
+    found = {v.claim: v for v in write(layout)}
+    entries = {e["id"]: e for e in json.loads((layout.results / "claims.json").read_text())}
+    rows = pd.read_csv(layout.results / "claims.csv").set_index("id")
+    for claim, unit, value in (("A6", "points", -5), ("C5", "%", 90), ("C46", "ratio", 0.9), ("C16", "points", -5)):
+        entry, row, verdict = entries[claim], rows.loc[claim], found[claim]
+        assert entry["unit"] == row.unit == unit
+        assert entry["estimate"] == pytest.approx(value, rel=0.01) == pytest.approx(row.estimate, rel=0.01)
+        assert entry["low"] <= entry["estimate"] <= entry["high"]
+        screen = CliRunner().invoke(app, ["claims", claim, "--profile", layout.name]).output
+        assert verdict.figure() in screen and verdict.floor_text() in screen
+    assert found["A6"].figure().startswith("-5.0") and found["A6"].figure().endswith("points")
+    assert found["A6"].floor_text() == "±1 points" and entries["A6"]["noise_floor"] == pytest.approx(1)
+    assert found["C6"].floor_text().endswith(" points") and 0 < entries["C6"]["noise_floor"] < 5
+    assert found["C46"].figure().startswith("×0.9") and found["C46"].floor_text().endswith("%")
+    for e in entries.values():
+        if e["unit"] == "%" and e["low"] is not None:
+            assert e["low"] >= 0 and e["high"] <= 100
 
 
 def test_files_and_tally(layout: Layout) -> None:

@@ -10,7 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.lines import Line2D
 from PIL import Image
 
-from paperlib import collate, comparisons, report, show, style
+from paperlib import collate, comparisons, literature, report, show, style, tables, tutorial_tables
 from paperlib.comparisons import METRICS, arms
 from paperlib.errors import PaperlibError
 from paperlib.exhibits import base, read_manifest
@@ -19,6 +19,7 @@ from paperlib.paths import Layout
 from paperlib.run import checkpoint, run, run_all
 from paperlib.store import Store
 from paperlib.trial import make_trial
+from paperlib.wanted import WANTED
 from tests import report_links
 
 FAST = {"epochs": 2, "batch_size": 16, "dataset": "mnist"}
@@ -65,7 +66,7 @@ def test_the_section_is_written_whole_and_listed(made: collate.Source) -> None:
     exhibits = collate.write("01", made.layout)
     names = {e.name for e in exhibits}
     assert {f"{metric}_mlp" for metric in METRICS} <= names
-    assert {f"{metric}_mlp-small" for metric in METRICS} <= names
+    assert {f"{metric}_mlp-small" for metric in METRICS if metric != "co2"} <= names
     assert {"curve_accuracy_mlp-small", "pareto_mlp-small", "layers_mlp-small", "layers_mlp", "quirks_mlp"} <= names
     assert read_manifest(made.layout) == exhibits
     known = {r.id for r in made.records}
@@ -109,10 +110,61 @@ def test_a_legend_is_never_wider_than_its_figure() -> None:
 
 
 def test_table_holds_the_paper_value_only_where_there_is_one(made: collate.Source) -> None:
-    collate.write("01", made.layout)
-    table = pd.read_csv(made.layout.tables / "accuracy_mlp.csv")
-    published = table[table.paper != comparisons.NOT_PUBLISHED]
-    assert set(zip(published.scope, published.sparsity, strict=True)) == {("layerwise", 0.5)}
+    for source, paper in (("stand-in", comparisons.DRAWN), ("official", "−0.49 points")):
+        tidy = made.table.assign(source=source)
+        exhibit = tables.write_comparison(tidy, "accuracy", "mlp", made.layout)
+        table = pd.read_csv(made.layout.tables / "accuracy_mlp.csv")
+        published = table[table.paper != comparisons.NOT_PUBLISHED]
+        assert set(zip(published.scope, published.sparsity, published.paper, strict=True)) == {
+            ("layerwise", 0.5, paper)
+        }
+        texts = [(made.layout.tables / f"accuracy_mlp{e}").read_text() for e in (".csv", ".html", ".tex")]
+        assert exhibit and all(("0.49" in text.replace("−", "-")) == (source == "official") for text in texts)
+        said = "stands beside results on real images alone" in texts[1]
+        assert said == (source == "stand-in")
+        assert any("published case" in f.lead for f in findings(tidy)) == (source == "official")
+
+
+def test_value_and_unit_agree_in_the_tables(made: collate.Source) -> None:
+    tables.write_comparison(made.table, "accuracy", "mlp", made.layout)
+    tables.write_comparison(made.table, "training_time", "mlp", made.layout)
+    accuracy, time = (pd.read_csv(made.layout.tables / f"{n}_mlp.csv") for n in ("accuracy", "training_time"))
+    assert set(accuracy.unit) == {"%"} and set(accuracy.difference_unit) == {"points"}
+    assert accuracy.difference_mean.to_numpy() == pytest.approx(accuracy.pruned_mean - accuracy.dense_mean, abs=1e-3)
+    assert set(time.unit) == {"s"} and set(time.ratio_unit) == {"ratio"}
+
+
+def test_intervals_of_every_table_are_possible(made: collate.Source) -> None:
+    # Two seeds as far apart as can be: Student's interval alone would reach from -600 to 700 %.
+    far = made.table.assign(test_accuracy=(made.table.seed == 0).astype(float), train_time_s=1.0 + 9 * made.table.seed)
+    wide = [tables.write_comparison(far, "accuracy", "mlp", made.layout), literature.write(far, "mlp", made.layout)]
+    wide += [tables.write_comparison(far, "training_time", "mlp", made.layout), tables.write_quirks(far, made.layout)]
+    wide += tutorial_tables.write_all(far[far.scope == "global"], made.records, made.layout)
+    intervals = 0
+    for exhibit in wide:
+        assert exhibit is not None
+        page = (made.layout.tables / f"{exhibit.name}.html").read_text().split("<tbody")[1].split("</tbody")[0]
+        for ratio, mean, low, high in re.findall(r"(×?)([-+]?[\d.]+) \[(-?[\d.]+), (-?[\d.]+)\]", page):
+            intervals += 1
+            assert float(low) <= float(mean) <= float(high)
+            if exhibit.name != "training_time_mlp":
+                assert ratio or -100 <= float(low) <= float(high) <= 100, (exhibit.name, low, high)
+            assert not ratio or float(low) > 0
+    assert intervals > 8
+
+
+def test_captions_say_what_is_drawn(made: collate.Source) -> None:
+    exhibits = {e.name: e for e in collate.write("01", made.layout)}
+    assert "pruned arms as difference to dense" in exhibits["accuracy_mlp"].caption
+    figure = exhibits["accuracy_mlp-small"].caption
+    assert "difference to dense" not in figure and figure.startswith("Test accuracy itself, in %")
+    energy = exhibits["training_energy_mlp-small"]
+    assert "and CO2" in energy.title and "CO2, which is energy times" in energy.caption
+    assert "co2_mlp-small" not in exhibits and "co2_mlp" in exhibits
+    figures = [e for e in exhibits.values() if e.kind == "figure"]
+    pictures = [(base(made.layout) / next(f for f in e.files if f.endswith(".png"))).read_bytes() for e in figures]
+    assert len(set(pictures)) == len(pictures), "two figures are the same picture"
+    assert all(w.met_by(list(exhibits.values())) for w in WANTED if w.asked == "P, figure: co2" and w.section == "01")
 
 
 def test_findings_count_what_the_records_say(made: collate.Source) -> None:
@@ -196,6 +248,8 @@ def test_one_seed_gets_no_interval(made: collate.Source) -> None:
     source = replace(made, records=one, table=made.table[made.table.seed == 0])
     exhibits = [e for e in collate.mlp(source) if e]
     assert all("no interval" in e.caption for e in exhibits if e.name.startswith("accuracy"))
+    assert not any("95 %" in e.caption for e in exhibits)
+    assert "95 %" not in " ".join(f.markdown() for f in findings(source.table))
     assert "[" not in (made.layout.tables / "accuracy_mlp.html").read_text().split("<tbody")[1].split("</tbody")[0]
 
 

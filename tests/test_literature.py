@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from paperlib import literature
+from paperlib import comparisons, literature
 from paperlib.data import DATASETS
 from paperlib.data.imageset import ImageSet
 from paperlib.exhibits import base
@@ -15,7 +15,7 @@ from paperlib.trial import Trial
 
 
 def made(layout: Layout) -> pd.DataFrame:
-    exhibit = literature.write(Store(layout).table(), "own", layout)
+    exhibit = literature.write(Store(layout).table().assign(source="subset"), "own", layout)
     assert exhibit is not None
     return pd.read_csv(base(layout) / next(f for f in exhibit.files if f.endswith(".csv"))).set_index("data set")
 
@@ -42,6 +42,28 @@ def test_a_close_accuracy_needs_no_reason(
         monkeypatch.setitem(literature.KNOWN, ("fashionmnist", "mlp-small"), near)
         why = made(layout).loc["fashionmnist", "where ours is more than 1.5 points below"]
         assert (why != "–") == explained
+
+
+@pytest.mark.parametrize("source", ["official", "rebuilt", "subset", "stand-in"])
+def test_nothing_published_stands_beside_drawn_images(source: str, layout: Layout, tiny_images: ImageSet) -> None:
+    run(Trial(dataset="cifar10", epochs=1), layout)
+    table = Store(layout).table().assign(source=source)
+    exhibit = literature.write(table, "own", layout)
+    assert exhibit is not None
+    texts = [(base(layout) / f).read_text() for f in exhibit.files]
+    assert all(("70.25" in text and "SET" in text) == (source != "stand-in") for text in texts)
+    if source == "stand-in":
+        row = pd.read_csv(base(layout) / exhibit.files[0]).iloc[0]
+        assert row["published, %"] == comparisons.DRAWN and row["by"] == row["difference, points"] == "–"
+
+
+def test_a_dense_network_near_chance_is_marked_in_its_row(layout: Layout, tiny_images: ImageSet) -> None:
+    run(Trial(dataset="fashionmnist", epochs=1), layout)
+    for accuracy, model in ((0.38, "mlp-small (dense near chance)"), (0.9, "mlp-small")):
+        table = Store(layout).table().assign(test_accuracy=accuracy, test_majority=1 / 3)
+        exhibit = literature.write(table, "own", layout)
+        assert exhibit is not None
+        assert list(pd.read_csv(base(layout) / exhibit.files[0]).model) == [model]
 
 
 def test_only_known_data_sets_and_models_have_published_values() -> None:

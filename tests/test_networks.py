@@ -1,18 +1,21 @@
 """Whole-filter pruning of the real networks, paper F's grid, and its figures and tables from tiny trainings."""
 
 import copy
+import re
 from collections import Counter
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import nn
 
-from paperlib import architecture, collate, industrial, report, studies
+from paperlib import architecture, collate, industrial, industrial_tables, report, studies, style, tables
 from paperlib import run as run_module
 from paperlib.data.registry import DATASETS
 from paperlib.errors import PaperlibError
 from paperlib.exhibits import base
+from paperlib.findings import findings
 from paperlib.meters import Meters
 from paperlib.models import build
 from paperlib.paths import Layout
@@ -187,8 +190,6 @@ def test_exhibits_of_f_state_what_they_show(made: collate.Source, layout: Layout
 
 
 def test_tables_of_f_agree_with_the_records(made: collate.Source, layout: Layout) -> None:
-    import pandas as pd
-
     exhibits = {e.name: e for e in collate.write("03", layout)}
     read = {n: pd.read_csv(base(layout) / e.files[0]) for n, e in exhibits.items() if e.kind == "table"}
     mean = np.mean(
@@ -199,8 +200,54 @@ def test_tables_of_f_agree_with_the_records(made: collate.Source, layout: Layout
     assert len(row) == 1 and row["macro F1, %"].iloc[0] == pytest.approx(100 * mean, rel=1e-4)
     settings = read["settings_industrial"].set_index("setting").here
     assert settings["optimiser"] == "AdamW" and settings["epochs"] == "2" and settings["resolution, px"] == "16"
-    doerrich = read["blood_industrial"].set_index("model")["Doerrich et al., %"]
-    assert doerrich["vgg16"].startswith("94.85") and doerrich["resnet18"].startswith("91.93")
+    for source, begins in (("stand-in", ("–", "–")), ("rebuilt", ("94.85", "91.93"))):
+        table = made.table.assign(source=source)
+        exhibit = industrial_tables.doerrich(table, layout)
+        assert exhibit is not None
+        doerrich = pd.read_csv(base(layout) / exhibit.files[0])
+        cells = dict(zip(doerrich.model.str.split().str[0], doerrich["Doerrich et al., %"], strict=True))
+        assert (cells["vgg16"][: len(begins[0])], cells["resnet18"][: len(begins[1])]) == begins
+
+
+def test_panels_and_rows_near_chance_are_marked(
+    made: collate.Source, layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named: list[str] = []
+    panels = style.panels
+    monkeypatch.setattr(style, "panels", lambda names, **k: (named.extend(names), panels(names, **k))[1])
+    learnt = made.table.assign(test_majority=1 / 3, test_accuracy=0.9)
+    table = learnt.assign(test_accuracy=learnt.test_accuracy.where(learnt.model != "vgg16", 0.36))
+    scenario = studies.SCENARIOS["ii"]
+    for quantity in industrial.COSTS_AND_SCORES:
+        industrial.by_method(table, quantity, scenario, layout)
+    for quantity in industrial.CURVES:
+        industrial.curves(made.records, table, quantity, scenario, layout)
+    assert len(named) == 10
+    assert {n for n in named if "vgg16" in n} == {"bloodmnist (stand-in), vgg16\ndense near chance"}
+    assert {n for n in named if "resnet18" in n} == {"bloodmnist (stand-in), resnet18"}
+    exhibits = [industrial_tables.quality(table, layout), industrial_tables.doerrich(table, layout)]
+    exhibits.append(tables.write_comparison(table, "accuracy", "industrial", layout))
+    for exhibit in exhibits:
+        assert exhibit is not None
+        page = (layout.tables / f"{exhibit.name}.html").read_text()
+        groups = re.findall(r'<th class="gt_group_heading"[^>]*>(.*?)</th>', page)
+        assert [g.endswith("vgg16 (dense near chance)") for g in groups if "vgg16" in g] == [True], exhibit.name
+        assert [g.endswith("resnet18") for g in groups if "resnet18" in g] == [True], exhibit.name
+    assert "12 of these arms" not in str(findings(learnt)) and "near chance" not in str(findings(learnt))
+    assert "beside a dense network near chance" in str(findings(table))
+
+
+def test_energy_and_co2_are_one_figure_with_two_axes(made: collate.Source, layout: Layout) -> None:
+    exhibits = {e.name: e for e in collate.write("03", layout)}
+    energy = exhibits["training_energy_ii"]
+    factor = (made.table.train_co2_g / made.table.train_energy_j).mean() * 3.6e6
+    assert f"CO2, which is energy times {factor:.4g} g per kWh" in energy.caption and "figure 16" in energy.title
+    figures = [e for e in exhibits.values() if e.kind == "figure"]
+    pictures = [(base(layout) / next(f for f in e.files if f.endswith(".png"))).read_bytes() for e in figures]
+    assert len(set(pictures)) == len(pictures), "two figures are the same picture"
+    mixed = made.table.assign(train_co2_g=made.table.train_co2_g * (1 + made.table.seed))
+    plain = industrial.by_method(mixed, industrial.COSTS_AND_SCORES[2], studies.SCENARIOS["ii"], layout)
+    assert plain is not None and "CO2" not in plain.caption  # two grids have no one factor
 
 
 def test_rows_of_f_lead_to_exactly_their_trials(made: collate.Source, layout: Layout) -> None:
@@ -219,23 +266,26 @@ def test_rows_of_f_lead_to_exactly_their_trials(made: collate.Source, layout: La
     assert len(quality) == 2 * 5
     for row in quality:
         arm = shares.get(row.texts["scenario"], {})  # dense belongs to all of them
-        assert row.ids == {"method": ids(row.group.split(", ")[1], method=row.texts["method"], **arm)}
+        assert row.ids == {"method": ids(row.group.split(", ")[1].split()[0], method=row.texts["method"], **arm)}
     for row in report_links.rows(layout, "accuracy_industrial"):
-        model, scenario = row.group.split(", ")[1], "ii" if "linear 80%" in row.texts["pruned"] else "0.3-0.9"
+        model, scenario = (
+            row.group.split(", ")[1].split()[0],
+            "ii" if "linear 80%" in row.texts["pruned"] else "0.3-0.9",
+        )
         dense, arm = ids(model, method="dense"), ids(model, method="set", **shares[scenario])
         assert row.ids["dense"] == dense and row.ids["set"] == dense | arm
         assert row.ids["pruned"] == dense | ids(model, **shares[scenario])
     for row in report_links.rows(layout, "blood_industrial"):
         best = row.texts["50 % conv + 80 % linear, best method, %"].rpartition("(")[2].rstrip(")")
-        dense, arms = ids(row.group, method="dense"), ids(row.group, **shares["ii"])
+        dense, arms = ids(row.group.split()[0], method="dense"), ids(row.group.split()[0], **shares["ii"])
         assert row.ids == {
             "resolution": dense | arms, "dense, %": dense,
-            "50 % conv + 80 % linear, best method, %": ids(row.group, method=best, **shares["ii"]),
+            "50 % conv + 80 % linear, best method, %": ids(row.group.split()[0], method=best, **shares["ii"]),
         }  # fmt: skip
     for row in report_links.rows(layout, "scenarios_industrial"):
-        masked = ids(row.group, method="set", **shares[row.texts["scenario"].split()[0]])
+        masked = ids(row.group.split()[0], method="set", **shares[row.texts["scenario"].split()[0]])
         if row.texts["scenario"].startswith("ii"):
-            masked |= ids(row.group, method="post-training")
+            masked |= ids(row.group.split()[0], method="post-training")
         assert row.ids == {"scenario": masked}
     assert all(not row.ids for row in report_links.rows(layout, "settings_industrial"))  # its rows are no arms
     assert report_links.dead_ends(layout) == set()

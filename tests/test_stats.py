@@ -7,7 +7,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats as oracle
 
-from paperlib.stats import mean_interval, noise_floor, paired_difference, paired_ratio
+from paperlib.comparisons import METRICS
+from paperlib.industrial import COSTS_AND_SCORES, CURVES
+from paperlib.stats import (
+    POSITIVE,
+    SHARE,
+    SHARE_DIFFERENCE,
+    bootstrap_interval,
+    mean_interval,
+    mean_intervals,
+    noise_floor,
+    paired_difference,
+    paired_ratio,
+)
 
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=20))
@@ -25,6 +37,28 @@ def test_one_seed_has_no_interval_and_none_has_no_estimate() -> None:
     assert one is not None and one.n == 1 and one.low is None and one.high is None
     assert one.text(100) == "50.00"
     assert mean_interval([]) is None and mean_interval([np.nan]) is None
+
+
+@given(st.lists(st.floats(0, 1), min_size=2, max_size=12))
+def test_intervals_stay_within_what_is_possible(values: list[float]) -> None:
+    groups = [0] * len(values)
+    for estimate in (mean_interval(values, SHARE), bootstrap_interval(values, SHARE)):
+        assert estimate and estimate.low is not None and estimate.high is not None
+        assert 0 <= estimate.low <= estimate.mean <= estimate.high <= 1
+    (same,) = mean_intervals(values, groups, 1, SHARE)
+    assert same and same.low is not None and same.high is not None and 0 <= same.low <= same.mean <= same.high <= 1
+    loss = mean_interval(values, POSITIVE)
+    assert loss and loss.low is not None and loss.low >= 0
+    change = paired_difference(values, values[::-1], SHARE_DIFFERENCE)
+    assert change and change.low is not None and change.high is not None and -1 <= change.low <= change.high <= 1
+
+
+def test_an_interval_is_cut_only_where_it_is_impossible() -> None:
+    free, cut = mean_interval([0.9, 1.0, 1.0]), mean_interval([0.9, 1.0, 1.0], SHARE)
+    assert free and cut and free.high and free.high > 1 and cut.high == 1 and cut.low == free.low
+    assert cut.scaled(100).text() == f"{100 * cut.mean:.2f} [{100 * cut.low:.2f}, 100.00]"  # type: ignore[operator]
+    for quantity in (*METRICS.values(), *COSTS_AND_SCORES, *CURVES):
+        assert quantity.bounds == (SHARE if quantity.unit == "%" else POSITIVE)
 
 
 def test_pairs_take_the_seeds_apart() -> None:

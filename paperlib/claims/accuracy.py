@@ -69,7 +69,7 @@ def _repeats_agree(evidence: Evidence) -> Verdict:
         return Verdict("inconclusive", f"needs {needs}", needs=needs)
     return Verdict(
         *between(spread.high < SPREAD, spread.low > SPREAD, "needs more seeds"), evidence.rests_on(metric, cells),
-        spread, "points", SPREAD, needs=needs,
+        spread.scaled(100), "points", 100 * SPREAD, needs=needs,
         detail=f"standard deviation between seeds, pooled over {len(cells)} settings",
         provenance=evidence.provenance(cells), trials=evidence.ids(cells),
     )  # fmt: skip

@@ -11,7 +11,7 @@ from itertools import product
 
 import numpy as np
 
-from paperlib.claims.evidence import EPOCHS, QUALITIES, QUANTITIES, Cell, Evidence, Setting, dense_of
+from paperlib.claims.evidence import EPOCHS, ON_IMAGES, QUALITIES, QUANTITIES, Cell, Evidence, Setting, dense_of
 from paperlib.claims.verdict import Verdict, deny, join
 from paperlib.comparisons import Metric
 from paperlib.stats import ALPHA, Outcome, beyond_p, bootstrap_interval, exponential, outcomes, sign_flip_p
@@ -101,7 +101,7 @@ def effect_in(metric: str, settings: Sequence[Setting], low: float, high: float,
         halves = [(b - a) / 2] * len(cells)
         return judge(evidence, quantity, settings, cells, (a + b) / 2, halves, {"none"}, {"below", "above"})
 
-    return test
+    return beside_published(quantity, test)
 
 
 def level(metric: str, settings: Sequence[Setting], low: float, high: float, share: float = 1.0) -> Test:
@@ -113,10 +113,27 @@ def level(metric: str, settings: Sequence[Setting], low: float, high: float, sha
         middle, halves = (low + high) / 2, [(high - low) / 2] * len(cells)
         return judge(
             evidence, quantity, settings, cells, middle, halves, {"none"}, {"below", "above"}, share,
-            unit=_unit(quantity),
+            level=True,
         )  # fmt: skip
 
-    return test
+    return beside_published(quantity, test)
+
+
+def beside_published(metric: Metric, test: Test) -> Test:
+    """A published size of an accuracy or a loss is met on real images or not at all."""
+    if metric.name not in ON_IMAGES:
+        return test
+
+    def judged(evidence: Evidence) -> Verdict:
+        real = test(evidence.undrawn)
+        if real.estimate is not None or evidence.undrawn is evidence or test(evidence).estimate is None:
+            return real
+        return Verdict(
+            "untestable here", f"{metric.title.lower()} of drawn images beside a published one",
+            needs=f"official images; {real.needs}",
+        )  # fmt: skip
+
+    return judged
 
 
 def every(*tests: Test) -> Test:
@@ -165,10 +182,13 @@ def at_scale(test: Test, pixels: int = 0) -> Test:
     return judged
 
 
-def _unit(metric: Metric) -> str:
+def _shown(metric: Metric, level: bool) -> tuple[str, float]:
+    """(unit, factor from the column to it) in which an estimate is given, of the quantity itself or of an effect."""
     if metric.unit == "%":
-        return "points"
-    return "J" if "energy" in metric.column else "s" if "_s" in metric.column else metric.unit
+        return "%" if level else "points", metric.scale
+    if metric.effect == "ratio" and not level:
+        return "ratio", 1.0
+    return "J" if "energy" in metric.column else "s" if "_s" in metric.column else metric.unit, 1.0
 
 
 def _compare(
@@ -220,13 +240,14 @@ def judge(
     *,
     equivalence: bool = True,
     floor: float | None = None,
-    unit: str | None = None,
+    level: bool = False,
 ) -> Verdict:
     """The rule of all tests.
 
-    cells: one value per seed for each setting (None: not measured); middle ± half of each: the range that counts
-    as `none`. Supported where `share` of all settings are of an accepted kind, contradicted where too many are of a
-    rejected one, inside the noise where most show no effect though one is claimed, else inconclusive.
+    cells: one value per seed for each setting (None: not measured), of the quantity itself if `level`, else of its
+    effect; middle ± half of each: the range that counts as `none`. Supported where `share` of all settings are of an
+    accepted kind, contradicted where too many are of a rejected one, inside the noise where most show no effect though
+    one is claimed, else inconclusive.
     """
     found = [cell for cell in cells if cell is not None]
     needs = f"{len(cells)} comparisons of {metric.title.lower()}, 3 seeds or more; such as {settings[0]}"
@@ -235,11 +256,12 @@ def judge(
             return Verdict("untestable here", f"{metric.title.lower()} was not measured", needs=needs)
         return Verdict("inconclusive", f"needs trials, such as {settings[0]}", needs=needs)
     pooled = _pooled(found)
-    log = metric.effect == "ratio" and unit is None
+    log = metric.effect == "ratio" and not level
+    unit, scale = _shown(metric, level)
+    estimate = bootstrap_interval(pooled, metric.bounds if level else metric.effect_bounds)
     common = {
-        "estimate": exponential(bootstrap_interval(pooled)) if log else bootstrap_interval(pooled),
-        "unit": unit if unit is not None else "ratio" if log else _unit(metric),
-        "floor": floor, "p": sign_flip_p(pooled - middle), "needs": needs,
+        "estimate": exponential(estimate) if log else estimate.scaled(scale) if estimate else None, "unit": unit,
+        "floor": None if floor is None else floor * scale, "p": sign_flip_p(pooled - middle), "needs": needs,
         "rests_on": evidence.rests_on(metric, found), "provenance": evidence.provenance(found),
         "trials": evidence.ids(found),
     }  # fmt: skip

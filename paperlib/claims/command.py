@@ -50,12 +50,11 @@ def _one(v: "Verdict", commands: dict[str, str]) -> Group:
 
     about = CLAIMS[v.claim]
     facts = Table.grid(padding=(0, 2))
-    floor = "–" if v.floor is None else f"±{v.floor:.3g}"
     rows = {
         "verdict": v.word,
         "estimate": v.figure() + (" (95 % interval over seeds)" if v.estimate and v.estimate.low is not None else ""),
         "n": f"{v.n} seeds" if v.n else "–",
-        "noise floor": floor,
+        "noise floor": v.floor_text(),
         "exact p": "–" if v.p is None else f"{v.p:.3g}",
         "found": v.detail or "–",
         "images": v.provenance or "–",

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from paperlib.comparisons import METRICS, Metric, comparable, corrected, unlearnt
+from paperlib.comparisons import METRICS, REAL, Metric, comparable, corrected, unlearnt
 from paperlib.stats import PAIR, control_differences, control_ratios
 from paperlib.studies.budgets import F_DATASETS
 
@@ -22,15 +22,17 @@ QUANTITIES = METRICS | {
     for m in (
         Metric("train_accuracy", "Best training accuracy", "best_train_accuracy", "%", "difference", 100),
         Metric("train_loss", "Last training loss", "last_train_loss", "nats", "difference"),
-        Metric("loss_change", "Change of training loss", "loss_change", "nats", "difference"),
+        Metric("loss_change", "Change of training loss", "loss_change", "nats", "difference", signed=True),
         Metric("loss_falling", "Epochs with falling loss", "train_loss_falling", "%", "difference", 100),
         Metric("inference_energy_absolute", "Inference energy, batch 64", "inference_energy_j_b64", "J", "ratio"),
-        Metric("inference_extra", "Inference time above dense", "inference_extra_s", "s", "difference"),
+        Metric("inference_extra", "Inference time above dense", "inference_extra_s", "s", "difference", signed=True),
     )
 }
 
 # What training improves: it says nothing where nothing was learnt, and less where training was short.
 QUALITIES = {"accuracy", "train_accuracy", "train_loss", "loss_change", "loss_falling"}
+# What on drawn images stands beside no published figure.
+ON_IMAGES = {"accuracy", "train_accuracy", "train_loss"}
 EPOCHS = 50  # of paper F; P does not state its own
 
 
@@ -109,6 +111,12 @@ class Evidence:
             return self
         whole = (self.rows.epochs >= EPOCHS) & (self.rows.width == 1) & (self.rows.resolution >= pixels)
         return self if whole.all() else Evidence(self.rows[whole].reset_index(drop=True))
+
+    @cached_property
+    def undrawn(self) -> "Evidence":
+        """Only trials on real images: what stands beside a published accuracy."""
+        real = self.rows if self.rows.empty else self.rows[self.rows["source"].isin(REAL)]
+        return self if len(real) == len(self.rows) else Evidence(real.reset_index(drop=True))
 
     @cached_property
     def unlearnt(self) -> set[tuple[str, str]]:

@@ -24,8 +24,8 @@ class Verdict:
 
     reason: why it is inconclusive or untestable. rests_on: what stands in for the real thing (`stand-in images`,
     `modelled energy`); it is part of the word. estimate: the pooled effect in `unit`; floor: the noise floor, or
-    the margin of a claim of equality, as a share (ratios) or in the unit; p: exact sign-flip test of the pooled
-    effect against none. provenance: data set and source of the images; needs: what it takes to decide.
+    the margin of a claim of equality, in the unit, for ratios the distance from 1; p: exact sign-flip test of the
+    pooled effect against none. provenance: data set and source of the images; needs: what it takes to decide.
     """
 
     base: Base
@@ -58,9 +58,15 @@ class Verdict:
             return "–"
         if self.unit == "ratio":
             return "×" + self.estimate.text(digits=3)
-        if self.unit == "points":
-            return self.estimate.text(100) + " points"
+        if self.unit in {"points", "%"}:
+            return f"{self.estimate.text()} {self.unit}"
         return f"{self.estimate.text(digits=3)} {self.unit}".strip()
+
+    def floor_text(self) -> str:
+        """The noise floor or margin in the unit of the estimate (of a ratio in per cent), or a dash."""
+        if self.floor is None:
+            return "–"
+        return f"±{self.floor:.1%}" if self.unit == "ratio" else f"±{self.floor:.3g} {self.unit}".strip()
 
 
 def between(supported: bool, contradicted: bool, lack: str) -> tuple[Base, str]:

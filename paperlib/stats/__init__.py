@@ -3,6 +3,11 @@
 from paperlib.stats.decisions import ALPHA, Outcome, beyond_p, holm, outcomes, sign_flip_p, tost_p
 from paperlib.stats.estimates import (
     LEVEL,
+    POSITIVE,
+    SHARE,
+    SHARE_DIFFERENCE,
+    UNBOUNDED,
+    Bounds,
     Estimate,
     bootstrap_interval,
     exponential,
@@ -18,6 +23,11 @@ __all__ = [
     "ALPHA",
     "LEVEL",
     "PAIR",
+    "POSITIVE",
+    "SHARE",
+    "SHARE_DIFFERENCE",
+    "UNBOUNDED",
+    "Bounds",
     "Estimate",
     "Outcome",
     "beyond_p",

@@ -1,7 +1,7 @@
 """Means, differences and ratios over seeds with their intervals; one seed has none."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy  # loads scipy.stats, which takes a second, where it is first used
@@ -10,6 +10,13 @@ from numpy.typing import ArrayLike
 LEVEL = 0.95
 # Expanded percentile intervals need that many seeds to reach their level; above MANY they equal Student's.
 FEW, MANY = 8, 50
+
+# What a quantity can be at all; an interval of few seeds would reach beyond it.
+Bounds = tuple[float, float]
+UNBOUNDED: Bounds = (-np.inf, np.inf)
+POSITIVE: Bounds = (0.0, np.inf)  # losses, times, energies, bytes
+SHARE: Bounds = (0.0, 1.0)  # accuracies, sparsities
+SHARE_DIFFERENCE: Bounds = (-1.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -21,6 +28,18 @@ class Estimate:
     high: float | None
     n: int
 
+    def within(self, bounds: Bounds) -> "Estimate":
+        """The same with its interval cut to what the quantity can be (never beyond the mean itself)."""
+        if self.low is None or self.high is None:
+            return self
+        low, high = max(self.low, min(bounds[0], self.mean)), min(self.high, max(bounds[1], self.mean))
+        return replace(self, low=low, high=high)
+
+    def scaled(self, factor: float) -> "Estimate":
+        """The same in another unit, `factor` times as large a number."""
+        low, high = (None if v is None else v * factor for v in (self.low, self.high))
+        return Estimate(self.mean * factor, low, high, self.n)
+
     def text(self, scale: float = 1.0, digits: int = 2) -> str:
         """`93.12 [92.80, 93.40]`, or without brackets where one seed gives no interval."""
         shown = f"{self.mean * scale:.{digits}f}"
@@ -29,7 +48,7 @@ class Estimate:
         return f"{shown} [{self.low * scale:.{digits}f}, {self.high * scale:.{digits}f}]"
 
 
-def mean_interval(values: ArrayLike) -> Estimate | None:
+def mean_interval(values: ArrayLike, bounds: Bounds = UNBOUNDED) -> Estimate | None:
     """Mean with Student's 95 % interval over seeds; None without any value (missing ones are left out)."""
     x = np.asarray(values, float)
     x = x[np.isfinite(x)]
@@ -38,12 +57,12 @@ def mean_interval(values: ArrayLike) -> Estimate | None:
     if len(x) == 1:
         return Estimate(float(x[0]), None, None, 1)
     half = scipy.special.stdtrit(len(x) - 1, 0.5 + LEVEL / 2) * x.std(ddof=1) / len(x) ** 0.5
-    return Estimate(float(x.mean()), float(x.mean() - half), float(x.mean() + half), len(x))
+    return Estimate(float(x.mean()), float(x.mean() - half), float(x.mean() + half), len(x)).within(bounds)
 
 
-def paired_difference(a: ArrayLike, b: ArrayLike) -> Estimate | None:
+def paired_difference(a: ArrayLike, b: ArrayLike, bounds: Bounds = UNBOUNDED) -> Estimate | None:
     """Mean of a - b over seeds, both in the same order of seeds, with its 95 % interval."""
-    return mean_interval(np.asarray(a, float) - np.asarray(b, float))
+    return mean_interval(np.asarray(a, float) - np.asarray(b, float), bounds)
 
 
 def paired_ratio(a: ArrayLike, b: ArrayLike) -> Estimate | None:
@@ -61,7 +80,9 @@ def exponential(log: Estimate | None) -> Estimate | None:
     return Estimate(float(np.exp(log.mean)), low, high, log.n)
 
 
-def mean_intervals(values: ArrayLike, groups: ArrayLike, count: int) -> list[Estimate | None]:
+def mean_intervals(
+    values: ArrayLike, groups: ArrayLike, count: int, bounds: Bounds = UNBOUNDED
+) -> list[Estimate | None]:
     """`mean_interval` of every group at once: groups holds the group (0 to count - 1) of each value."""
     x, g = np.asarray(values, float), np.asarray(groups)
     good = np.isfinite(x)
@@ -72,10 +93,13 @@ def mean_intervals(values: ArrayLike, groups: ArrayLike, count: int) -> list[Est
         error = np.sqrt(np.bincount(g, (x - mean[g]) ** 2, count) / (n - 1) / n)
         half = scipy.special.stdtrit(n - 1, 0.5 + LEVEL / 2) * error
     rows = zip(n.tolist(), mean.tolist(), (mean - half).tolist(), (mean + half).tolist(), strict=True)
-    return [None if k == 0 else Estimate(m, lo if k > 1 else None, hi if k > 1 else None, k) for k, m, lo, hi in rows]
+    return [
+        None if k == 0 else Estimate(m, lo, hi, k).within(bounds) if k > 1 else Estimate(m, None, None, k)
+        for k, m, lo, hi in rows
+    ]
 
 
-def bootstrap_interval(values: ArrayLike) -> Estimate | None:
+def bootstrap_interval(values: ArrayLike, bounds: Bounds = UNBOUNDED) -> Estimate | None:
     """Mean with an expanded percentile bootstrap interval (Hesterberg 2015, doi 10.1080/00031305.2015.1089789).
 
     Student's below FEW values, where resampling cannot reach the level (three values give 75 % at best),
@@ -85,12 +109,12 @@ def bootstrap_interval(values: ArrayLike) -> Estimate | None:
     x = x[np.isfinite(x)]
     n = len(x)
     if not FEW <= n <= MANY or np.ptp(x) == 0:
-        return mean_interval(x)
+        return mean_interval(x, bounds)
     tail = scipy.special.ndtr(-np.sqrt(n / (n - 1)) * scipy.special.stdtrit(n - 1, 0.5 + LEVEL / 2))
     found = scipy.stats.bootstrap(
         (x,), np.mean, n_resamples=4999, confidence_level=1 - 2 * tail, method="percentile", rng=0, vectorized=True
     ).confidence_interval
-    return Estimate(float(x.mean()), float(found.low), float(found.high), n)
+    return Estimate(float(x.mean()), float(found.low), float(found.high), n).within(bounds)
 
 
 def spread_interval(groups: Iterable[ArrayLike]) -> Estimate | None:
