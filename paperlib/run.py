@@ -38,6 +38,7 @@ from paperlib.trial import Trial, make_trial
 
 ONE_THREAD = 1_000_000  # parameters
 OnEpoch = Callable[[Epoch], None]
+MetersFor = Callable[[str], Meters]
 
 
 def run_all(trials: Sequence[Trial], layout: Layout) -> list[Record]:
@@ -60,11 +61,19 @@ def run_all(trials: Sequence[Trial], layout: Layout) -> list[Record]:
     return [found[trial] for trial in trials]
 
 
-def run(trial: Trial, layout: Layout, on_epoch: OnEpoch = lambda epoch: None, *, keep_weights: bool = False) -> Record:
+def run(
+    trial: Trial,
+    layout: Layout,
+    on_epoch: OnEpoch = lambda epoch: None,
+    *,
+    keep_weights: bool = False,
+    meters: MetersFor | None = None,
+) -> Record:
     """The stored record of this trial, or a new one, computed and written atomically.
 
     keep_weights: store the trained and masked weights too (dense ones always are); without them a stored trial
     runs again.
+    meters: gives the meters for a device such as "cpu"; the best that this machine has if left out.
 
     A diverged training is a record with status `failed`. Raises PaperlibError for impossible trials
     (unknown names, a layer left empty, too few images); nothing is stored then.
@@ -82,13 +91,14 @@ def run(trial: Trial, layout: Layout, on_epoch: OnEpoch = lambda epoch: None, *,
     shared: Record | None = None
     if METHODS[trial.method].trains == "dense":
         dense = dense_twin(trial)
-        shared = run(dense, layout, on_epoch)
+        shared = run(dense, layout, on_epoch, meters=meters)
         if shared.status == "done" and not checkpoint(layout, dense.id).exists():
             with alone() as place:  # same numbers again; only the checkpoint was lost
-                _compute(dense, layout, place, None, on_epoch, True)
+                _compute(dense, layout, place, None, on_epoch, True, meters)
     with alone() as place:
         if (record := known()) is None:  # another process may have been at it while this one waited
-            record = _compute(trial, layout, place, shared, on_epoch, keep_weights or trial.method == "dense")
+            keep = keep_weights or trial.method == "dense"
+            record = _compute(trial, layout, place, shared, on_epoch, keep, meters)
             store.put(record)
     return record
 
@@ -128,7 +138,13 @@ def _prepared(
 
 
 def _compute(
-    trial: Trial, layout: Layout, place: Place, shared: Record | None, on_epoch: OnEpoch, keep: bool
+    trial: Trial,
+    layout: Layout,
+    place: Place,
+    shared: Record | None,
+    on_epoch: OnEpoch,
+    keep: bool,
+    meters_for: MetersFor | None,
 ) -> Record:
     device, method, neighbours = place.device, METHODS[trial.method], Neighbours(place.cores)
     images = prepare(trial)
@@ -140,7 +156,7 @@ def _compute(
     untrained = copy.deepcopy(model)
     layers = layers_of(model, trial if method.prunes else dense_twin(trial))
     make_optimizer(trial, model)  # a wrong name or option shows before any data moves
-    meters = Meters.for_device(device)
+    meters = (meters_for or Meters.for_device)(device)
     with threads_for(model):
         if method.trains == "nothing":
             model, result = Constant(images.train.labels, len(images.classes)).to(device), Fit((), None, {})
