@@ -103,12 +103,12 @@ def run(
     return record
 
 
-_PRUNING = ("method", "sparsity", "conv_sparsity", "scope", "threshold", "draw", "swap", "execution")
+PRUNING = ("method", "sparsity", "conv_sparsity", "scope", "threshold", "draw", "swap", "execution")
 
 
 def dense_twin(trial: Trial) -> Trial:
     """The dense trial of the same data, budget and seed, whose network post-training takes."""
-    nothing_removed = {name: getattr(make_trial(), name) for name in _PRUNING}
+    nothing_removed = {name: getattr(make_trial(), name) for name in PRUNING}
     return Trial.model_validate(trial.model_dump() | nothing_removed)
 
 
