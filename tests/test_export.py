@@ -132,7 +132,7 @@ def test_all_three_files_say_the_same_and_the_docs_name_every_key(layout: Layout
     "fields",
     [
         {"method": "set", "sparsity": 0.5},
-        {"method": "pre-training", "sparsity": 0.5, "scope": "layerwise-matched"},
+        {"method": "pre-training", "sparsity": 0.5, "scope": "layerwise"},
         {"method": "post-training", "sparsity": 0.123456789},
         {"method": "pre-training", "sparsity": 0.1, "conv_sparsity": 0.03, "model": "resnet18", "width": 0.06},
     ],
