@@ -206,14 +206,18 @@ def export(
     to: Annotated[Path, typer.Option(help="Folder for the files.")] = Path(),
     results: Annotated[str, typer.Option(help="Name of the results folder.")] = "scratch",
 ) -> None:
-    """Write a trial's pruned network, compacted, as safetensors and ONNX; checked with onnxruntime."""
+    """Write a trial's pruned network, compacted, as safetensors and ONNX with all that feeding it takes; checked."""
     from paperlib.export import export as write
     from paperlib.paths import Layout
 
     done = write(trial, Layout.of(results), to)
-    for file in done.files:
-        typer.echo(f"{file}: {file.stat().st_size:,} bytes (dense: {done.dense_bytes:,})")
-    typer.echo(f"logits of {done.images} test images differ by at most {done.largest_difference:.1e}")
+    for file, dense in zip(done.files[:2], done.dense_bytes, strict=True):
+        typer.echo(f"{file}: {file.stat().st_size:,} bytes (dense: {dense:,})")
+    typer.echo(f"{done.files[2]}: how images are to be scaled, class names and the trial, as in the metadata of both")
+    typer.echo(
+        f"with onnxruntime {done.accuracy:.2%} of {done.images} test images are right; logits differ by at most"
+        f" {done.largest_difference:.1e}"
+    )
 
 
 def _option(text: str) -> tuple[str, float | bool]:

@@ -1,10 +1,11 @@
 """One measurement and how each of its figures was obtained. Nothing measured is None, never 0."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
-EnergySource = Literal["nvml", "rapl", "jetson", "modelled", "simulated"]
+# `external` is a meter of the reader's own, such as a plug at the wall (docs/adding.md).
+EnergySource = Literal["nvml", "rapl", "jetson", "external", "modelled", "simulated"]
 TrainingEngine = Literal["torch", "numpy"]
 InferenceEngine = Literal["torch", "llvm", "torch-csr", "onnxruntime"]
 MemorySource = Literal["cuda-allocator", "process-peak", "process-sampled", "simulated"]
@@ -14,7 +15,8 @@ class Reading(BaseModel):
     """What one window cost.
 
     time_s: wall-clock seconds, device synchronised at both ends.
-    energy_j: joules in the window, or None where nothing could be measured or modelled.
+    energy_j: joules in the window, or None where nothing could be measured or modelled; with RAPL the packages'.
+    dram_j: joules of the memory modules where RAPL counts them, in neither `energy_j` nor `co2_g`.
     peak_memory_bytes: highest use above the state at the window's start, or None.
     co2_g: grams of CO2 = kWh x `grid_g_per_kwh`, or None where energy is None.
     """
@@ -24,11 +26,18 @@ class Reading(BaseModel):
     time_s: float
     energy_j: float | None = None
     energy_source: EnergySource | None = None
+    dram_j: float | None = None
     peak_memory_bytes: int | None = None
     memory_source: MemorySource | None = None
     co2_g: float | None = None
     grid: str | None = None
     grid_g_per_kwh: float | None = None
+
+    @model_validator(mode="after")
+    def _sourced(self) -> Self:
+        if self.energy_j is not None and self.energy_source is None:
+            raise ValueError("energy without a source")
+        return self
 
     def __add__(self, other: "Reading") -> "Reading":
         """Two windows in sequence: times, energies and CO2 add, the peak is the larger one.
@@ -50,6 +59,7 @@ class Reading(BaseModel):
             update={
                 "time_s": self.time_s + other.time_s,
                 "energy_j": total(self.energy_j, other.energy_j),
+                "dram_j": total(self.dram_j, other.dram_j),
                 "co2_g": total(self.co2_g, other.co2_g),
                 "peak_memory_bytes": None if None in peaks else max(p for p in peaks if p is not None),
             }
@@ -80,3 +90,9 @@ class Timing(BaseModel):
     energy_source: EnergySource | None = None
     peak_memory_bytes: int | None = None
     memory_source: MemorySource | None = None
+
+    @model_validator(mode="after")
+    def _sourced(self) -> Self:
+        if self.energy_j_per_image is not None and self.energy_source is None:
+            raise ValueError("energy without a source")
+        return self

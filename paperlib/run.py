@@ -39,6 +39,7 @@ from paperlib.trial import Trial, make_trial
 
 ONE_THREAD = 1_000_000  # parameters
 OnEpoch = Callable[[Epoch], None]
+MetersFor = Callable[[str], Meters]
 
 
 def run_all(trials: Sequence[Trial], layout: Layout) -> list[Record]:
@@ -68,12 +69,14 @@ def run(
     *,
     keep_weights: bool = False,
     fresh: bool = False,
+    meters: MetersFor | None = None,
 ) -> Record:
     """The stored record of this trial on the images that are here, or a new one, computed and written atomically.
 
     keep_weights: store the trained and masked weights too (dense ones always are); without them a stored trial
     runs again. fresh: run again in any case (post-training with its dense trial). A record of other images is set
     aside, with a warning.
+    meters: gives the meters for a device such as "cpu"; the best that this machine has if left out.
 
     A diverged training is a record with status `failed`. Raises PaperlibError for impossible trials
     (unknown names, a layer left empty, too few images); nothing is stored then.
@@ -91,16 +94,16 @@ def run(
     shared: Record | None = None
     if METHODS[trial.method].trains == "dense":
         dense = dense_twin(trial)
-        shared = run(dense, layout, on_epoch, fresh=fresh)
+        shared = run(dense, layout, on_epoch, fresh=fresh, meters=meters)
         if shared.status == "done" and not checkpoint(layout, dense.id).exists():
             with alone() as place:  # same numbers again; only the checkpoint was lost
-                _compute(dense, layout, place, None, on_epoch, True, content)
+                _compute(dense, layout, place, None, on_epoch, True, content, meters)
     with alone() as place:
         record = None if fresh else known()  # another process may have been at it while this one waited
         if record is None:
             _leave_other_images(trial, store, content)
             keep = keep_weights or trial.method == "dense"
-            record = _compute(trial, layout, place, shared, on_epoch, keep, content)
+            record = _compute(trial, layout, place, shared, on_epoch, keep, content, meters)
             store.put(record)
     return record
 
@@ -115,12 +118,12 @@ def _leave_other_images(trial: Trial, store: Store, content: Content) -> None:
     warnings.warn(f"{trial.dataset}: {what}: trials run anew; their earlier records are in {store.aside}", stacklevel=3)
 
 
-_PRUNING = ("method", "sparsity", "conv_sparsity", "scope", "threshold", "draw", "swap", "execution")
+PRUNING = ("method", "sparsity", "conv_sparsity", "scope", "threshold", "draw", "swap", "execution")
 
 
 def dense_twin(trial: Trial) -> Trial:
     """The dense trial of the same data, budget and seed, whose network post-training takes."""
-    nothing_removed = {name: getattr(make_trial(), name) for name in _PRUNING}
+    nothing_removed = {name: getattr(make_trial(), name) for name in PRUNING}
     return Trial.model_validate(trial.model_dump() | nothing_removed)
 
 
@@ -149,6 +152,7 @@ def _compute(
     on_epoch: OnEpoch,
     keep: bool,
     content: Content,
+    meters_for: MetersFor | None,
 ) -> Record:
     device, method, neighbours = place.device, METHODS[trial.method], Neighbours(place.cores)
     images = prepare(trial, content)
@@ -160,7 +164,7 @@ def _compute(
     untrained = copy.deepcopy(model)
     layers = layers_of(model, trial if method.prunes else dense_twin(trial))
     make_optimizer(trial, model)  # a wrong name or option shows before any data moves
-    meters = Meters.for_device(device)
+    meters = (meters_for or Meters.for_device)(device)
     with threads_for(model):
         if method.trains == "nothing":
             model, result = Constant(images.train.labels, len(images.classes)).to(device), Fit((), None, {})

@@ -87,6 +87,8 @@ def _rows(record: Record) -> list[tuple[str, str]]:
         shared = f" (shared with dense trial {record.shared_training})" if record.shared_training else ""
         add("training time", f"{spent.time_s:.2f} s{shared}")
         add("training energy", _with_source(spent.energy_j, "J", spent.energy_source))
+        if spent.dram_j is not None:
+            add("training energy of memory", _with_source(spent.dram_j, "J", f"{spent.energy_source}, apart"))
         add("training CO2", _with_source(spent.co2_g, "g", spent.grid))
         peak = None if spent.peak_memory_bytes is None else spent.peak_memory_bytes / 2**20
         add("training peak memory", _with_source(peak, "MiB", spent.memory_source))

@@ -24,6 +24,7 @@ from paperlib.registry import unknown
 from paperlib.trial import Trial
 
 CHUNK_BYTES = 2 * 2**20  # small enough to stay in the cache until its batches are used
+MEAN = STD = 0.5  # of every channel, of pixels in 0..1
 DIVERGED = 100.0  # times the loss of a uniform guess
 
 
@@ -63,8 +64,8 @@ class Images:
 
 
 def normalise(pixels: Tensor) -> Tensor:
-    """uint8 0..255 to float32 -1..1, as both papers do: (x - 0.5) / 0.5."""
-    return torch.mul(pixels, 2 / 255).sub_(1)
+    """uint8 0..255 to float32 -1..1, as both papers do: (pixels / 255 - MEAN) / STD."""
+    return torch.mul(pixels, 1 / (255 * STD)).sub_(MEAN / STD)
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,9 @@
 """The documentation: links lead somewhere, the example of a method runs, commands exist."""
 
 import re
-import time
+import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import typer
@@ -12,7 +12,9 @@ from paperlib.cli import app
 from paperlib.execution.realise import WAYS
 from paperlib.paths import Layout
 from paperlib.pruners import METHODS
+from paperlib.reading import EnergySource, MemorySource
 from paperlib.run import run
+from paperlib.store import Store
 from paperlib.trial import make_trial
 
 ROOT = Path(__file__).parents[1]
@@ -44,21 +46,36 @@ def examples() -> list[str]:
     return re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "adding.md").read_text(), re.DOTALL)
 
 
-def test_the_example_of_a_meter_meters(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("tiny_images")
+def test_the_example_of_a_meter_meters_a_trial(layout: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _, source = examples()
+    # A reading every 0.1 ms: the epochs of tiny images are shorter than a second.
+    source = source.replace("update_s = 1.0", "update_s = 1e-4")
+    monkeypatch.chdir(tmp_path)
+    Path("plug.txt").write_text("50")
     names: dict[str, Any] = {}
     exec(compile(source, "adding.md", "exec"), names)
+    record = Store(layout).get(names["record"].id)
+    assert record is not None and record.training is not None
+    assert record.training.energy_source == "external"
+    assert record.training.energy_j == pytest.approx(50 * record.training.time_s, rel=0.2)
+    assert {t.energy_source for t in record.inference} == {"external"}
+    assert all(t.energy_j_per_image is not None for t in record.inference)
+    pruned = run(make_trial(epochs=2, method="post-training", sparsity=0.5, seed=1), layout, meters=names["with_plug"])
+    assert pruned.training is not None and pruned.training.energy_source == "external", "of its dense trial"
+
+
+def test_the_example_of_a_meter_knows_its_limits(tmp_path: Path) -> None:
+    names: dict[str, Any] = {}
+    exec(compile(examples()[1].partition("record = ")[0], "adding.md", "exec"), names)
     (tmp_path / "plug").write_text("50")
-    meters = names["with_plug"](tmp_path / "plug")
-    meters.energy.update_s = 0.0
-    with meters.window() as window:
-        time.sleep(0.01)
-        (tmp_path / "plug").write_text("70")
-    assert window.reading.energy_j == pytest.approx(60 * window.reading.time_s, rel=0.1)
-    meters.energy.update_s = 1e9
-    with meters.window() as window:
-        pass
-    assert window.reading.energy_j is None, "a window shorter than an update of the plug"
+    plug = names["Plug"](tmp_path / "plug")
+    plug.begin()
+    (tmp_path / "plug").write_text("70")
+    plug.start -= 2
+    assert plug.end() == pytest.approx(120, rel=0.2)
+    plug.begin()
+    assert plug.end() is None, "a window shorter than an update of the plug"
 
 
 @pytest.mark.usefixtures("tiny_images")
@@ -79,3 +96,20 @@ def test_the_table_of_ways_is_the_one_in_code() -> None:
     for name, row in written.items():
         assert (row[2].strip() == "yes") == WAYS[name].exact
         assert (row[4].strip() == "any") == ("cuda" in WAYS[name].devices)
+
+
+def test_measuring_names_every_source_of_energy_and_memory() -> None:
+    rows = (ROOT / "docs/measuring.md").read_text().splitlines()
+    for quantity, words in (("energy", get_args(EnergySource)), ("peak memory", get_args(MemorySource))):
+        row = next(row for row in rows if row.startswith(f"| {quantity} |"))
+        assert {word for word in words if f"`{word}`" not in row} == {"simulated"}, "that one is for tests only"
+
+
+def test_hints_install_this_checkout_and_not_another_project_of_this_name() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    named: set[str] = set()
+    for page in [*PAGES, *(ROOT / "paperlib").rglob("*.py"), *(ROOT / "notebooks").glob("*.ipynb")]:
+        text = page.read_text(encoding="utf-8")
+        assert not re.search(r"pip install [^`\n]*\bpaperlib\b", text), page
+        named |= set(re.findall(r"pip install [^`\n]*\.\[(\w+)\]", text))
+    assert "fast" in named and named <= set(extras)

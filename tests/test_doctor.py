@@ -140,14 +140,13 @@ def test_a_gpu_is_listed_with_its_memory_and_meters(found: dict[str, Check], mon
 def test_cpus_without_bf16_and_forbidden_rapl_are_notes_with_reasons(
     found: dict[str, Check], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from zeus.device.cpu.common import ZeusCPUNoPermissionError
-
-    def refuse() -> None:
-        raise ZeusCPUNoPermissionError("no")
+    def refuse(_: Path) -> None:
+        raise PermissionError(13, "Permission denied")
 
     plain = {"cpu_name": "Old", "num_sockets": 1, "num_logical_cores": 2}
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: plain)
-    monkeypatch.setattr("zeus.device.cpu.get_cpus", refuse)
+    monkeypatch.setattr("paperlib.meters.energy.RAPL_FOLDERS", (Path(__file__).parent,))
+    monkeypatch.setattr("paperlib.meters.energy.rapl", refuse)
     now = by_subject()
     assert now["bf16 on cpu"].state == "note"
     assert now["energy on cpu"].cure == doctor.RAPL_CURE

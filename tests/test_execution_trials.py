@@ -7,13 +7,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from paperlib.errors import PaperlibError
-from paperlib.execution.compact import compact
-from paperlib.execution.quantized import OnnxModel
-from paperlib.export import export, found_masks
 from paperlib.paths import Layout
 from paperlib.record import Record
-from paperlib.run import checkpoint, network_of, run
+from paperlib.run import checkpoint, run
 from paperlib.store import tidy
 from paperlib.trial import Trial, make_trial
 from tests.conftest import served, tiny
@@ -120,33 +116,3 @@ def test_weights_are_kept_on_request_only(layout: Layout, tmp_path: Path) -> Non
 
 def test_the_default_execution_renames_no_trial() -> None:
     assert make_trial(execution="compact").id == make_trial().id != make_trial(execution="masked").id
-
-
-@pytest.mark.parametrize("model", MODELS)
-@pytest.mark.usefixtures("images")
-def test_export_round_trip(layout: Layout, tmp_path: Path, model: str) -> None:
-    asked = trial(model, "pre-training")
-    run(asked, layout, keep_weights=True)
-    done = export(asked.id, layout, tmp_path)
-    assert done.largest_difference < 1e-3
-    full = network_of(asked, (16, 16, 1), 3).eval()
-    full.load_state_dict(load_file(checkpoint(layout, asked.id)))
-    small = compact(full, found_masks(full))
-    torch.nn.init.zeros_(next(small.parameters()))
-    small.load_state_dict(load_file(done.files[0]))
-    images = torch.randn(7, 1, 16, 16)
-    with torch.inference_mode():
-        expected = full(images)
-        torch.testing.assert_close(small(images), expected, rtol=1e-4, atol=1e-5)
-        torch.testing.assert_close(OnnxModel(done.files[1])(images), expected, rtol=1e-4, atol=1e-5)
-    assert done.files[0].stat().st_size < 0.6 * done.dense_bytes
-
-
-@pytest.mark.usefixtures("images")
-def test_export_says_what_is_missing(layout: Layout, tmp_path: Path) -> None:
-    with pytest.raises(PaperlibError, match="no trial 'nothing'"):
-        export("nothing", layout, tmp_path)
-    asked = trial("vgg16", "pre-training")
-    run(asked, layout)
-    with pytest.raises(PaperlibError, match="not kept: run `paperlib run .* --keep-weights` first"):
-        export(asked.id, layout, tmp_path)

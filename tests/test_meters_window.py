@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from paperlib.errors import PaperlibError
-from paperlib.meters import Meters, Reading
+from paperlib.meters import Meters, Reading, Timing
 from paperlib.meters.carbon import Grid
 from paperlib.meters.clock import clock_for
 from paperlib.meters.simulated import PowerTrace, SimulatedEnergy, SimulatedMemory, SimulatedTime
@@ -112,6 +113,26 @@ def test_readings_of_different_sources_do_not_add() -> None:
         _ = Reading(time_s=1, energy_source="nvml") + Reading(time_s=1, energy_source="modelled")
 
 
+def test_energy_without_a_source_is_impossible() -> None:
+    for build in (
+        lambda: Reading(time_s=1, energy_j=2.0),
+        lambda: Timing(
+            variant="dense", batch_size=1, rounds=5, median_s=1, p95_s=1, p99_s=1, ratio=1, ratio_low=1, ratio_high=1,
+            energy_j_per_image=1.0,
+        ),
+    ):  # fmt: skip
+        with pytest.raises(ValidationError, match="energy without a source"):
+            build()
+
+
+@pytest.mark.parametrize("source", [None, "", "my-plug"])
+def test_an_energy_meter_names_its_source_before_anything_is_measured(source: str | None) -> None:
+    meters, _, _ = simulated(FLAT)
+    meters.energy.source = source  # type: ignore[assignment]
+    with pytest.raises(PaperlibError, match=f"must be one of nvml, rapl.*external.*, not {source!r}"):
+        meters.begin()
+
+
 figures = st.one_of(st.none(), st.integers(0, 2**40))
 
 
@@ -119,12 +140,15 @@ figures = st.one_of(st.none(), st.integers(0, 2**40))
 def test_adding_readings_sums_costs_takes_the_larger_peak_and_keeps_gaps(
     rows: list[tuple[int, int | None, int | None]],
 ) -> None:
-    a, b, c = (Reading(time_s=t, energy_j=e, co2_g=e, peak_memory_bytes=m) for t, e, m in rows)
+    a, b, c = (
+        Reading(time_s=t, energy_j=e, energy_source="rapl", dram_j=e, co2_g=e, peak_memory_bytes=m) for t, e, m in rows
+    )
     left, right = (a + b) + c, a + (b + c)
     assert left == right
     energies, peaks = [r[1] for r in rows], [r[2] for r in rows]
     assert left.time_s == sum(r[0] for r in rows)
-    assert left.energy_j == (None if None in energies else sum(e for e in energies if e is not None))
+    total = None if None in energies else sum(e for e in energies if e is not None)
+    assert (left.energy_j, left.dram_j, left.co2_g) == (total, total, total)
     assert left.peak_memory_bytes == (None if None in peaks else max(p for p in peaks if p is not None))
 
 

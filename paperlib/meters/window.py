@@ -3,13 +3,14 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import get_args
 
 from paperlib.errors import PaperlibError
 from paperlib.meters.carbon import Grid, grid
 from paperlib.meters.clock import Clock, clock_for
-from paperlib.meters.energy import EnergyMeter, NoEnergy, energy_meter
+from paperlib.meters.energy import EnergyMeter, NoEnergy, RaplEnergy, energy_meter
 from paperlib.meters.memory import MemoryMeter, NoMemory, memory_meter
-from paperlib.reading import Reading
+from paperlib.reading import EnergySource, Reading
 
 
 class Window:
@@ -51,7 +52,10 @@ class Meters:
         return cls(device, clock_for(device), NoEnergy("switched off"), NoMemory(), grid())
 
     def begin(self) -> None:
-        """Open a window; PaperlibError if one is open."""
+        """Open a window; PaperlibError if one is open, or if the energy meter's source is not a word of records."""
+        source, words = self.energy.source, get_args(EnergySource)
+        if source not in words and not isinstance(self.energy, NoEnergy):
+            raise PaperlibError(f"an energy meter's source must be one of {', '.join(words)}, not {source!r}")
         if self._opened is not None:
             raise PaperlibError("a meter window is open already: windows do not nest, end the first one before")
         self.clock()  # work queued before the window must not be charged to it
@@ -70,6 +74,7 @@ class Meters:
             time_s=time_s,
             energy_j=energy_j,
             energy_source=self.energy.source,
+            dram_j=self.energy.dram_j if isinstance(self.energy, RaplEnergy) else None,
             peak_memory_bytes=self.memory.end(),
             memory_source=self.memory.source,
             co2_g=self.grid.grams(energy_j),
