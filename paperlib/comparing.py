@@ -23,9 +23,8 @@ from paperlib.store import Store
 COSTS = ("time_s", "energy_j", "co2_g", "peak_memory_bytes", "load_s", "median_s", "ratio", "energy_j_per_image")
 # Counts that follow from trained weights: which of two nearly equal weights is removed hangs on the last bit.
 COUNTS = ("removed", "swapped", "zeros", "nonzeros", "csr_bytes", "compact_bytes", "inference_flops", "training_flops")
-_SCORES = ("accuracy", "balanced_accuracy", "macro_f1", "precision", "recall", "auc")
+_SCORES = ("loss", "accuracy", "balanced_accuracy", "macro_f1", "precision", "recall", "auc")
 TOLERANCES: Mapping[str, float] = {
-    "loss": 0.05,
     **dict.fromkeys(_SCORES, 0.01),
     "class_recall": math.inf,
     "predictions": math.inf,
@@ -91,7 +90,7 @@ def unequal(a: Record, b: Record, costs: Mapping[str, float] = EXACT) -> list[Di
     return [d for d in found if not _equal(d.a, d.b)]
 
 
-def differences(a: Record, b: Record, tolerances: Mapping[str, float] = TOLERANCES) -> list[Difference]:
+def differences(a: Record, b: Record, tolerances: Mapping[str, float] = EXACT) -> list[Difference]:
     """Where two records disagree by more than `tolerances` (metric -> absolute; relative for COSTS and COUNTS).
 
     What no tolerance names must be equal. What was measured (COSTS) is looked at only if a tolerance names it and the
@@ -181,9 +180,9 @@ def compare(
     """Compare two sets of results; exits with 1 if they differ by more than the tolerances or one lacks a trial.
 
     On one machine the same seed gives the same numbers. Another one adds float32 numbers in another order, and a
-    training magnifies that: without --exact or --tolerance, accuracies and the scores beside them may differ by 0.01
-    (1 point), losses by 0.05, and counts that follow from trained weights by 1 %; single test answers and the recall
-    of single classes are told and not judged. All else must be equal. Times, energies and memory are compared only
+    training magnifies that: without --exact or --tolerance, losses, accuracies and the scores beside them may differ
+    by 0.01 (1 point), and counts that follow from trained weights by 1 %; single test answers and the recall of single
+    classes are told and not judged. All else must be equal. Times, energies and memory are compared only
     if a tolerance for them is given, and only between records of one environment.
     """
     allowed = _tolerances(tolerance or (), exact)

@@ -6,14 +6,14 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import torch
-
 from paperlib.errors import PaperlibError
 from paperlib.record import Environment
 
 
 def devices() -> list[str]:
     """`PAPERLIB_DEVICE` alone, else all CUDA devices, else the CPU. PaperlibError if it is not there."""
+    import torch
+
     if not (wanted := os.environ.get("PAPERLIB_DEVICE")):
         return [f"cuda:{n}" for n in range(torch.cuda.device_count())] or ["cpu"]
     try:
@@ -46,6 +46,8 @@ def cpu_name() -> str:
 
 def environment(device: str) -> Environment:
     """The environment of this process."""
+    import torch
+
     try:
         own = version("paperlib")
     except PackageNotFoundError:

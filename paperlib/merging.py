@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from paperlib.comparing import Difference, differences, results_folder
+from paperlib.comparing import TOLERANCES, Difference, differences, results_folder
 from paperlib.errors import FailedError
 from paperlib.paths import Layout
 from paperlib.progress import wide_console
@@ -16,7 +16,8 @@ from paperlib.store import Store
 def merged(stores: list[Store], into: Store) -> tuple[dict[str, Record], dict[str, list[tuple[Record, Record]]]]:
     """The records that all agree on, first come first kept, and the contradicting pairs by id.
 
-    Records that differ in what was measured only (times, energies) agree. What `into` holds already counts as
+    Records that differ in what was measured only (times, energies), or by no more than the tolerances of `compare`,
+    which another machine's rounding needs, agree. What `into` holds already counts as
     the first; an id with a contradiction is in the conflicts and not among the agreed.
     """
     agreed: dict[str, Record] = {}
@@ -24,7 +25,7 @@ def merged(stores: list[Store], into: Store) -> tuple[dict[str, Record], dict[st
     for store in (into, *stores):
         for record in store.records():
             first = agreed.setdefault(record.id, record)
-            if differences(first, record):
+            if differences(first, record, TOLERANCES):
                 conflicts.setdefault(record.id, []).append((first, record))
     return {i: r for i, r in agreed.items() if i not in conflicts}, conflicts
 
@@ -48,7 +49,7 @@ def merge(
     table = Table("trial", "field", "one", "other", "one from", "other from", title="Conflicts", title_justify="left")
     for pairs in conflicts.values():
         for one, other in pairs:
-            for d in differences(one, other):
+            for d in differences(one, other, TOLERANCES):
                 table.add_row(d.id, d.field, *_shown(d), _origin(one), _origin(other))
     if conflicts:
         wide_console().print(table)

@@ -194,6 +194,15 @@ def test_nothing_new_is_seen_without_listing_trials_or_starting_a_process(
     assert asked == ["smoke", "executed"]
 
 
+def test_what_sees_that_nothing_is_new_loads_neither_torch_nor_papermill() -> None:
+    code = (
+        "import sys; from paperlib import agreement, archive, notebooks, report, wanted\n"
+        "print({'torch', 'papermill', 'nbformat', 'matplotlib'} & set(sys.modules))"
+    )
+    finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=300)
+    assert finished.stdout == "set()\n"
+
+
 def test_outputs_are_kept_without_what_papermill_added(
     layout: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
