@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import jinja2
 from PIL import Image
@@ -187,7 +186,7 @@ def _notebook_page(notebook: Path, layout: Layout) -> dict[str, str]:
     return {"name": notebook.stem, "href": f"notebooks/{notebook.stem}.html"}
 
 
-def _environments(source: Source) -> list[dict[str, Any]]:
+def _environments(source: Source) -> list[dict[str, object]]:
     found = {record.environment.model_dump_json(): record for record in source.records}
     described = []
     for record in found.values():
@@ -205,7 +204,7 @@ def _environments(source: Source) -> list[dict[str, Any]]:
     return described
 
 
-def _images(source: Source) -> list[dict[str, Any]]:
+def _images(source: Source) -> list[dict[str, object]]:
     found = {}
     for record in source.records:
         data = record.data

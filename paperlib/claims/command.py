@@ -28,7 +28,7 @@ def claims(
     from paperlib.studies.budgets import PROFILES
 
     console = wide_console()
-    chosen = find(claim) if claim else None
+    chosen = find(claim) if claim is not None else None
     layout = Layout.of(profile)
     if profile not in PROFILES and not layout.trials.is_dir():
         own = sorted(folder.parent.name for folder in layout.results.parent.glob("*/trials"))
