@@ -3,6 +3,8 @@ PYTHON ?= python3
 PROFILE ?= quick
 BIN := .venv/bin
 INSTALLED := .venv/installed
+# JupyterLab refuses to start as root, as in a container, unless told so.
+AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup images reproduce lab test bench soak cluster clean
@@ -27,7 +29,7 @@ reproduce: images ## Re-run the papers on PROFILE=quick (smoke, quick, laptop, p
 	@$(BIN)/paperlib reproduce --profile $(PROFILE)
 
 lab: setup ## Open JupyterLab on the notebooks (this machine only, token on)
-	PAPERLIB_ROOT=$(CURDIR) $(BIN)/jupyter lab --ip=127.0.0.1 notebooks
+	PAPERLIB_ROOT=$(CURDIR) $(BIN)/jupyter lab --ip=127.0.0.1 $(AS_ROOT) notebooks
 
 test: setup ## Run every check: lint, types, tests with coverage
 	$(BIN)/ruff check .

@@ -222,12 +222,14 @@ def export(
 
 def _option(text: str) -> tuple[str, float | bool]:
     name, _, value = text.partition("=")
-    if value.lower() in {"true", "false"}:
+    if name and value.lower() in {"true", "false"}:
         return name, value.lower() == "true"
     try:
-        return name, float(value)
+        if name:
+            return name, float(value)
     except ValueError:
-        raise PaperlibError(f"--option wants name=number or name=true, not {text!r}") from None
+        pass
+    raise PaperlibError(f"--option wants name=number or name=true, not {text!r}")
 
 
 @app.command("keep-outputs")

@@ -21,10 +21,10 @@ from paperlib.reading import Timing
 from paperlib.record import Epoch, Record
 from paperlib.run import dense_twin, run
 from paperlib.stats import mean_interval, paired_ratio
-from paperlib.trial import SCOPES, Trial, make_trial
+from paperlib.trial import SCOPES, Fields, Trial, make_trial
 
 # Small enough that mlp-small answers within seconds on two cores.
-BUDGET = {"batch_size": 16, "train_images": 6_000, "test_images": 2_000}
+BUDGET: Fields = {"batch_size": 16, "train_images": 6_000, "test_images": 2_000}
 
 
 class CancelledError(Exception):
@@ -133,8 +133,9 @@ class Explorer:
         """The trials that the widgets ask for, one per seed. Raises PaperlibError for impossible ones."""
         return [
             make_trial(
+                BUDGET,
                 dataset=self.dataset.value, model=self.model.value, method=self.method.value, scope=self.scope.value,
-                sparsity=round(self.sparsity.value, 2), epochs=self.epochs.value, seed=seed, **BUDGET,
+                sparsity=round(self.sparsity.value, 2), epochs=self.epochs.value, seed=seed,
             )
             for seed in range(self.seeds.value)
         ]  # fmt: skip

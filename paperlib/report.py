@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import jinja2
 from PIL import Image
@@ -195,7 +195,7 @@ def _notebook_page(notebook: Path, layout: Layout) -> dict[str, str]:
     return {"name": notebook.stem, "href": f"notebooks/{notebook.stem}.html"}
 
 
-def _environments(source: "Source") -> list[dict[str, Any]]:
+def _environments(source: "Source") -> list[dict[str, object]]:
     found = {record.environment.model_dump_json(): record for record in source.records}
     described = []
     for record in found.values():
@@ -213,7 +213,7 @@ def _environments(source: "Source") -> list[dict[str, Any]]:
     return described
 
 
-def _images(source: "Source") -> list[dict[str, Any]]:
+def _images(source: "Source") -> list[dict[str, object]]:
     found = {}
     for record in source.records:
         data = record.data

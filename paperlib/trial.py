@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import shlex
-from typing import Any, Literal, Self, get_args
+from typing import Any, Literal, Self, TypedDict, Unpack, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -82,6 +82,8 @@ class Trial(BaseModel):
 
     @model_validator(mode="after")
     def _sane(self) -> Self:
+        if self.dataset == "folder:":
+            raise ValueError("data set folder: takes a path, folder:PATH")
         for name in ("sparsity", "conv_sparsity"):
             value = getattr(self, name)
             if not 0 <= value < 1:
@@ -144,14 +146,46 @@ def again(command: str) -> str:
     return command.replace("paperlib run ", "paperlib run --fresh ", 1)
 
 
-def make_trial(**fields: Any) -> Trial:
-    """A Trial, with validation errors turned into one clear line (PaperlibError)."""
+class Fields(TypedDict, total=False):
+    """The fields of a Trial as they are given, before they are checked."""
+
+    dataset: str
+    model: str
+    width: float
+    method: str
+    scope: str
+    sparsity: float
+    conv_sparsity: float
+    threshold: float
+    draw: int
+    swap: float
+    seed: int
+    epochs: int
+    batch_size: int
+    optimizer: str
+    lr: float
+    options: dict[str, float | bool]
+    schedule: str
+    augment: bool
+    compute: str
+    resolution: int | None
+    train_images: int | None
+    test_images: int | None
+    test_share: float
+    execution: str
+    real_images: bool
+    quirks: tuple[str, ...]
+
+
+def make_trial(given: Fields | None = None, /, **more: Unpack[Fields]) -> Trial:
+    """A Trial of the fields `given` and `more`, with validation errors turned into one clear line (PaperlibError)."""
+    fields = {**(given or {}), **more}
     words = {"scope": Scope, "schedule": Schedule, "compute": Compute, "execution": Execution}
     for name, kind in words.items():
-        if (given := fields.get(name)) is not None and given not in get_args(kind):
-            raise unknown(name, given, list(get_args(kind)))
+        if (word := fields.get(name)) is not None and word not in get_args(kind):
+            raise unknown(name, str(word), list(get_args(kind)))
     try:
-        return Trial(**fields)
+        return Trial.model_validate(fields)
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(p) for p in first["loc"])

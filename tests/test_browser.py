@@ -40,9 +40,9 @@ MINUTES = 120_000  # Playwright counts in milliseconds; long, since other work m
 
 def lab_command() -> list[str]:
     """The recipe of `make lab`, with this interpreter's jupyter."""
-    (recipe,) = re.findall(r"^lab:.*\n\t(.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    words = [word for word in shlex.split(recipe) if not word.startswith("PAPERLIB_ROOT=")]
-    assert words[0] == "$(BIN)/jupyter" and words[-1] == "notebooks"
+    recipe = subprocess.run(["make", "-n", "lab"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    words = [word for word in shlex.split(recipe.splitlines()[-1]) if not word.startswith("PAPERLIB_ROOT=")]
+    assert words[0].endswith("/jupyter") and words[-1] == "notebooks"
     return [sys.executable, "-m", "jupyter", *words[1:-1]]
 
 
@@ -67,7 +67,7 @@ def address(folder: Path) -> Iterator[str]:
     """The address with the token that JupyterLab prints; loopback and nothing else."""
     own = {"PAPERLIB_ROOT": str(ROOT), "PAPERLIB_OUTPUT": str(folder / "out"), "PYTHONPATH": str(ROOT)}
     jupyter = {f"JUPYTER_{kind}_DIR": str(folder / kind) for kind in ("CONFIG", "DATA", "RUNTIME")}
-    command = [*lab_command(), "--no-browser", "--port=0", *(["--allow-root"] if os.geteuid() == 0 else []), "."]
+    command = [*lab_command(), "--no-browser", "--port=0", "."]
     log = folder / "lab.log"
     with log.open("w") as out:
         server = subprocess.Popen(

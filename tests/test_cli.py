@@ -2,16 +2,22 @@
 
 import json
 import os
+import resource
+import shlex
+import shutil
 import subprocess
 import sys
+from importlib import import_module
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
-from paperlib import agreement, cli, notebooks, paths, report, wanted
+from paperlib import agreement, cli, kept, notebooks, paths, report, wanted
 from paperlib.cli import main
 from paperlib.errors import FailedError
 from paperlib.paths import Layout
+from paperlib.trial import again
 
 
 def call(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
@@ -142,3 +148,95 @@ def test_unwritable_results_are_said_before_any_work(
 
 def test_cli_module_names_what_it_offers() -> None:
     assert {c.name or c.callback.__name__ for c in cli.app.registered_commands if c.callback} >= {"reproduce", "run"}
+
+
+HEAVY = ("torch", "torchvision", "matplotlib", "statsmodels", "scipy.stats", "nbformat", "seaborn")
+LOADED = """
+import sys
+from paperlib.cli import main
+try:
+    main()
+finally:
+    print(*(name for name in {names!r} if name in sys.modules), file=sys.stderr)
+"""
+
+
+def loaded(names: tuple[str, ...], *words: str) -> tuple[subprocess.CompletedProcess[str], list[str]]:
+    """`paperlib words…` in a process of its own, and which of the modules it had loaded at its end."""
+    command = [sys.executable, "-c", LOADED.format(names=names), *words]
+    finished = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    return finished, finished.stderr.splitlines()[-1].split()
+
+
+@pytest.mark.parametrize(
+    "words", [("--help",), ("-h",), ("run", "-h"), ("--version",), ("runn",), ("run", "--seed", "x")]
+)
+def test_help_and_wrong_words_load_nothing_that_takes_long(words: tuple[str, ...]) -> None:
+    assert loaded((*HEAVY, "pandas", "numpy"), *words)[1] == []
+
+
+def test_help_of_a_command_comes_without_torch() -> None:
+    for name in cli.ELSEWHERE.keys() - {"plan"}:  # its module forecasts with torch
+        finished, found = loaded(HEAVY, name, "-h")
+        assert finished.returncode == 0 and f"paperlib {name}" in finished.stdout
+        assert found == []
+
+
+def test_help_comes_within_a_second() -> None:
+    spent = []
+    for _ in range(3):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run([sys.executable, "-m", "paperlib", "--help"], capture_output=True, check=True, timeout=120)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        spent.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    assert min(spent) < 1.5  # s of processor time, which other programs change little; 0.5 here
+
+
+def test_one_claim_is_decided_without_torch(layout: Layout) -> None:
+    with kept.opened(paths.root() / "results" / "quick" / kept.ARCHIVE) as records:
+        shutil.copytree(records.trials, Layout.of("quick").trials)
+    finished, found = loaded(HEAVY, "claims", "C46")
+    assert finished.returncode == 0 and "C46" in finished.stdout
+    assert found == []
+
+
+def test_the_version_is_the_packages(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(monkeypatch, "--version") == 0
+    assert capsys.readouterr().out == f"paperlib {version('paperlib')}\n"
+
+
+@pytest.mark.parametrize("words", [[], *([name] for name in cli.ELSEWHERE), ["run"], ["data", "fetch"], ["doctor"]])
+def test_h_is_help(words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(monkeypatch, *words, "-h") == 0
+    assert " ".join(["Usage: paperlib", *words]) in " ".join(capsys.readouterr().out.split())
+
+
+def test_the_list_of_commands_says_what_each_ones_help_says() -> None:
+    for name, (home, text) in cli.ELSEWHERE.items():
+        module, _, attribute = home.partition(":")
+        assert hasattr(import_module(module), attribute), name
+        assert text.endswith(".")
+
+
+@pytest.mark.usefixtures("tiny_images", "layout")
+def test_the_command_shown_runs_the_trial_again_and_is_one_line_when_piped(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = (*RUN, "--method", "set", "--sparsity", "0.5", "--scope", "layerwise", "--option", "momentum=0.9")
+    assert call(monkeypatch, *words) == 0
+    shown = capsys.readouterr().out
+    (line,) = (line for line in shown.splitlines() if "paperlib run" in line)
+    command = shlex.split(line.strip(" │|"))
+    command = command[command.index("paperlib") :]
+    assert command.count("--fresh") == 1
+    assert call(monkeypatch, *(word for word in command[1:] if word != "--fresh"), "--json") == 0
+    record = json.loads(capsys.readouterr().out)
+    assert f"Trial {record['id']}" in shown
+    assert again(record["command"]) == shlex.join(command)
+
+
+def test_make_lab_starts_as_root_too_on_this_machine_only() -> None:
+    recipe = subprocess.run(["make", "-n", "lab"], cwd=paths.root(), capture_output=True, text=True, check=True).stdout
+    words = shlex.split(recipe.splitlines()[-1])
+    assert ("--allow-root" in words) == (os.geteuid() == 0)
+    assert "--ip=127.0.0.1" in words and not any("token" in word or "password" in word for word in words)

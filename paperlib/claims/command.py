@@ -25,7 +25,7 @@ def claims(
     from paperlib.kept import table_of
 
     console = wide_console()
-    chosen = find(claim) if claim else None
+    chosen = find(claim) if claim is not None else None
     tidy, whose = table_of(profile)
     if chosen is not None:
         console.print(_one(verdicts(tidy, [chosen])[0], dict(zip(tidy["id"], tidy["command"], strict=True))))

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, cast
 
 import numpy as np
 import pandas as pd
@@ -124,20 +124,22 @@ class Evidence:
         return set() if self.rows.empty else unlearnt(self.rows)
 
     @cached_property
-    def groups(self) -> dict[tuple[Any, ...], NDArray[np.intp]]:
+    def groups(self) -> dict[Setting, NDArray[np.intp]]:
         if self.rows.empty:
             return {}
         keys = ["dataset", "model", "method", "conv_sparsity", "sparsity", "scope"]
-        found = self.rows.groupby(keys, sort=False).indices
-        return {cast(tuple[Any, ...], key): np.asarray(index, np.intp) for key, index in found.items()}
+        found = cast(
+            dict[tuple[str, str, str, float, float, str], NDArray[np.intp]], self.rows.groupby(keys, sort=False).indices
+        )
+        return {Setting(*key): np.asarray(index, np.intp) for key, index in found.items()}
 
     @cached_property
-    def _codes(self) -> dict[bool, NDArray[Any]]:
+    def _codes(self) -> dict[bool, NDArray[np.intp]]:
         same = [*(name for name in PAIR if name not in {"dataset", "model"}), *MACHINE]
         across = [name for name in same if name not in PER_MODEL]
         return {
-            True: self.rows.groupby(same, sort=False, dropna=False).ngroup().to_numpy(),
-            False: self.rows.groupby(across, sort=False, dropna=False).ngroup().to_numpy(),
+            True: np.asarray(self.rows.groupby(same, sort=False, dropna=False).ngroup(), np.intp),
+            False: np.asarray(self.rows.groupby(across, sort=False, dropna=False).ngroup(), np.intp),
         }
 
     @cached_property

@@ -82,6 +82,9 @@ def render(
     """Draws the industrial set in its COCO layout."""
     from paperlib import paths
     from paperlib.data.render import write
+    from paperlib.errors import PaperlibError
 
     target = out or paths.cache() / "industrial"
+    if target.exists() and not target.is_dir():
+        raise PaperlibError(f"--out names {target}, which is no folder")
     typer.echo(f"{write(target, meshes, images, seed)}: {images:,} images in {target}")

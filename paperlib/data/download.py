@@ -37,9 +37,16 @@ class Fetched:
 def fetch(names: Sequence[str] = (), *, force: bool = False, resolution: int | None = None) -> list[Fetched]:
     """Gets the named sets (none: all) into the cache; what is here already stays unless `force`.
 
-    resolution: which MedMNIST file (28, 64, 128, 224). Never raises for a set that cannot be had.
+    resolution: which MedMNIST file (28, 64, 128, 224). Never raises for a set that cannot be had,
+    only for an unknown name or resolution and a variable that names no folder.
     """
+    paths.mirrors()
+    paths.cache()
     infos = [parse(name).info for name in names or DATASETS]
+    for info in infos if names and resolution is not None else ():
+        if resolution not in info.sizes:
+            known = f"of {', '.join(map(str, info.sizes))} px" if info.sizes else "of one size"
+            raise PaperlibError(f"{info.name} has files {known}, none for --resolution {resolution}")
     return [_one(info, force, resolution) for info in infos]
 
 

@@ -28,7 +28,7 @@ class Compiled:
     """functions: vectors -> native function; owners: what keeps its machine code alive."""
 
     functions: dict[int, Call]
-    owners: tuple[Any, Any]
+    owners: tuple[object, object]
 
 
 def _source(vectors: int) -> str:

@@ -5,10 +5,10 @@ import tempfile
 import warnings
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from paperlib.errors import PaperlibError
@@ -59,7 +59,7 @@ def int8(model: nn.Module, calibration: Tensor) -> OnnxModel:
             def __init__(self) -> None:
                 self.parts = iter(calibration.float().split(64))
 
-            def get_next(self) -> dict[str, Any] | None:
+            def get_next(self) -> dict[str, NDArray[np.float32]] | None:
                 part = next(self.parts, None)
                 return None if part is None else {"images": part.numpy()}
 

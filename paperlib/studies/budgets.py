@@ -3,13 +3,13 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from numbers import Real
-from typing import Any
+from typing import cast
 
 from paperlib.data import FOLDER, parse
 from paperlib.errors import PaperlibError
 from paperlib.pruners import METHODS as _METHODS
 from paperlib.registry import unknown
-from paperlib.trial import make_trial
+from paperlib.trial import Fields, make_trial
 
 P_DATASETS = ("mnist", "fashionmnist", "emnist", "cifar10", "octmnist")
 METHODS = ("random", "pre-training", "in-training", "post-training", "set")
@@ -51,7 +51,7 @@ class Budget:
     compute: str = "fp32"
     resolution: int | None = None
     real_images: bool = False
-    on: dict[str, dict[str, Any]] = field(default_factory=dict)
+    on: dict[str, Fields] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -93,9 +93,9 @@ _VGG = Budget(
 )  # fmt: skip
 
 
-def _both(budget: Budget, **vgg16: Any) -> dict[str, Budget]:
+def _both(budget: Budget, vgg16: Budget) -> dict[str, Budget]:
     """F's two networks; VGG16 has no batch norms and learns at lower rates and with more steps only."""
-    return {"vgg16": replace(budget, **vgg16), "resnet18": budget}
+    return {"vgg16": vgg16, "resnet18": budget}
 
 
 PROFILES = {
@@ -115,7 +115,7 @@ PROFILES = {
                 ),
             },
             _VGG,
-            _both(_SMOKE, lr=1e-3),
+            _both(_SMOKE, replace(_SMOKE, lr=1e-3)),
         ),
         Profile(
             "quick",
@@ -133,7 +133,7 @@ PROFILES = {
                 _VGG, epochs=2, train_images=1_200, test_images=500, batch_size=16,
                 methods=("pre-training", "post-training", "set"),
             ),
-            _both(_QUICK, lr=1e-3, batch_size=16, epochs=4, train_images=700),
+            _both(_QUICK, replace(_QUICK, lr=1e-3, batch_size=16, epochs=4, train_images=700)),
         ),
         Profile(
             "laptop",
@@ -153,8 +153,11 @@ PROFILES = {
                 lr=3e-4, on={"cifar10": {"train_images": 24_000}},
             ),
             _both(
-                _LAPTOP, lr=1e-3, batch_size=32,
-                on=_LAPTOP.on | {"industrial": {"epochs": 8, "lr": 3e-4}},  # 1e-3 stays at chance there
+                _LAPTOP,
+                replace(
+                    _LAPTOP, lr=1e-3, batch_size=32,
+                    on=_LAPTOP.on | {"industrial": {"epochs": 8, "lr": 3e-4}},  # 1e-3 stays at chance there
+                ),
             ),
         ),
         Profile(
@@ -168,7 +171,7 @@ PROFILES = {
                 datasets=P_DATASETS, methods=METHODS, published=METHODS, sparsities=SPARSITIES, compute="auto",
                 real_images=True,
             ),
-            _both(_PAPER_F),
+            _both(_PAPER_F, _PAPER_F),
         ),
     )
 }  # fmt: skip
@@ -181,14 +184,14 @@ def profile(name: str) -> Profile:
     return PROFILES[name]
 
 
-def base(budget: Budget, dataset: str, model: str, seed: int) -> dict[str, Any]:
+def base(budget: Budget, dataset: str, model: str, seed: int) -> Fields:
     """The trial fields that all trials of one data set, model and seed share."""
     names = (
         "width", "epochs", "batch_size", "lr", "train_images", "test_images", "optimizer", "options", "schedule",
         "augment", "compute", "resolution", "real_images",
     )  # fmt: skip
-    shared = {name: getattr(budget, name) for name in names} | budget.on.get(dataset, {})
-    return {"dataset": dataset, "model": model, "seed": seed} | shared
+    shared = cast(Fields, {name: getattr(budget, name) for name in names})
+    return {"dataset": dataset, "model": model, "seed": seed, **shared, **budget.on.get(dataset, Fields())}
 
 
 def _is_share(value: object) -> bool:

@@ -65,10 +65,10 @@ def industrial(
             extra = budget.baselines if budget.baselines_on is None or dataset in budget.baselines_on else ()
             for seed in range(seeds if seeds is not None else budget.seeds):
                 common = base(budget, dataset, model, seed)
-                trials += [make_trial(**common), make_trial(**common, method="random")]
-                trials += [make_trial(**common, method="majority")] if model == next(iter(budgets)) else []
+                trials += [make_trial(common), make_trial(common, method="random")]
+                trials += [make_trial(common, method="majority")] if model == next(iter(budgets)) else []
                 trials += [
-                    make_trial(**common, method=method, conv_sparsity=s.conv, sparsity=s.linear)
+                    make_trial(common, method=method, conv_sparsity=s.conv, sparsity=s.linear)
                     for s in asked
                     for method in methods or (*budget.methods, *extra)
                 ]

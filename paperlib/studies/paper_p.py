@@ -7,7 +7,7 @@ from paperlib.data import DATASETS, load
 from paperlib.errors import PaperlibError
 from paperlib.registry import unknown
 from paperlib.studies.budgets import base, check_axes, profile
-from paperlib.trial import Trial, make_trial
+from paperlib.trial import Fields, Trial, make_trial
 
 # Arms of the authors' code that concern MLPs; `set` is the method that all of them touch.
 QUIRKS = ("double-softmax", "uniform-er", "swap-first", "stale-regrowth", "test-from-train")
@@ -40,10 +40,10 @@ def mlp(
         for dataset in datasets or budget.datasets:
             for seed in range(seeds if seeds is not None else budget.seeds):
                 common = base(budget, dataset, model, seed)
-                trials.append(make_trial(**common))
-                trials.append(make_trial(**common, method="random"))
+                trials.append(make_trial(common))
+                trials.append(make_trial(common, method="random"))
                 trials += [
-                    make_trial(**common, method=method, sparsity=sparsity, scope=scope)
+                    make_trial(common, method=method, sparsity=sparsity, scope=scope)
                     for sparsity in sparsities or budget.sparsities
                     for scope in scopes or budget.scopes
                     for method in methods or budget.methods
@@ -73,16 +73,17 @@ def vgg(
     for dataset in datasets or budget.datasets:
         for seed in range(seeds if seeds is not None else budget.seeds):
             # P mirrors and crops photographs only; a mirrored digit is another sign.
-            common = base(budget, dataset, "vgg16", seed) | {"augment": budget.augment and dataset == "cifar10"}
-            published = common | {"quirks": PUBLISHED}
-            trials += [make_trial(**common), make_trial(**common, method="random"), make_trial(**published)]
+            common = base(budget, dataset, "vgg16", seed)
+            common["augment"] = budget.augment and dataset == "cifar10"
+            published: Fields = {**common, "quirks": PUBLISHED}
+            trials += [make_trial(common), make_trial(common, method="random"), make_trial(published)]
             for sparsity in filter(None, sparsities or budget.sparsities):
                 for method in methods or budget.methods:
                     for scope in scopes or budget.scopes:
-                        arm = {"method": method, "sparsity": sparsity, "scope": scope}
-                        trials.append(make_trial(**common, **arm, conv_sparsity=sparsity))
+                        arm: Fields = {"method": method, "sparsity": sparsity, "scope": scope}
+                        trials.append(make_trial({**common, **arm}, conv_sparsity=sparsity))
                         if method in budget.published:
-                            trials.append(make_trial(**published, **arm))
+                            trials.append(make_trial({**published, **arm}))
     return list(dict.fromkeys(trials))
 
 
@@ -91,7 +92,7 @@ def quirks(profile_name: str) -> list[Trial]:
     budget = profile(profile_name).mlp["mlp-small"]
     arms: list[tuple[str, ...]] = [(), *((quirk,) for quirk in QUIRKS), tuple(sorted(QUIRKS))]
     return [
-        make_trial(**base(budget, "mnist", "mlp-small", seed), method="set", sparsity=0.5, quirks=arm)
+        make_trial(base(budget, "mnist", "mlp-small", seed), method="set", sparsity=0.5, quirks=arm)
         for seed in range(budget.seeds)
         for arm in arms
     ]

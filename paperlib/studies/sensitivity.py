@@ -2,24 +2,23 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from paperlib.studies.budgets import base, profile
-from paperlib.trial import Trial, make_trial
+from paperlib.trial import Fields, Trial, make_trial
 
-Setting = dict[str, Any]  # the trial fields that one row of the table replaces
+Setting = Fields  # what one row of the table replaces
 
 
-def _rates(optimizer: str, *rates: float, **others: Any) -> tuple[Setting, ...]:
-    return tuple({"optimizer": optimizer, "lr": rate} | others for rate in rates)
+def _rates(optimizer: str, others: Setting, *rates: float) -> tuple[Setting, ...]:
+    return tuple({**others, "optimizer": optimizer, "lr": rate} for rate in rates)
 
 
 _MOMENTUM: Setting = {"options": {"momentum": 0.9, "weight_decay": 5e-4}, "schedule": "cosine"}
 _ADAMW: Setting = {"options": {"weight_decay": 0.05}, "schedule": "cosine"}
-_PERCEPTRON = (*_rates("SGD", 0.01, 0.05, 0.2, 0.5), *_rates("AdamW", 3e-4, 1e-3, 3e-3, 1e-2, **_ADAMW))
-_VGG = (*_rates("AdamW", 3e-4, 1e-3, 3e-3, **_ADAMW), *_rates("SGD", 0.01, 0.03, **_MOMENTUM))
+_PERCEPTRON = (*_rates("SGD", {}, 0.01, 0.05, 0.2, 0.5), *_rates("AdamW", _ADAMW, 3e-4, 1e-3, 3e-3, 1e-2))
+_VGG = (*_rates("AdamW", _ADAMW, 3e-4, 1e-3, 3e-3), *_rates("SGD", _MOMENTUM, 0.01, 0.03))
 _RESNET = (
-    *_rates("AdamW", 3e-4, 1e-3, 3e-3, 1e-2, **_ADAMW), *_rates("SGD", 0.03, 0.1, **_MOMENTUM),
+    *_rates("AdamW", _ADAMW, 3e-4, 1e-3, 3e-3, 1e-2), *_rates("SGD", _MOMENTUM, 0.03, 0.1),
 )  # fmt: skip
 
 
@@ -34,7 +33,7 @@ class Sweep:
     dataset: str
     settings: tuple[Setting, ...]
     seeds: int = 3
-    fixed: Setting = field(default_factory=dict)
+    fixed: Setting = field(default_factory=Fields)
     arm: Setting | None = None
 
 
@@ -62,9 +61,11 @@ def swept(sweep: Sweep, profile_name: str, setting: Setting) -> list[Trial]:
     """The trials of one row: dense for every seed, and the pruned arm where there is one."""
     plan = profile(profile_name)
     budget = plan.vgg if sweep.study == "vgg" else getattr(plan, sweep.study)[sweep.model]
-    common = [base(budget, sweep.dataset, sweep.model, seed) | sweep.fixed | setting for seed in range(sweep.seeds)]
+    common: list[Fields] = [
+        {**base(budget, sweep.dataset, sweep.model, seed), **sweep.fixed, **setting} for seed in range(sweep.seeds)
+    ]
     arms: Sequence[Setting] = ({}, sweep.arm) if sweep.arm else ({},)
-    return [make_trial(**fields, **arm) for arm in arms for fields in common]
+    return [make_trial({**fields, **arm}) for arm in arms for fields in common]
 
 
 def sensitivity(profile_name: str, study: str | None = None) -> list[Trial]:

@@ -46,15 +46,16 @@ def tutorial(profile_name: str) -> list[Trial]:
         first = dataset == plan.datasets[0]
         for seed in range(plan.seeds):
             common = base(budget, dataset, MODEL, seed)
-            trials.append(make_trial(**common))
+            trials.append(make_trial(common))
             trials += [
-                make_trial(**common, method=method, sparsity=1 - 1 / factor)
+                make_trial(common, method=method, sparsity=1 - 1 / factor)
                 for method in (TECHNIQUES if first else plan.elsewhere)
                 for factor in (plan.random if method == "post-training-random" else plan.compressions)
             ]
             if first:
-                trials += [make_trial(**common, method="threshold", threshold=t) for t in plan.thresholds]
-    common = base(budget, plan.datasets[0], MODEL, 0) | {"method": "post-training", "sparsity": SPACE}
-    trials += [make_trial(**common, scope=scope) for scope in ALLOCATIONS]
-    trials += [make_trial(**common, scope="random-ratios", draw=draw) for draw in range(plan.draws)]
+                trials += [make_trial(common, method="threshold", threshold=t) for t in plan.thresholds]
+    common = base(budget, plan.datasets[0], MODEL, 0)
+    common |= {"method": "post-training", "sparsity": SPACE}
+    trials += [make_trial(common, scope=scope) for scope in ALLOCATIONS]
+    trials += [make_trial(common, scope="random-ratios", draw=draw) for draw in range(plan.draws)]
     return list(dict.fromkeys(trials))
