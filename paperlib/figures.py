@@ -41,7 +41,7 @@ def comparison(tidy: pd.DataFrame, metric_name: str, model: str, layout: Layout)
     for axes, dataset in zip(grid, datasets, strict=True):
         here = [a for a in found if a.dataset == dataset]
         scale = metric.scale if absolute else 1.0
-        _dots(axes, here, methods, scale, absolute)
+        _dots(axes, here, methods, scale, absolute, narrow=grams is not None)
         if absolute:
             level(axes, here[0].dense, metric.scale)
             if (majority := _majority(rows, dataset)) is not None:
@@ -94,14 +94,14 @@ def _reference_lines(absolute: bool, floor: float | None, spread: bool) -> list[
     return [dense] if floor is None else [dense, band]
 
 
-def _dots(axes: Axes, found: Sequence[Arm], methods: Sequence[str], scale: float, absolute: bool) -> None:
+def _dots(axes: Axes, found: Sequence[Arm], methods: Sequence[str], scale: float, absolute: bool, narrow: bool) -> None:
     settings = list(dict.fromkeys(a.setting for a in found))
     step = 0.7 / max(1, len(methods))
     for arm in found:
         estimate = arm.own if absolute else arm.effect
         x = settings.index(arm.setting) + (methods.index(arm.method) - (len(methods) - 1) / 2) * step
         dot(axes, x, estimate, scale, arm.method)
-    if len(settings) > 4:
+    if len(settings) > (2 if narrow else 4):  # a second axis takes its place from the panel
         axes.set_xticks(range(len(settings)), settings, rotation=40, ha="right", fontsize=7)
     else:
         names = [_in_lines(s) for s in settings]

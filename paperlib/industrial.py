@@ -182,7 +182,7 @@ def _setting(scenario: Scenario) -> str:
 def _save(
     figure: Figure, quantity: Quantity, scenario: Scenario, text: list[str], rows: pd.DataFrame, layout: Layout
 ) -> Exhibit:
-    title = f"{quantity.title}, scenario {scenario.name}"
+    title = f"{quantity.title}{' and CO2' if any('CO2' in part for part in text) else ''}, scenario {scenario.name}"
     if scenario.name in SCENARIOS:
         title += f" (paper F, figure {quantity.number + list(SCENARIOS).index(scenario.name)})"
     training = "training_" if quantity in CURVES else ""
