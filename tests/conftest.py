@@ -51,6 +51,9 @@ def tiny(seed: int = 0, classes: int = 3, n: int = 120, size: int = 6, channels:
     )
 
 
+REAL = {"select": data.select, "identify": data.identify}
+
+
 @contextmanager
 def served(images: Callable[[Selection], ImageSet]) -> Iterator[None]:
     """Trials get these images, whatever data set they name, until the block ends."""

@@ -11,16 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from paperlib import paths
-from paperlib import run as run_module
+from paperlib import data, paths
 from paperlib.batches import batches
 from paperlib.cli import main
-from paperlib.data import load
 from paperlib.data.registry import DATASETS
 from paperlib.forecast import kind
 from paperlib.notebooks import NOTEBOOKS
 from paperlib.pruners import METHODS
-from tests.conftest import tiny
+from tests.conftest import REAL, served, tiny
 from tests.test_docs import PAGES, ROOT
 
 PROGRAM = re.compile(
@@ -115,26 +113,20 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
         (folder / "PATH" / name).mkdir(parents=True)
         for i in range(30):
             Image.new("L", (8, 8), 6 * i + 40 * (name == "nuts")).save(folder / "PATH" / name / f"{i}.png")
-    real, images = run_module.load, tiny(size=16)
-    with pytest.MonkeyPatch.context() as patch:
+    images = tiny(size=16)
+    shown = served(lambda wanted: data.load(wanted.name) if wanted.name.startswith("folder:") else images)
+    with shown, pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setenv("PAPERLIB_OUTPUT", str(folder))
         patch.setenv("PAPERLIB_DEVICE", "cpu")
         patch.setenv("HOME", str(folder))
         patch.setattr(METHODS, "_things", dict(METHODS._things))
-        patch.setattr(
-            run_module,
-            "load",
-            lambda name, resolution=None: real(name, resolution) if name.startswith("folder:") else images,
-        )
-        run_module._prepared.cache_clear()
         small = ("run", "--epochs", "1", "--batch-size", "16", "--results", "kept")
         assert call(*small, "--method", "set", "--sparsity", "0.5", "--keep-weights") == 0
         (trial,) = (folder / "results" / "kept" / "trials").glob("*.json")
         for name in ("A", "B"):
             shutil.copytree(folder / "results" / "kept", folder / name)
         yield Bench(folder, trial.stem)
-    run_module._prepared.cache_clear()
 
 
 def test_the_pages_hold_commands_and_the_table_is_no_longer_than_it_must_be() -> None:
@@ -248,8 +240,8 @@ def test_a_message_that_the_faq_explains_is_given(
         (path,) = (bench.folder / "results" / "old" / "trials").glob("*.json")
         path.write_text(re.sub(r'("schema_version": ?)\d+', r"\g<1>2", path.read_text()))
     elif "cifar10" in message:
-        monkeypatch.setattr(run_module, "load", load)
-        run_module._prepared.cache_clear()
+        for name, function in REAL.items():
+            monkeypatch.setattr(data, name, function)
     elif "project folder" in message:
         monkeypatch.delenv("PAPERLIB_ROOT", raising=False)
         monkeypatch.setattr(paths, "__file__", str(bench.folder / "site-packages" / "paperlib" / "paths.py"))

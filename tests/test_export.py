@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,6 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from paperlib import run as run_module
 from paperlib.data.imageset import ImageSet
 from paperlib.errors import PaperlibError
 from paperlib.execution.compact import compact
@@ -24,7 +23,7 @@ from paperlib.export import Exported, export, found_masks
 from paperlib.paths import Layout
 from paperlib.run import checkpoint, dense_twin, network_of, run
 from paperlib.trial import Trial, make_trial
-from tests.conftest import tiny
+from tests.conftest import served, tiny
 
 DOCS = Path(__file__).parents[1] / "docs" / "export.md"
 MODELS = {"vgg16": 0.04, "resnet18": 0.06}
@@ -32,15 +31,11 @@ Show = Callable[[ImageSet], None]
 
 
 @pytest.fixture
-def show(monkeypatch: pytest.MonkeyPatch) -> Show:
+def show() -> Iterator[Show]:
     """Puts images in front of `run` under every data set's name."""
-
-    def set_images(images: ImageSet) -> None:
-        monkeypatch.setattr(run_module, "load", lambda name, resolution=None: images)
-        run_module._prepared.cache_clear()
-
-    set_images(tiny(n=60, size=16))
-    return set_images
+    shown = [tiny(n=60, size=16)]
+    with served(lambda wanted: shown[-1]):
+        yield shown.append
 
 
 def filters(model: str, **fields: object) -> Trial:
