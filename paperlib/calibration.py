@@ -5,12 +5,16 @@ import time
 import torch
 from torch import nn
 
+from paperlib.errors import PaperlibError
 from paperlib.record import Compute
 from paperlib.training import Images, warm_up
 from paperlib.trial import Trial
 
 STEPS = 4  # timed pairs of steps per candidate
 GAIN = 0.95  # bf16 loses digits, so it must save at least 5 %
+# torch 2.13's float32 kernels corrupt memory in ResNet18's backward pass with fewer (4 and 6 do, 8 and 12 do not;
+# seen on an AMD EPYC, one thread).
+CHANNELS_LAST_FROM = 8
 _known: dict[tuple[object, ...], Compute] = {}
 
 
@@ -21,6 +25,11 @@ def choose(trial: Trial, model: nn.Module, train: Images) -> Compute:
     method, so that dense and pruned trials of one process run alike. The global random state stays as it is.
     """
     if trial.compute != "auto":
+        if trial.compute == "fp32-channels-last" and _is_narrow(model):
+            raise PaperlibError(
+                f"compute 'fp32-channels-last' takes networks whose convolutions have {CHANNELS_LAST_FROM} filters or "
+                "more: torch corrupts memory below; choose fp32 or a larger width"
+            )
         return Compute(choice=trial.compute)
     size = sum(p.numel() for p in model.parameters())
     key = (trial.model, size, train.pixels.shape[1:], trial.batch_size, trial.optimizer, train.labels.device)
@@ -33,7 +42,12 @@ def choose(trial: Trial, model: nn.Module, train: Images) -> Compute:
 def candidates(model: nn.Module) -> list[str]:
     """What is worth measuring: memory layout matters to convolutions only."""
     layouts = ("", "-channels-last") if any(isinstance(m, nn.Conv2d) for m in model.modules()) else ("",)
-    return [f"{number}{layout}" for number in ("fp32", "bf16") for layout in layouts]
+    named = [f"{number}{layout}" for number in ("fp32", "bf16") for layout in layouts]
+    return [name for name in named if name != "fp32-channels-last" or not _is_narrow(model)]
+
+
+def _is_narrow(model: nn.Module) -> bool:
+    return any(m.out_channels < CHANNELS_LAST_FROM for m in model.modules() if isinstance(m, nn.Conv2d))
 
 
 def fastest(seconds: dict[str, float]) -> str:

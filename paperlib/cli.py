@@ -150,9 +150,11 @@ def run(
     json: Annotated[bool, typer.Option("--json", help="Print the whole record as JSON.")] = False,
 ) -> None:
     """Run one trial, or find its record, and print it."""
+    from paperlib.data import FOLDER, parse
+    from paperlib.models import MODELS
     from paperlib.paths import Layout
     from paperlib.progress import progress, wide_console
-    from paperlib.run import run as run_trial
+    from paperlib.pruners import METHODS
     from paperlib.store import Store
     from paperlib.summary import record_table
     from paperlib.trial import make_trial
@@ -185,7 +187,13 @@ def run(
         execution=execution,
         quirks=tuple(sorted(quirk or ())),
     )
+    METHODS.check(method)
+    MODELS.check(model)
     layout = Layout.of(results)
+    if not dataset.startswith(FOLDER):
+        parse(dataset)
+    from paperlib.run import run as run_trial  # torch, once it is clear that there is something to run
+
     known = None if fresh else Store(layout).find([trial]).get(trial)
     with progress(f"{method} {model} on {dataset}", 0 if known else epochs) as step:
         record = run_trial(trial, layout, on_epoch=lambda epoch: step.advance(), keep_weights=keep_weights, fresh=fresh)

@@ -83,6 +83,9 @@ def unequal(a: Record, b: Record, costs: Mapping[str, float] = EXACT) -> list[Di
         left |= dict.fromkeys(_FROM_IMAGES)
         right |= dict.fromkeys(_FROM_IMAGES)
     x, y = _flat(left), _flat(right)
+    engines, others = _engines(a), _engines(b)  # unknown ones (of older records) and ways that only one tried are none
+    x |= {name: engine for name, engine in engines.items() if name in others}
+    y |= {name: engine for name, engine in others.items() if name in engines}
     if a.environment == b.environment:
         x |= _costs(a, costs)
         y |= _costs(b, costs)
@@ -100,12 +103,18 @@ def differences(a: Record, b: Record, tolerances: Mapping[str, float] = EXACT) -
 
 
 def _computed(record: Record) -> dict[str, Any]:
-    kept = record.model_dump(mode="json", exclude=_MEASURED)
+    kept = record.model_dump(mode="json", exclude=_MEASURED | {"engine"})
     for epoch in kept["curve"]:
         epoch.pop("time_s")
     if kept["compute"]:
         kept["compute"].pop("step_s")
     return kept
+
+
+def _engines(record: Record) -> dict[str, str]:
+    """What trained the network and what computed each way of its inference, as far as the record says so."""
+    named = {f"{t.variant}-b{t.batch_size}.engine": t.engine for t in record.inference} | {"engine": record.engine}
+    return {name: engine for name, engine in named.items() if engine is not None}
 
 
 def _answers(left: dict[str, Any], right: dict[str, Any]) -> None:

@@ -21,7 +21,7 @@ from paperlib.reading import Timing
 from paperlib.record import Epoch, Record
 from paperlib.run import dense_twin, run
 from paperlib.stats import mean_interval, paired_ratio
-from paperlib.trial import SCOPES, Fields, Trial, make_trial
+from paperlib.trial import SCOPES, Fields, Trial, again, make_trial
 
 # Small enough that mlp-small answers within seconds on two cores.
 BUDGET: Fields = {"batch_size": 16, "train_images": 6_000, "test_images": 2_000}
@@ -173,7 +173,7 @@ class Explorer:
             buffer = io.BytesIO()
             picture(pruned, dense).savefig(buffer, format="png", dpi=110)
             self.png = self.image.value = buffer.getvalue()
-            self.said.value = f"training failed: {failed[0]}" if failed else f"<code>{pruned[0].command}</code>"
+            self.said.value = f"training failed: {failed[0]}" if failed else f"<code>{again(pruned[0].command)}</code>"
         except CancelledError:
             self.said.value = "cancelled; finished trials are kept"
         except PaperlibError as error:

@@ -1,16 +1,18 @@
 """`paperlib plan`: what a profile will cost here, before it runs, by notebook and by data set."""
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.table import Table
 
-from paperlib.forecast import Cost, calibrate, cost, edge_cost, kind, total
 from paperlib.meters.carbon import grid
 from paperlib.paths import Layout
 from paperlib.progress import wide_console
 from paperlib.store import Store
+
+if TYPE_CHECKING:
+    from paperlib.forecast import Cost
 
 # Executing one notebook and drawing its figures: the mean of the five of `quick`, on 2 cores of an AMD EPYC.
 NOTEBOOK_S = 17.0
@@ -26,8 +28,8 @@ class Line:
     part: str
     pieces: int
     done: int
-    left: Cost
-    seed: Cost
+    left: "Cost"
+    seed: "Cost"
 
 
 @dataclass(frozen=True)
@@ -39,18 +41,23 @@ class Plan:
     energy_source: str | None
 
     @property
-    def left(self) -> Cost:
+    def left(self) -> "Cost":
+        from paperlib.forecast import total
+
         return total([line.left for line in self.lines])
 
     @property
-    def seed(self) -> Cost:
+    def seed(self) -> "Cost":
         """What one more seed of everything costs."""
+        from paperlib.forecast import total
+
         return total([line.seed for line in self.lines])
 
 
 def make_plan(profile: str, only: list[str] | None, layout: Layout) -> Plan:
     """Calibrate what is still to be run, and add it up. PaperlibError for unknown notebooks."""
     from paperlib.edge import edge, settings
+    from paperlib.forecast import Cost, calibrate, cost, edge_cost, kind, total
     from paperlib.notebooks import chosen
 
     notebooks = chosen(only)
@@ -80,7 +87,9 @@ def make_plan(profile: str, only: list[str] | None, layout: Layout) -> Plan:
     return Plan(profile, tuple(lines), source)
 
 
-def _drawing(watts: float | None) -> Cost:
+def _drawing(watts: float | None) -> "Cost":
+    from paperlib.forecast import Cost
+
     return Cost(NOTEBOOK_S, None if watts is None else NOTEBOOK_S * watts, NOTEBOOK_BYTES, PROCESS_BYTES)
 
 
@@ -142,7 +151,7 @@ def duration(seconds: float) -> str:
     return f"{seconds:.0f} s"
 
 
-def _cells(cost: Cost) -> list[str]:
+def _cells(cost: "Cost") -> list[str]:
     if not cost.time_s:
         return ["–"] * 4
     watt_hours, grams = "?", "?"

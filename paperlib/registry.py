@@ -41,13 +41,17 @@ class Registry(Mapping[str, T], Generic[T]):
 
         return add
 
+    def check(self, name: str) -> None:
+        """PaperlibError for an unknown name; imports nothing."""
+        if name not in self:
+            raise unknown(self.kind, name, list(self))
+
     def __getitem__(self, name: str) -> T:
         if name in self._own:
             module, _, attribute = self._own[name].partition(":")
             thing: T = getattr(import_module(module), attribute)
             return thing
-        if name not in self._things:
-            raise unknown(self.kind, name, list(self))
+        self.check(name)
         return self._things[name]
 
     def __contains__(self, name: object) -> bool:

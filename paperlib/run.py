@@ -34,7 +34,7 @@ from paperlib.progress import progress
 from paperlib.pruners import METHODS, Layer, Pruning, apply_masks, layers_of
 from paperlib.record import Data, Epoch, Place, Record
 from paperlib.store import Store, write_atomically
-from paperlib.training import Fit, Images, answer, fit, make_optimizer
+from paperlib.training import Fit, Images, answer, fit, make_optimizer, optimizer_of
 from paperlib.trial import Trial, make_trial
 
 ONE_THREAD = 1_000_000  # parameters
@@ -81,6 +81,7 @@ def run(
     A diverged training is a record with status `failed`. Raises PaperlibError for impossible trials
     (unknown names, a layer left empty, too few images); nothing is stored then.
     """
+    optimizer_of(trial)  # a wrong name or option shows before any image is read
     store, content = Store(layout), data.identify(trial.selection)
 
     def known() -> Record | None:
@@ -163,7 +164,7 @@ def _compute(
     model, bf16 = arrange(model, compute.choice), compute.choice.startswith("bf16")
     untrained = copy.deepcopy(model)
     layers = layers_of(model, trial if method.prunes else dense_twin(trial))
-    make_optimizer(trial, model)  # a wrong name or option shows before any data moves
+    make_optimizer(trial, model)  # a wrong value of an option shows before any data moves
     meters = (meters_for or Meters.for_device)(device)
     with threads_for(model):
         if method.trains == "nothing":

@@ -85,6 +85,17 @@ def make_optimizer(trial: Trial, model: nn.Module) -> torch.optim.Optimizer:
 
     Raises PaperlibError for unknown names and for options that it does not take.
     """
+    kind, allowed = optimizer_of(trial)
+    make: Callable[..., torch.optim.Optimizer] = kind
+    fused = {"fused": True} if "fused" in allowed else {}
+    try:
+        return make(model.parameters(), lr=trial.lr, **fused, **trial.options)
+    except (ValueError, TypeError) as error:
+        raise PaperlibError(f"optimizer {kind.__name__}: {error}") from None
+
+
+def optimizer_of(trial: Trial) -> tuple[type[torch.optim.Optimizer], list[str]]:
+    """The class of the trial's optimiser and the options that it takes; raises as `make_optimizer` does."""
     names = {
         name.lower(): name
         for name, kind in vars(torch.optim).items()
@@ -95,16 +106,12 @@ def make_optimizer(trial: Trial, model: nn.Module) -> torch.optim.Optimizer:
     if trial.optimizer.lower() not in names:
         raise unknown("optimizer", trial.optimizer, sorted(names.values()))
     name = names[trial.optimizer.lower()]
-    kind: Callable[..., torch.optim.Optimizer] = getattr(torch.optim, name)
+    kind: type[torch.optim.Optimizer] = getattr(torch.optim, name)
     allowed = [p for p in inspect.signature(kind).parameters if p not in {"params", "lr"}]
     for option in trial.options:
         if option not in allowed:
             raise unknown(f"{name} option", option, allowed)
-    fused = {"fused": True} if "fused" in allowed else {}
-    try:
-        return kind(model.parameters(), lr=trial.lr, **fused, **trial.options)
-    except (ValueError, TypeError) as error:
-        raise PaperlibError(f"optimizer {name}: {error}") from None
+    return kind, allowed
 
 
 def loss_of(trial: Trial) -> Callable[[Tensor, Tensor], Tensor]:

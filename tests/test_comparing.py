@@ -87,6 +87,18 @@ def test_what_is_neither_measured_nor_a_number_must_be_equal_whatever_is_tolerat
     assert (found.field, found.a, found.b) == ("engine_of_tomorrow", "torch", "numpy")
 
 
+def test_another_engine_is_a_difference_and_an_unknown_one_is_none(record: Record) -> None:
+    assert record.engine == "numpy" and {t.engine for t in record.inference} == {"torch"}
+    other = record.model_copy(update={"engine": "torch"})
+    assert [(d.field, d.a, d.b) for d in differences(record, other)] == [("engine", "numpy", "torch")]
+    assert differences(record, record.model_copy(update={"engine": None})) == [], "an older record"
+    first, *rest = record.inference
+    other = record.model_copy(update={"inference": (first.model_copy(update={"engine": "llvm"}), *rest)})
+    (found,) = differences(record, other)
+    assert (found.field, found.a, found.b) == (f"{first.variant}-b{first.batch_size}.engine", "torch", "llvm")
+    assert differences(record, record.model_copy(update={"inference": (first,)})) == [], "measured ways may differ"
+
+
 def test_of_other_images_only_that_is_told(record: Record) -> None:
     data = record.data.model_copy(update={"content_hash": "another", "source": "official"})
     other = moved(record, 0.3).model_copy(update={"data": data})
