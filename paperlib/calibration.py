@@ -5,7 +5,6 @@ import time
 import torch
 from torch import nn
 
-from paperlib.errors import PaperlibError
 from paperlib.record import Compute
 from paperlib.training import Images, warm_up
 from paperlib.trial import Trial
@@ -21,16 +20,13 @@ _known: dict[tuple[object, ...], Compute] = {}
 def choose(trial: Trial, model: nn.Module, train: Images) -> Compute:
     """The compute that the trial names, or for `auto` the fastest of fp32 and bf16 in both layouts.
 
+    A network too narrow for fp32-channels-last computes in fp32, which the record then says.
     Measured once per process, network, batch size and optimiser, on copies; the answer never depends on the
     method, so that dense and pruned trials of one process run alike. The global random state stays as it is.
     """
     if trial.compute != "auto":
-        if trial.compute == "fp32-channels-last" and _is_narrow(model):
-            raise PaperlibError(
-                f"compute 'fp32-channels-last' takes networks whose convolutions have {CHANNELS_LAST_FROM} filters or "
-                "more: torch corrupts memory below; choose fp32 or a larger width"
-            )
-        return Compute(choice=trial.compute)
+        unsafe = trial.compute == "fp32-channels-last" and _is_narrow(model)
+        return Compute(choice="fp32" if unsafe else trial.compute)
     size = sum(p.numel() for p in model.parameters())
     key = (trial.model, size, train.pixels.shape[1:], trial.batch_size, trial.optimizer, train.labels.device)
     if key not in _known:

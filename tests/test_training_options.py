@@ -105,8 +105,7 @@ def test_a_layout_in_which_torch_corrupts_memory_is_not_tried() -> None:
     assert "fp32-channels-last" not in calibration.candidates(narrow)
     trial = make_trial(model="resnet18", compute="fp32-channels-last")
     assert calibration.choose(trial, wide, images()).choice == "fp32-channels-last"
-    with pytest.raises(PaperlibError, match="takes networks whose convolutions have 8 filters or more"):
-        calibration.choose(trial, narrow, images())
+    assert calibration.choose(trial, narrow, images()).choice == "fp32"
 
 
 def test_bf16_must_clearly_win() -> None:
