@@ -44,14 +44,18 @@ class _Late(TyperCommand):
         super().__init__(name, help=text)
         self.home = home
 
-    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+    def real(self) -> Any:
+        """The command itself, its module imported."""
         module, _, attribute = self.home.partition(":")
         found = getattr(import_module(module), attribute)
         if not isinstance(found, typer.Typer):
             single = typer.Typer(add_completion=False)
             single.command(self.name)(found)
             found = single
-        return typer.main.get_command(found).make_context(info_name, args, parent, **extra)
+        return typer.main.get_command(found)
+
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        return self.real().make_context(info_name, args, parent, **extra)
 
 
 class _Commands(TyperGroup):

@@ -1,6 +1,6 @@
 """Shared fixtures: a results folder of one's own, and small images that need no file."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -10,6 +10,8 @@ import pytest
 from paperlib import data
 from paperlib.data.imageset import Content, ImageSet, Provenance, Selection, Split
 from paperlib.paths import Layout
+from paperlib.run import run_all
+from paperlib.trial import Trial
 from tests.not_tested import pytest_terminal_summary
 
 __all__ = ["layout", "pytest_terminal_summary", "tiny", "tiny_images"]
@@ -71,6 +73,15 @@ def served(images: Callable[[Selection], ImageSet]) -> Iterator[None]:
         patch.setattr(data, "select", select)
         patch.setattr(data, "identify", identify)
         yield
+
+
+def train(trials: Sequence[Trial], images: ImageSet, folder: Path) -> Path:
+    """Run the trials once for many tests: the results folder, to be copied into each test's own."""
+    with pytest.MonkeyPatch.context() as patch, served(lambda wanted: images):
+        patch.setenv("PAPERLIB_OUTPUT", str(folder))
+        patch.setenv("PAPERLIB_DEVICE", "cpu")
+        run_all(trials, Layout.of("scratch"))
+        return Layout.of("scratch").results
 
 
 @pytest.fixture

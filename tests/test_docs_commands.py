@@ -27,9 +27,10 @@ PROGRAM = re.compile(
 )
 
 # What a sentence leaves out for the reader to fill in. A plan is that of one notebook: test_plan.py measures.
-FILLED = {"ID": "C46", "P": "smoke", "N": "1000", "I": "{last}"}
+FILLED = {"ID": "C46", "P": "smoke", "N": "1000", "I": "{last}", "…": "--epochs=1"}
 ADDED = {
     "paperlib compare": "A B",
+    "paperlib compare --exact": "A B",
     "paperlib merge": "A B --into D",
     "paperlib export": "{trial} --to exported --results kept",
     "paperlib plan": "--profile smoke --only 05",
@@ -178,7 +179,10 @@ def test_a_difference_between_two_results_exits_with_1(bench: Bench) -> None:
 
 
 # Python blocks that need more than tiny images; each has a test of its own.
-PYTHON_ELSEWHERE = {"class Plug": "a meter, whose readings test_docs.py writes"}
+PYTHON_ELSEWHERE = {
+    "class Plug": "a meter, whose readings test_docs.py writes",
+    "InferenceSession": "an exported network, which test_export.py makes",
+}
 
 
 @pytest.mark.parametrize("page", [p for p in PAGES if any(b.is_python for b in blocks(p))], ids=lambda p: p.name)

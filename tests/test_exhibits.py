@@ -1,7 +1,9 @@
 """Tables and figures from records of real tiny trainings: numbers, captions, files, the same bytes again."""
 
 import re
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -16,17 +18,18 @@ from paperlib.errors import PaperlibError
 from paperlib.exhibits import base, read_manifest
 from paperlib.findings import findings
 from paperlib.paths import Layout
-from paperlib.run import checkpoint, run, run_all
+from paperlib.run import checkpoint, run
 from paperlib.store import Store
 from paperlib.trial import make_trial
 from paperlib.wanted import WANTED
 from tests import report_links
+from tests.conftest import tiny, train
 
 FAST = {"epochs": 2, "batch_size": 16, "dataset": "mnist"}
 
 
-@pytest.fixture
-def made(layout: Layout, tiny_images: object) -> collate.Source:
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two seeds of dense, the 0 % control, and two methods at 50 % in two scopes."""
     trials = []
     for seed in range(2):
@@ -37,7 +40,12 @@ def made(layout: Layout, tiny_images: object) -> collate.Source:
             for scope in ("global", "layerwise")
         ]
     trials.append(make_trial(**FAST, method="set", sparsity=0.5, quirks=("swap-first",)))
-    run_all(trials, layout)
+    return train(trials, tiny(), tmp_path_factory.mktemp("trained"))
+
+
+@pytest.fixture
+def made(layout: Layout, trained: Path, tiny_images: object) -> collate.Source:
+    shutil.copytree(trained, layout.results)
     return collate.Source.of(layout)
 
 
@@ -161,9 +169,11 @@ def test_captions_say_what_is_drawn(made: collate.Source) -> None:
     energy = exhibits["training_energy_mlp-small"]
     assert "and CO2" in energy.title and "CO2, which is energy times" in energy.caption
     assert "co2_mlp-small" not in exhibits and "co2_mlp" in exhibits
-    figures = [e for e in exhibits.values() if e.kind == "figure"]
+    # Where no way pays, the fastest exact one is masked itself, and its figure that of the masked networks.
+    figures = [e for e in exhibits.values() if e.kind == "figure" and not e.name.startswith("realised")]
     pictures = [(base(made.layout) / next(f for f in e.files if f.endswith(".png"))).read_bytes() for e in figures]
-    assert len(set(pictures)) == len(pictures), "two figures are the same picture"
+    twice = [e.name for e, p in zip(figures, pictures, strict=True) if pictures.count(p) > 1]
+    assert twice == [], "the same picture"
     assert all(w.met_by(list(exhibits.values())) for w in WANTED if w.asked == "P, figure: co2" and w.section == "01")
 
 

@@ -2,7 +2,9 @@
 
 import copy
 import re
+import shutil
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -20,11 +22,10 @@ from paperlib.meters import Meters
 from paperlib.models import build
 from paperlib.paths import Layout
 from paperlib.pruners import METHODS, apply_masks, layers_of
-from paperlib.run import run_all
 from paperlib.training import Images, fit
 from paperlib.trial import Trial, make_trial
 from tests import report_links
-from tests.conftest import served, tiny
+from tests.conftest import served, tiny, train
 
 CNN = {"width": 0.05, "epochs": 2, "batch_size": 16, "optimizer": "AdamW", "lr": 1e-3}
 
@@ -155,8 +156,8 @@ def test_drawings_hold_every_layer_and_every_sum() -> None:
     assert shapes["conv1"] == (64, 112, 112) and shapes["layer4.1.conv2"] == (512, 7, 7) and shapes["fc"] == (10,)
 
 
-@pytest.fixture
-def made(layout: Layout) -> collate.Source:
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two networks, two seeds, dense and three methods in scenario ii, and SET in a scenario of one's own."""
     trials: list[Trial] = []
     for model in ("vgg16", "resnet18"):
@@ -166,9 +167,12 @@ def made(layout: Layout) -> collate.Source:
             for method in ("post-training", "set", "small-dense"):
                 trials.append(make_trial(**common, method=method, conv_sparsity=0.5, sparsity=0.8))
             trials.append(make_trial(**common, method="set", conv_sparsity=0.3, sparsity=0.9))
-    images = tiny(size=16, channels=3)
-    with served(lambda wanted: images):
-        run_all(trials, layout)
+    return train(trials, tiny(size=16, channels=3), tmp_path_factory.mktemp("trained"))
+
+
+@pytest.fixture
+def made(layout: Layout, trained: Path) -> collate.Source:
+    shutil.copytree(trained, layout.results)
     return collate.Source.of(layout)
 
 

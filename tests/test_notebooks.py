@@ -191,7 +191,7 @@ def test_nothing_new_is_seen_without_listing_trials_or_starting_a_process(
     assert asked == [] and kept.stat().st_mtime_ns == before
     monkeypatch.setattr(exhibits, "images_here", lambda: [("mnist", "official")])  # others than before
     notebooks.execute(None, "smoke", layout)
-    assert asked == ["smoke", "executed"]
+    assert "smoke" in asked and asked[-1] == "executed", "its trials were listed, and it ran"
 
 
 def test_what_sees_that_nothing_is_new_loads_neither_torch_nor_papermill() -> None:

@@ -68,7 +68,7 @@ def test_an_unknown_energy_stays_unknown() -> None:
 
 
 def test_what_is_done_costs_nothing(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("paperlib.plan.calibrate", lambda trials: {kind(t): RATE for t in trials})
+    monkeypatch.setattr("paperlib.forecast.calibrate", lambda trials: {kind(t): RATE for t in trials})
     before = make_plan("smoke", ["01"], layout)
     every = list(dict.fromkeys(NOTEBOOKS["01"].trials("smoke")))
     assert sum(line.pieces for line in before.lines) == len(every) + 1

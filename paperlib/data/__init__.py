@@ -66,9 +66,6 @@ def load(name: str, resolution: int | None = None, test_share: float = TEST_SHAR
     Sets without an official validation split hold out 10 % of train, stratified, the same every time.
     The last two sets stay in memory. Raises PaperlibError for unknown names and damaged files.
     """
-    if resolution is not None and not RESOLUTIONS[0] <= resolution <= RESOLUTIONS[1]:
-        low, high = RESOLUTIONS
-        raise PaperlibError(f"resolution must lie in {low} to {high} pixels, not {resolution}")
     return _load(name, resolution, test_share, _files_key(name, resolution))
 
 
@@ -90,6 +87,9 @@ def _load(name: str, resolution: int | None, test_share: float, _files: str) -> 
 
 def _files_key(name: str, resolution: int | None) -> str:
     """A key of the files that `load` would read now (names, sizes, times) and of what is said of them."""
+    if resolution is not None and not RESOLUTIONS[0] <= resolution <= RESOLUTIONS[1]:
+        low, high = RESOLUTIONS
+        raise PaperlibError(f"resolution must lie in {low} to {high} pixels, not {resolution}")
     if name.startswith(FOLDER):
         from paperlib.data import folder
 
