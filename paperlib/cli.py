@@ -23,7 +23,7 @@ ELSEWHERE = {
     "reference": ("paperlib.reference:reference", "Build the report of the committed results; nothing is trained."),
     "findings": (
         "paperlib.readme:findings_command",
-        "What the committed results say; --write puts it into the README.",
+        "What own results say, or the committed ones; --write puts these into the README.",
     ),
     "compare": ("paperlib.comparing:compare", "Compare two sets of results trial by trial."),
     "merge": ("paperlib.merging:merge", "Bring the results of several machines into one folder."),

@@ -121,13 +121,20 @@ def _read(path: Path) -> str:
 
 def findings_command(
     write: Annotated[Path | None, typer.Option(help="A page with the two markers, such as README.md.")] = None,
+    profile: Annotated[str, typer.Option(help="Whose own results; without any, the committed ones.")] = "quick",
 ) -> None:
-    """What the committed results say; with --write, into the README. Those of one's own runs stand in their report."""
+    """What own results say, or the committed ones where there are none; --write puts the committed ones in a page."""
+    own = Layout.of(profile)
+    if write is None and any(own.trials.glob("*.json")):
+        typer.echo(f"paperlib: these are your own results in {own.results}", err=True)
+        typer.echo(section(own)[0])
+        return
     page = None if write is None else _read(write)
     found = archives()
     if not found:
         raise PaperlibError("no results are committed: `paperlib keep-results quick` after a run")
-    typer.echo(f"paperlib: {committed(found[0])}; the findings of your own runs stand in their report", err=True)
+    lack = "" if write else f"no own results in {own.results}: "
+    typer.echo(f"paperlib: {lack}{committed(found[0])}", err=True)
     with opened(found[0]) as layout:
         regenerate(layout)
         text, pictures = section(layout)

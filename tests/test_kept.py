@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -165,11 +166,17 @@ def test_the_committed_table_of_laptop_is_read_without_its_archive(
 def test_findings_say_whose_they_are(
     made: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    shutil.copytree(made.trials, tmp_path / "own")
     where = emptied(made, tmp_path / "project")
     monkeypatch.setattr(readme, "archives", lambda: [where])
     readme.findings_command(None)
     shown = capsys.readouterr()
     assert "From the 4 trials" in shown.out and "committed ones of results/scratch (4 trials" in shown.err
+    assert "no own results in" in shown.err
+    shutil.copytree(tmp_path / "own", made.trials, dirs_exist_ok=True)
+    readme.findings_command(None, made.name)
+    shown = capsys.readouterr()
+    assert "From the 4 trials" in shown.out and shown.err.startswith("paperlib: these are your own results in")
 
 
 def test_a_fault_of_the_manifest_is_named(made: Layout) -> None:

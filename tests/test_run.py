@@ -21,7 +21,7 @@ from paperlib.record import Record
 from paperlib.run import dense_twin, run, run_all
 from paperlib.store import Store, tidy
 from paperlib.training import Images, evaluate
-from paperlib.trial import Trial, make_trial
+from paperlib.trial import Fields, Trial, make_trial
 
 FAST = {"epochs": 2, "lr": 0.05, "batch_size": 16}
 METHODS = ["random", "pre-training", "in-training", "post-training", "set"]
@@ -135,6 +135,10 @@ def test_divergence_is_a_recorded_failure(layout: Layout) -> None:
     assert after.status == "failed" and after.shared_training == record.id
     table = tidy(Store(layout).records())
     assert table["test_accuracy"].isna().all()
+
+
+def test_the_typed_fields_are_those_of_a_trial() -> None:
+    assert list(Fields.__annotations__) == list(Trial.model_fields)
 
 
 def test_double_softmax_floor() -> None:
