@@ -224,7 +224,7 @@ MESSAGES = {
     "trial … failed: diverged": ({}, "run --epochs 3 --lr 1e30"),
     "unknown scope 'globl'; did you mean 'global'?": ({}, "run --scope globl"),
     "no project folder here: run inside the checkout, or set PAPERLIB_ROOT to it": ({"PAPERLIB_OUTPUT": ""}, "claims"),
-    "unknown grid 'IT'": ({"PAPERLIB_GRID": "IT"}, "run --epochs 1"),
+    "unknown grid 'IT'": ({"PAPERLIB_GRID": "IT"}, "run --epochs 1 --fresh"),
 }
 
 
