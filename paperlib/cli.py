@@ -283,6 +283,9 @@ def _one_line_errors() -> Iterator[None]:
         first = (str(error) or "out of memory").splitlines()[0]
         print(f"paperlib: {first}; mend it, and the same command goes on where this one stopped", file=sys.stderr)
         sys.exit(1)
+    except KeyboardInterrupt:  # one that came where typer does not catch it
+        print("paperlib: interrupted; the same command goes on where this one stopped", file=sys.stderr)
+        sys.exit(130)
     except SystemExit as end:
         if end.code in {130, 143}:  # for Ctrl-C and for SIGTERM
             print("paperlib: interrupted; the same command goes on where this one stopped", file=sys.stderr)
