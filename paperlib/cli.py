@@ -283,13 +283,29 @@ def _one_line_errors() -> Iterator[None]:
         first = (str(error) or "out of memory").splitlines()[0]
         print(f"paperlib: {first}; mend it, and the same command goes on where this one stopped", file=sys.stderr)
         sys.exit(1)
-    except KeyboardInterrupt:  # one that came where typer does not catch it
-        print("paperlib: interrupted; the same command goes on where this one stopped", file=sys.stderr)
-        sys.exit(130)
     except SystemExit as end:
         if end.code in {130, 143}:  # for Ctrl-C and for SIGTERM
             print("paperlib: interrupted; the same command goes on where this one stopped", file=sys.stderr)
         raise
+
+
+@contextmanager
+def _signals_exit() -> Iterator[None]:
+    """Ctrl-C and SIGTERM, which schedulers send before they kill, end the command with 130 and 143.
+
+    Not as KeyboardInterrupt: one that arises within `exec` of a text, as imports do it, ends `python -m paperlib`
+    by the signal although it was caught.
+    """
+
+    def end(sent: int, _: object) -> None:
+        sys.exit(128 + sent)
+
+    before = {sent: signal.signal(sent, end) for sent in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for sent, handler in before.items():
+            signal.signal(sent, handler)
 
 
 def main() -> None:
@@ -298,6 +314,5 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a locale without µ or é must not end a run
-    with _one_line_errors():
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # schedulers send it before they kill
+    with _signals_exit(), _one_line_errors():
         sys.exit(app(prog_name="paperlib", standalone_mode=False) or 0)

@@ -1,5 +1,8 @@
 """Shared fixtures: a results folder of one's own, and small images that need no file."""
 
+import os
+import shlex
+import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -7,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from paperlib import data
+from paperlib import data, paths
 from paperlib.data.imageset import Content, ImageSet, Provenance, Selection, Split
 from paperlib.paths import Layout
 from paperlib.run import run_all
@@ -51,6 +54,15 @@ def tiny(seed: int = 0, classes: int = 3, n: int = 120, size: int = 6, channels:
         tuple(map(str, range(classes))),
         Provenance("stand-in", "rows", "test"),
     )
+
+
+def recipe(target: str) -> list[str]:
+    """The last command that `make TARGET` would run, in words, whether or not make runs these tests."""
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("MAKE") and name != "MFLAGS"}
+    said = subprocess.run(
+        ["make", "-n", target], cwd=paths.root(), env=plain, capture_output=True, text=True, check=True
+    )
+    return shlex.split(said.stdout.splitlines()[-1])
 
 
 REAL = {"select": data.select, "identify": data.identify}

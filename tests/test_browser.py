@@ -6,7 +6,6 @@ About a minute. Chromium is not a Python package, so these tests need one on the
 
 import os
 import re
-import shlex
 import shutil
 import subprocess
 import sys
@@ -23,6 +22,7 @@ from paperlib.notebooks import NOTEBOOKS
 from paperlib.paths import Layout
 from paperlib.run import run_all as run_trials
 from paperlib.trial import make_trial
+from tests.conftest import recipe
 from tests.not_tested import TO_TEST
 
 ROOT = Path(__file__).parents[1]
@@ -40,8 +40,7 @@ MINUTES = 120_000  # Playwright counts in milliseconds; long, since other work m
 
 def lab_command() -> list[str]:
     """The recipe of `make lab`, with this interpreter's jupyter."""
-    recipe = subprocess.run(["make", "-n", "lab"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    words = [word for word in shlex.split(recipe.splitlines()[-1]) if not word.startswith("PAPERLIB_ROOT=")]
+    words = [word for word in recipe("lab") if not word.startswith("PAPERLIB_ROOT=")]
     assert words[0].endswith("/jupyter") and words[-1] == "notebooks"
     return [sys.executable, "-m", "jupyter", *words[1:-1]]
 

@@ -5,6 +5,7 @@ import os
 import resource
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 from importlib import import_module
@@ -18,6 +19,7 @@ from paperlib.cli import main
 from paperlib.errors import FailedError
 from paperlib.paths import Layout
 from paperlib.trial import again
+from tests.conftest import recipe
 
 
 def call(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
@@ -107,15 +109,24 @@ def test_reproduce_ends_with_table_and_path(
     assert "splits is older than its trials" in capsys.readouterr().err
 
 
-def test_interrupt_says_that_nothing_is_lost(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_says_that_nothing_is_lost(
+    sent: signal.Signals, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def stop(*_: object) -> None:
-        raise KeyboardInterrupt
+    raised: list[BaseException] = []
 
+    def stop(*_: object) -> None:
+        try:
+            exec(f"import os; os.kill(os.getpid(), {sent:d})")
+        except BaseException as error:
+            raised.append(error)
+            raise
+
+    before = signal.getsignal(sent)
     monkeypatch.setattr(notebooks, "execute", stop)
-    assert call(monkeypatch, "reproduce", "--profile", "smoke") == 130
+    assert call(monkeypatch, "reproduce", "--profile", "smoke") == 128 + sent
     assert "goes on where this one stopped" in capsys.readouterr().err
+    assert [type(error) for error in raised] == [SystemExit] and signal.getsignal(sent) is before
 
 
 def test_a_failed_notebook_exits_with_1(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -236,7 +247,6 @@ def test_the_command_shown_runs_the_trial_again_and_is_one_line_when_piped(
 
 
 def test_make_lab_starts_as_root_too_on_this_machine_only() -> None:
-    recipe = subprocess.run(["make", "-n", "lab"], cwd=paths.root(), capture_output=True, text=True, check=True).stdout
-    words = shlex.split(recipe.splitlines()[-1])
+    words = recipe("lab")
     assert ("--allow-root" in words) == (os.geteuid() == 0)
     assert "--ip=127.0.0.1" in words and not any("token" in word or "password" in word for word in words)
