@@ -20,12 +20,12 @@ from report import finish
 
 from paperlib.claims import verdicts
 from paperlib.claims.builders import METHODS, MODELS, P_MODELS, P_SETS, SETS
-from paperlib.comparisons import METRICS, arms
-from paperlib.paths import Layout
-from paperlib.record import Record
-from paperlib.run import run
-from paperlib.store import Store, tidy
-from paperlib.trial import Trial
+from paperlib.claims.effects import METRICS, arms
+from paperlib.core.paths import Layout
+from paperlib.schema.record import Record
+from paperlib.schema.trial import Trial
+from paperlib.trials.runner import run
+from paperlib.trials.store import Store, tidy
 
 LIMIT_S = 10.0
 SEEDS = 5

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from paperlib.execution.compact import Join, compact
-from paperlib.execution.costs import count
+from paperlib.execution.flops import count
 from paperlib.execution.sparse import SparseLinear
 from paperlib.models.resnet import resnet18
 from paperlib.models.vgg import vgg16

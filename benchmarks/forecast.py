@@ -11,9 +11,9 @@ import time
 from report import finish
 
 from paperlib import studies
-from paperlib.forecast import calibrate, cost, kind, total
-from paperlib.paths import Layout
-from paperlib.run import prepare, run
+from paperlib.core.paths import Layout
+from paperlib.costs.forecast import calibrate, cost, kind, total
+from paperlib.trials.runner import prepare, run
 
 TIMES = 3
 

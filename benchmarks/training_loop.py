@@ -22,11 +22,11 @@ from torch.utils.flop_counter import FlopCounterMode
 from paperlib.data.imageset import Split
 from paperlib.meters import Meters
 from paperlib.models import build
+from paperlib.models.torchvision_shim import torchvision
 from paperlib.pruners import METHODS, Pruning, layers_of
-from paperlib.run import threads_for
-from paperlib.torchvision_shim import torchvision
-from paperlib.training import Images, fit
-from paperlib.trial import Trial
+from paperlib.schema.trial import Trial
+from paperlib.trials.runner import threads_for
+from paperlib.trials.training import Images, fit
 
 SHAPE, CLASSES = (28, 28, 1), 10
 IMAGES = {64: 30_000, 4: 2_000}  # fewer at batch 4: by hand a full epoch takes minutes

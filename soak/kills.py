@@ -15,15 +15,16 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from paperlib.comparing import differences
+from paperlib.core.io import write_atomically
+from paperlib.core.paths import Layout
 from paperlib.data.download import download
 from paperlib.data.imageset import ImageSet
 from paperlib.data.registry import RemoteFile
-from paperlib.paths import Layout
-from paperlib.record import Record
-from paperlib.run import run_all
-from paperlib.store import Store, write_atomically
-from paperlib.trial import Trial
+from paperlib.schema.record import Record
+from paperlib.schema.trial import Trial
+from paperlib.trials.differences import differences
+from paperlib.trials.runner import run_all
+from paperlib.trials.store import Store
 from tests.conftest import served
 
 FAST: dict[str, Any] = {"epochs": 2, "batch_size": 16}
@@ -172,8 +173,8 @@ def in_notebooks(folder: Path, kills: int, seed: int = 0) -> Outcome:
     nbformat.write(v4.new_notebook(metadata=kernel, cells=[parameters, v4.new_code_cell("print(6 * 7)")]), source)
     layout, target = in_folder(folder), in_folder(folder).notebooks / source.name
     code = (
-        "import sys; from pathlib import Path; from paperlib import notebooks as n; from paperlib.paths import Layout;"
-        "n.NOTEBOOKS = {'09': n.Notebook('09_sums', lambda profile: [])};"
+        "import sys; from pathlib import Path; from paperlib.report import notebooks as n; from paperlib.studies.sections import Notebook; from paperlib.core.paths import Layout;"
+        "n.NOTEBOOKS = {'09': Notebook('09_sums', lambda profile: [])};"
         "f = Path(sys.argv[1]); n.execute(None, 'smoke', Layout(f, f))"
     )
     command = [sys.executable, "-c", code, str(layout.results)]

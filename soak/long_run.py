@@ -6,8 +6,8 @@ from pathlib import Path
 import psutil
 
 from paperlib.data.imageset import ImageSet
-from paperlib.run import run
-from paperlib.trial import Trial
+from paperlib.schema.trial import Trial
+from paperlib.trials.runner import run
 from soak.kills import in_folder
 from tests.conftest import served
 

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import nbformat
 
-from paperlib import cli, notebooks, wanted
-from paperlib.notebooks import Notebook
-from paperlib.trial import Trial, make_trial
+from paperlib.cli.main import main
+from paperlib.exhibits import expected
+from paperlib.report import notebooks
+from paperlib.schema.trial import Trial, make_trial
+from paperlib.studies.sections import Notebook
 
 SMALL = {"epochs": 2, "train_images": 400, "test_images": 100, "batch_size": 16}
 PRUNED = ("pre-training", "in-training", "post-training", "set")
@@ -23,9 +25,7 @@ def write_notebooks(folder: Path) -> None:
     """The notebooks of this study, for a run with PAPERLIB_ROOT=`folder`: each counts the records that it finds."""
     v4 = nbformat.v4
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
-    count = (
-        "from paperlib.paths import Layout\nfrom paperlib.store import Store\nlen(Store(Layout.of(profile)).records())"
-    )
+    count = "from paperlib.core.paths import Layout\nfrom paperlib.trials.store import Store\nlen(Store(Layout.of(profile)).records())"
     cells = [v4.new_code_cell("profile = 'smoke'", metadata={"tags": ["parameters"]}), v4.new_code_cell(count)]
     for notebook in NOTEBOOKS.values():
         target = folder / "notebooks" / f"{notebook.name}.ipynb"
@@ -37,5 +37,5 @@ if __name__ == "__main__":
     os.environ.setdefault("PAPERLIB_DEVICE", "cpu")
     notebooks.NOTEBOOKS.clear()
     notebooks.NOTEBOOKS.update(NOTEBOOKS)
-    wanted.WANTED = ()  # its notebooks draw nothing
-    cli.main()
+    expected.WANTED = ()  # its notebooks draw nothing
+    main.main()

@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from paperlib import data, paths
+from paperlib import data
+from paperlib.core import paths
+from paperlib.core.paths import Layout
 from paperlib.data.imageset import Content, ImageSet, Provenance, Selection, Split
-from paperlib.paths import Layout
-from paperlib.run import run_all
-from paperlib.trial import Trial
+from paperlib.schema.trial import Trial
+from paperlib.trials.runner import run_all
 from tests.not_tested import pytest_terminal_summary
 
 __all__ = ["layout", "pytest_terminal_summary", "tiny", "tiny_images"]

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from html import unescape
 
-from paperlib.paths import Layout
+from paperlib.core.paths import Layout
 
 
 @dataclass(frozen=True)

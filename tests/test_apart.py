@@ -10,12 +10,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from paperlib import apart
-from paperlib.apart import run_apart
-from paperlib.errors import FailedError, PaperlibError
-from paperlib.paths import Layout
-from paperlib.store import Store
-from paperlib.trial import Trial, make_trial
+from paperlib.core.errors import FailedError, PaperlibError
+from paperlib.core.paths import Layout
+from paperlib.schema.trial import Trial, make_trial
+from paperlib.trials import subprocess_runner
+from paperlib.trials.store import Store
+from paperlib.trials.subprocess_runner import run_apart
 
 SMALL = {"epochs": 1, "train_images": 300, "test_images": 100, "batch_size": 32}
 
@@ -26,7 +26,7 @@ def crashes_until_third(trials: list[Trial], layout: Layout, done: object) -> No
     mark.parent.mkdir(parents=True, exist_ok=True)
     with mark.open("a") as file:
         file.write("x")
-    if len(mark.read_text()) < apart.CRASHES:
+    if len(mark.read_text()) < subprocess_runner.CRASHES:
         os.kill(os.getpid(), signal.SIGABRT)
     WORK(trials, layout, done)  # type: ignore[arg-type]
 
@@ -35,7 +35,7 @@ def crashes_always(*_: object) -> None:
     os.kill(os.getpid(), signal.SIGSEGV)
 
 
-WORK = apart._work
+WORK = subprocess_runner._work
 
 
 def test_trials_run_and_the_impossible_is_said(layout: Layout) -> None:
@@ -50,7 +50,7 @@ def test_trials_run_and_the_impossible_is_said(layout: Layout) -> None:
 def test_two_crashes_are_survived(
     layout: Layout, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(apart, "_work", crashes_until_third)
+    monkeypatch.setattr(subprocess_runner, "_work", crashes_until_third)
     trial = make_trial(**SMALL)
     run_apart([trial], layout)
     assert Store(layout).get(trial.id) is not None
@@ -58,8 +58,10 @@ def test_two_crashes_are_survived(
 
 
 def test_a_killed_parent_takes_its_trials_with_it(layout: Layout) -> None:
-    words = "paperlib.trial import make_trial; run_apart([make_trial(epochs=100000, train_images=300)], Layout.of('x'))"
-    code = f"from paperlib.apart import run_apart; from paperlib.paths import Layout; from {words}"
+    words = "paperlib.schema.trial import make_trial; run_apart([make_trial(epochs=100000, train_images=300)], Layout.of('x'))"
+    code = (
+        f"from paperlib.trials.subprocess_runner import run_apart; from paperlib.core.paths import Layout; from {words}"
+    )
     parent = subprocess.Popen([sys.executable, "-c", code])
     while not (layout.trials.parents[1] / "x" / "trials").exists():  # made right before the training starts
         assert parent.poll() is None
@@ -72,7 +74,7 @@ def test_a_killed_parent_takes_its_trials_with_it(layout: Layout) -> None:
 
 
 def test_the_third_crash_ends_it_with_one_line(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(apart, "_work", crashes_always)
+    monkeypatch.setattr(subprocess_runner, "_work", crashes_always)
     with pytest.raises(FailedError, match="crashed 3 times"):
         run_apart([make_trial(**SMALL)], layout)
 
@@ -80,5 +82,5 @@ def test_the_third_crash_ends_it_with_one_line(layout: Layout, monkeypatch: pyte
 def test_nothing_starts_when_all_is_done(layout: Layout, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     trial = make_trial(**SMALL)
     run_apart([trial], layout)
-    monkeypatch.setattr(apart, "get_context", lambda _: pytest.fail("started a process"))
+    monkeypatch.setattr(subprocess_runner, "get_context", lambda _: pytest.fail("started a process"))
     run_apart([trial], layout)

@@ -6,13 +6,13 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from paperlib.core.paths import Layout
 from paperlib.data.imageset import ImageSet
 from paperlib.models.mlp import mlp
-from paperlib.paths import Layout
 from paperlib.pruners import METHODS, Masks, Method, Pruning, layers_of
-from paperlib.run import run
-from paperlib.training import Images, fit
-from paperlib.trial import Trial
+from paperlib.schema.trial import Trial
+from paperlib.trials.runner import run
+from paperlib.trials.training import Images, fit
 
 FAST = {"epochs": 4, "lr": 0.05, "batch_size": 16}
 

@@ -17,11 +17,11 @@ import nbformat
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from paperlib import kept, report
-from paperlib.notebooks import NOTEBOOKS
-from paperlib.paths import Layout
-from paperlib.run import run_all as run_trials
-from paperlib.trial import make_trial
+from paperlib.core.paths import Layout
+from paperlib.report import committed, pages
+from paperlib.schema.trial import make_trial
+from paperlib.studies.sections import NOTEBOOKS
+from paperlib.trials.runner import run_all as run_trials
 from tests.conftest import recipe
 from tests.not_tested import TO_TEST
 
@@ -178,8 +178,8 @@ def written(layout: Layout, tiny_images: object) -> Layout:
     trials = [make_trial(**fields, seed=seed) for seed in range(2)]
     trials += [make_trial(**fields, seed=s, method=m, sparsity=0.5) for m in ("set", "pre-training") for s in range(2)]
     run_trials(trials, layout)
-    kept.regenerate(layout)
-    report.build(layout)
+    committed.regenerate(layout)
+    pages.build(layout)
     return layout
 
 

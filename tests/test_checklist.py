@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from paperlib import studies
-from paperlib.checklist import CHECKLIST, Point
-from paperlib.studies.budgets import BASELINES, METHODS
-from paperlib.trial import Trial
+from paperlib.report.checklist import CHECKLIST, Point
+from paperlib.schema.trial import Trial
+from paperlib.studies.profiles import BASELINES, METHODS
 
 ROOT = Path(__file__).parents[1]
 

@@ -15,10 +15,10 @@ from paperlib.claims import CLAIMS, Evidence, Verdict, accuracy, costs, facts, f
 from paperlib.claims.builders import METHODS, Test, below, grid_f
 from paperlib.claims.evidence import Setting
 from paperlib.claims.verdict import Base, Kind, deny, inconsistent, join
-from paperlib.cli import app
-from paperlib.errors import PaperlibError
-from paperlib.paths import Layout
-from paperlib.store import Store
+from paperlib.cli.main import app
+from paperlib.core.errors import PaperlibError
+from paperlib.core.paths import Layout
+from paperlib.trials.store import Store
 from tests import claim_records as made
 
 
@@ -248,7 +248,7 @@ def test_drawn_images_stand_beside_no_published_accuracy(equal: pd.DataFrame) ->
 def test_value_unit_and_floor_agree_in_every_output(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
     tidy = made.table(lambda s: saving(s, 0.9) | {"accuracy": 0.85 if s.conv or s.linear else 0.9})
     monkeypatch.setattr(Store, "table", lambda self: tidy)
-    monkeypatch.setattr("paperlib.kept.table_of", lambda name: (tidy, f"results/{name}"))
+    monkeypatch.setattr("paperlib.report.committed.table_of", lambda name: (tidy, f"results/{name}"))
     found = {v.claim: v for v in write(layout)}
     entries = {e["id"]: e for e in json.loads((layout.results / "claims.json").read_text())}
     rows = pd.read_csv(layout.results / "claims.csv").set_index("id")

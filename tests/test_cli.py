@@ -14,11 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from paperlib import agreement, cli, kept, notebooks, paths, report, wanted
-from paperlib.cli import main
-from paperlib.errors import FailedError
-from paperlib.paths import Layout
-from paperlib.trial import again
+from paperlib.cli import main as cli
+from paperlib.cli.main import main
+from paperlib.core import paths
+from paperlib.core.errors import FailedError
+from paperlib.core.paths import Layout
+from paperlib.exhibits import expected
+from paperlib.report import agreement, committed, notebooks, pages
+from paperlib.schema.trial import again
 from tests.conftest import recipe
 
 
@@ -96,15 +99,15 @@ def test_reproduce_ends_with_table_and_path(
     page = smoke.report / "index.html"
     page.parent.mkdir(parents=True)
     page.write_text("")
-    monkeypatch.setattr(report, "build", lambda layout: page)
-    monkeypatch.setattr(report, "headline", lambda layout: "HEADLINE")
-    monkeypatch.setattr(report, "tally", lambda layout: "TALLY")
+    monkeypatch.setattr(pages, "build", lambda layout: page)
+    monkeypatch.setattr(pages, "headline", lambda layout: "HEADLINE")
+    monkeypatch.setattr(pages, "tally", lambda layout: "TALLY")
     monkeypatch.setattr(agreement, "agreement", lambda layout: ["AGREES"])
-    monkeypatch.setattr(wanted, "problems", lambda layout, shown: [])
+    monkeypatch.setattr(expected, "problems", lambda layout, shown: [])
     assert call(monkeypatch, "reproduce", "--profile", "smoke") == 0
     end = f"HEADLINE\nTALLY\nAGREES\nReport: {page}\nThe same as one file: {smoke.results / 'report.zip'}\n"
     assert capsys.readouterr().out == end
-    monkeypatch.setattr(wanted, "problems", lambda layout, shown: ["splits is older than its trials"])
+    monkeypatch.setattr(expected, "problems", lambda layout, shown: ["splits is older than its trials"])
     assert call(monkeypatch, "reproduce", "--profile", "smoke") == 1
     assert "splits is older than its trials" in capsys.readouterr().err
 
@@ -152,7 +155,7 @@ def test_unwritable_results_are_said_before_any_work(
     blocked = tmp_path / "file"
     blocked.write_text("")
     monkeypatch.setenv("PAPERLIB_OUTPUT", str(blocked))
-    monkeypatch.setattr("paperlib.run._compute", lambda *_: pytest.fail("worked before it could write"))
+    monkeypatch.setattr("paperlib.trials.runner._compute", lambda *_: pytest.fail("worked before it could write"))
     assert call(monkeypatch, *RUN) == 2
     assert "PAPERLIB_OUTPUT" in capsys.readouterr().err
 
@@ -164,7 +167,7 @@ def test_cli_module_names_what_it_offers() -> None:
 HEAVY = ("torch", "torchvision", "matplotlib", "statsmodels", "scipy.stats", "nbformat", "seaborn")
 LOADED = """
 import sys
-from paperlib.cli import main
+from paperlib.cli.main import main
 try:
     main()
 finally:
@@ -204,7 +207,7 @@ def test_help_comes_within_a_second() -> None:
 
 
 def test_one_claim_is_decided_without_torch(layout: Layout) -> None:
-    with kept.opened(paths.root() / "results" / "quick" / kept.ARCHIVE) as records:
+    with committed.opened(paths.root() / "results" / "quick" / committed.ARCHIVE) as records:
         shutil.copytree(records.trials, Layout.of("quick").trials)
     finished, found = loaded(HEAVY, "claims", "C46")
     assert finished.returncode == 0 and "C46" in finished.stdout

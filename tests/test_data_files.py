@@ -10,10 +10,11 @@ from PIL import Image
 from test_data_formats import write_idx
 
 from paperlib import data
-from paperlib.data import DATASETS, decode, sources
-from paperlib.data.checks import leaks
+from paperlib.core.errors import PaperlibError
+from paperlib.data import DATASETS, sources
 from paperlib.data.imageset import Split
-from paperlib.errors import PaperlibError
+from paperlib.data.readers import image_files
+from paperlib.data.verify import leaks
 
 CLASSES = DATASETS["industrial"].classes
 
@@ -223,25 +224,25 @@ def test_own_folder_with_its_own_splits(tmp_path):
 
 def test_decoded_once_and_again_when_a_byte_changes(tmp_path, monkeypatch):
     files = [picture(tmp_path / f"{i}.png", 10 * i) for i in range(5)]
-    first = decode.decode(files, 8, "cure").images
+    first = image_files.decode(files, 8, "cure").images
     assert first[:, 0, 0, 0].tolist() == [0, 10, 20, 30, 40]
     calls = []
-    real = decode._image
-    monkeypatch.setattr(decode, "_image", lambda *a: calls.append(a) or real(*a))
-    assert np.array_equal(decode.decode(files, 8, "cure").images, first) and not calls
+    real = image_files._image
+    monkeypatch.setattr(image_files, "_image", lambda *a: calls.append(a) or real(*a))
+    assert np.array_equal(image_files.decode(files, 8, "cure").images, first) and not calls
     picture(files[2], 99)
-    assert decode.decode(files, 8, "cure").images[2, 0, 0, 0] == 99 and len(calls) == 5
+    assert image_files.decode(files, 8, "cure").images[2, 0, 0, 0] == 99 and len(calls) == 5
 
 
 def test_a_bomb_and_a_deep_image_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(decode, "MAX_PIXELS", 100)
+    monkeypatch.setattr(image_files, "MAX_PIXELS", 100)
     with pytest.raises(PaperlibError, match=r"big\.png.*at most 100"):
-        decode.decode([picture(tmp_path / "big.png", 1)], 8, "cure")
+        image_files.decode([picture(tmp_path / "big.png", 1)], 8, "cure")
     monkeypatch.undo()
     monkeypatch.setenv("PAPERLIB_CACHE", str(tmp_path / "cache"))
     Image.fromarray(np.ones((8, 8), np.uint16)).save(tmp_path / "deep.png")
     with pytest.raises(PaperlibError, match=r"deep\.png.*8 bits"):
-        decode.decode([tmp_path / "deep.png"], 8, "cure")
+        image_files.decode([tmp_path / "deep.png"], 8, "cure")
 
 
 @pytest.mark.parametrize("seed", range(20))

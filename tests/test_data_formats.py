@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from paperlib.data import formats
+from paperlib.core.errors import PaperlibError
+from paperlib.data.readers import arrays as formats
 from paperlib.data.registry import BATCH_MD5, DATASETS, idx_names
-from paperlib.errors import PaperlibError
 
 MNIST, CIFAR, EMNIST = DATASETS["mnist"], DATASETS["cifar10"], DATASETS["emnist"]
 

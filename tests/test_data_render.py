@@ -8,9 +8,11 @@ import trimesh
 from typer.testing import CliRunner
 
 from paperlib import data
-from paperlib.data import DATASETS, render, solids, sources
-from paperlib.data.commands import app
-from paperlib.errors import PaperlibError
+from paperlib.cli.data import app
+from paperlib.core.errors import PaperlibError
+from paperlib.data import DATASETS, sources
+from paperlib.data.synthetic import meshes as solids
+from paperlib.data.synthetic import renderer
 
 CLASSES = DATASETS["industrial"].classes
 
@@ -34,8 +36,8 @@ def test_own_solids_fit_the_unit_ball_and_face_outward(mesh):
 
 def test_a_picture_shows_its_part_inside_the_box():
     for c, mesh in enumerate(solids.own()):
-        image, (x, y, w, h) = render.draw(mesh, np.random.default_rng(c))
-        again, _ = render.draw(mesh, np.random.default_rng(c))
+        image, (x, y, w, h) = renderer.draw(mesh, np.random.default_rng(c))
+        again, _ = renderer.draw(mesh, np.random.default_rng(c))
         pixels = np.asarray(image)
         assert pixels.shape == (224, 224, 3) and np.array_equal(pixels, np.asarray(again))
         assert x > -40 and y > -40 and x + w < 264 and y + h < 264 and w * h > 400
@@ -44,25 +46,25 @@ def test_a_picture_shows_its_part_inside_the_box():
 def test_rotations_are_rotations():
     rng = np.random.default_rng(0)
     for _ in range(20):
-        turn = render._rotation(rng)
+        turn = renderer._rotation(rng)
         assert np.allclose(turn @ turn.T, np.eye(3)) and np.linalg.det(turn) == pytest.approx(1)
 
 
 def test_drawing_is_read_back_and_repeats(tmp_path):
-    assert render.write(tmp_path / "cache/industrial", None, 100, 3) == "stand-in"
+    assert renderer.write(tmp_path / "cache/industrial", None, 100, 3) == "stand-in"
     images = data.load("industrial", 32)
     assert (len(images.train), len(images.val), len(images.test)) == (70, 10, 20)
     assert set(images.train.labels) == set(range(10)) and images.provenance.source == "stand-in"
-    render.write(tmp_path / "cache/industrial", None, 100, 3)
+    renderer.write(tmp_path / "cache/industrial", None, 100, 3)
     data._load.cache_clear()
     assert data.load("industrial", 32).content_hash == images.content_hash
-    render.write(tmp_path / "cache/industrial", None, 100, 4)
+    renderer.write(tmp_path / "cache/industrial", None, 100, 4)
     data._load.cache_clear()
     assert data.load("industrial", 32).content_hash != images.content_hash
 
 
 def test_without_images_the_parts_are_drawn_on_first_use(tmp_path, monkeypatch):
-    monkeypatch.setattr(render, "STAND_IN", 100)
+    monkeypatch.setattr(renderer, "STAND_IN", 100)
     images = data.load("industrial-reduced", 32)
     assert images.provenance.source == "stand-in" and len(images.classes) == 10
     assert (tmp_path / "cache/industrial/provenance.json").is_file()
@@ -104,9 +106,9 @@ def test_bad_meshes_and_bad_targets_are_named(tmp_path):
     with pytest.raises(PaperlibError, match="no such folder"):
         solids.load_folder(tmp_path / "none")
     with pytest.raises(PaperlibError, match="other files"):
-        render.write(folder, None, 100, 0)
+        renderer.write(folder, None, 100, 0)
     with pytest.raises(PaperlibError, match="at least 100"):
-        render.write(tmp_path / "o", None, 50, 0)
+        renderer.write(tmp_path / "o", None, 50, 0)
     assert (folder / "screw.ply").exists()
 
 

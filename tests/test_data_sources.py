@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from test_data_formats import write_idx, write_npz
 
 from paperlib import data
+from paperlib.core.errors import PaperlibError
 from paperlib.data import DATASETS, sources
 from paperlib.data.imageset import ImageSet, Provenance, Split
 from paperlib.data.splits import holdout, resplit_train
-from paperlib.errors import PaperlibError
 
 SHA = "sha"
 

@@ -5,14 +5,15 @@ import pytest
 import torch
 from torch import nn
 
-from paperlib.data import DATASETS, standin
+from paperlib.data import DATASETS
 from paperlib.data.imageset import Split
+from paperlib.data.synthetic import gratings
 
 
 @pytest.mark.parametrize("name", ["emnist", "cifar10", "octmnist", "visa"])
 def test_shape_balance_and_repeatability(name):
     info = DATASETS[name]
-    one, two = (standin.draw(info, 28, 500, 100) for _ in range(2))
+    one, two = (gratings.draw(info, 28, 500, 100) for _ in range(2))
     assert one["train"].images.shape == (500, 28, 28, info.shape[2])
     counts = np.bincount(one["train"].labels, minlength=len(info.classes))
     share = np.array(info.balance or [1] * len(info.classes))
@@ -24,8 +25,8 @@ def test_shape_balance_and_repeatability(name):
 
 
 def test_size_shrinks_with_resolution():
-    assert standin.counts_for(28, 1) == (6000, 1000)
-    train, test = standin.counts_for(224, 3)
+    assert gratings.counts_for(28, 1) == (6000, 1000)
+    train, test = gratings.counts_for(224, 3)
     assert (train + test) * 224 * 224 * 3 < 110_000_000 and train >= 500
 
 
@@ -46,7 +47,7 @@ def accuracy(model: nn.Module, train: Split, test: Split, epochs: int) -> float:
 
 def test_a_linear_model_is_clearly_below_a_convolutional_one():
     torch.manual_seed(0)
-    parts = standin.draw(DATASETS["fashionmnist"], 28, 3000, 500)
+    parts = gratings.draw(DATASETS["fashionmnist"], 28, 3000, 500)
     linear = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
     conv = nn.Sequential(
         *(nn.Conv2d(1, 16, 5, 2), nn.BatchNorm2d(16), nn.ReLU()),

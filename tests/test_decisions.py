@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from statsmodels.stats.multitest import multipletests
 
-from paperlib.stats import (
+from paperlib.claims.stats import (
     PAIR,
     bootstrap_interval,
     control_differences,

@@ -8,14 +8,14 @@ from typing import Any, get_args
 import pytest
 import typer
 
-from paperlib.cli import app
-from paperlib.execution.realise import WAYS
-from paperlib.paths import Layout
+from paperlib.cli.main import app
+from paperlib.core.paths import Layout
+from paperlib.execution.backends import WAYS
 from paperlib.pruners import METHODS
-from paperlib.reading import EnergySource, MemorySource
-from paperlib.run import run
-from paperlib.store import Store
-from paperlib.trial import make_trial
+from paperlib.schema.measurement import EnergySource, MemorySource
+from paperlib.schema.trial import make_trial
+from paperlib.trials.runner import run
+from paperlib.trials.store import Store
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]

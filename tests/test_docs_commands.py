@@ -11,13 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from paperlib import data, paths
-from paperlib.batches import batches
-from paperlib.cli import main
+from paperlib import data
+from paperlib.cli.main import main
+from paperlib.core import paths
+from paperlib.costs.forecast import kind
 from paperlib.data.registry import DATASETS
-from paperlib.forecast import kind
-from paperlib.notebooks import NOTEBOOKS
 from paperlib.pruners import METHODS
+from paperlib.studies.batches import batches
+from paperlib.studies.sections import NOTEBOOKS
 from tests.conftest import REAL, served, tiny
 from tests.test_docs import PAGES, ROOT
 

@@ -10,11 +10,11 @@ import torch
 from rich.console import Console
 
 import paperlib.data
-from paperlib import doctor
-from paperlib.cli import main
+from paperlib.cli import doctor
+from paperlib.cli.doctor import Check, cpu_limit
+from paperlib.cli.main import main
+from paperlib.core.errors import PaperlibError
 from paperlib.data import DatasetStatus
-from paperlib.doctor import Check, cpu_limit
-from paperlib.errors import PaperlibError
 
 ROWS = [
     DatasetStatus("mnist", "official", "the official files", "/data/mnist", (60_000, 0, 10_000), ""),
@@ -114,7 +114,7 @@ def test_outside_a_checkout_the_cure_is_to_go_there(
     found: dict[str, Check], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("PAPERLIB_OUTPUT")
-    monkeypatch.setattr("paperlib.paths.root", no_checkout)
+    monkeypatch.setattr("paperlib.core.paths.root", no_checkout)
     now = by_subject()["results folder"]
     assert now.state == "lack"
 

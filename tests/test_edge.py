@@ -7,11 +7,12 @@ import pytest
 import torch
 from torch import nn
 
-from paperlib import collate, edge
-from paperlib.edge import Budget, Setting, measure, pruned, settings
-from paperlib.edge_figures import crossing
-from paperlib.errors import PaperlibError
-from paperlib.paths import Layout
+from paperlib.core.errors import PaperlibError
+from paperlib.core.paths import Layout
+from paperlib.costs import cpu_study
+from paperlib.costs.cpu_study import Budget, Setting, measure, pruned, settings
+from paperlib.exhibits import collation
+from paperlib.exhibits.cpu_figures import crossing
 
 TINY = Budget({"mlp-medium": 0.01, "resnet18": 0.04}, (0.0, 0.8), (0.8,), ("i",), 0.01)
 
@@ -50,19 +51,19 @@ def test_break_even_by_arithmetic() -> None:
 def test_every_way_is_timed_and_the_exhibits_name_their_records(
     layout: Layout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(edge.BUDGETS, "smoke", TINY)
-    monkeypatch.setattr(edge, "cores", lambda: 1)
-    assert collate.write("04", layout) == []  # nothing has run
-    records = edge.edge("smoke", layout)
+    monkeypatch.setitem(cpu_study.BUDGETS, "smoke", TINY)
+    monkeypatch.setattr(cpu_study, "cores", lambda: 1)
+    assert collation.write("04", layout) == []  # nothing has run
+    records = cpu_study.edge("smoke", layout)
     for record in records:
         (run,) = record.runs
         variants = {t.variant for t in run.timings if t.batch_size == 64}
         assert variants == {"dense", "dense-again", "masked", "compact", "sparse", "bf16", "int8", "compact+int8"}
         assert all(run.cold_s[name] > 0 for name in variants - {"sparse"})
         assert record.disagrees["masked"] == 0
-    monkeypatch.setattr(edge, "measure", lambda _: pytest.fail("measured again"))
-    assert edge.edge("smoke", layout) == records
-    exhibits = collate.write("04", layout)
+    monkeypatch.setattr(cpu_study, "measure", lambda _: pytest.fail("measured again"))
+    assert cpu_study.edge("smoke", layout) == records
+    exhibits = collation.write("04", layout)
     assert {e.section for e in exhibits} == {"04"}
     assert all(set(e.trials) == {r.id for r in records} for e in exhibits)
     assert all("n = 1" in e.caption and "stand-in" in e.caption for e in exhibits)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from paperlib.errors import PaperlibError
+from paperlib.core.errors import PaperlibError
 from paperlib.execution.compact import compact, worthwhile
 from paperlib.execution.compact_training import CompactTraining, removed
 from paperlib.models.graph import followers

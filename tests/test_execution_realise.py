@@ -10,11 +10,11 @@ from safetensors.torch import save
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from paperlib.errors import PaperlibError
-from paperlib.execution import kernel
-from paperlib.execution.costs import count
+from paperlib.core.errors import PaperlibError
+from paperlib.execution import sparse_kernel
+from paperlib.execution.backends import WAYS, realise
+from paperlib.execution.flops import count
 from paperlib.execution.quantized import OnnxModel, to_onnx
-from paperlib.execution.realise import WAYS, realise
 from paperlib.execution.sparse import SparseLinear, sparsify
 from paperlib.models.resnet import resnet18
 from paperlib.models.vgg import vgg16
@@ -68,9 +68,9 @@ def test_unknown_way_suggests_the_nearest() -> None:
 @pytest.mark.parametrize("compiled", [True, False])
 @pytest.mark.parametrize("bias", [True, False])
 def test_sparse_linear_is_the_linear_layer(bias: bool, compiled: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert kernel.compiled(), "the locked environment holds llvmlite"
+    assert sparse_kernel.compiled(), "the locked environment holds llvmlite"
     if not compiled:
-        monkeypatch.setattr(kernel, "compiled", lambda: None)
+        monkeypatch.setattr(sparse_kernel, "compiled", lambda: None)
     layer = nn.Linear(40, 30, bias=bias)
     with torch.no_grad():
         layer.weight[torch.rand(30, 40) < 0.8] = 0
@@ -92,8 +92,8 @@ def test_the_kernel_is_a_matrix_product(
     x = torch.randn(columns, batch, generator=generator)
     csr = weight.to_sparse_csr()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(kernel, "PARALLEL", 0 if parallel else kernel.PARALLEL)
-        found = kernel.multiply(csr.crow_indices().int(), csr.col_indices().int(), csr.values(), bias, x)
+        patch.setattr(sparse_kernel, "PARALLEL", 0 if parallel else sparse_kernel.PARALLEL)
+        found = sparse_kernel.multiply(csr.crow_indices().int(), csr.col_indices().int(), csr.values(), bias, x)
     torch.testing.assert_close(found, weight @ x + bias[:, None], rtol=1e-4, atol=1e-4)
 
 

@@ -7,11 +7,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from paperlib.paths import Layout
-from paperlib.record import Record
-from paperlib.run import checkpoint, run
-from paperlib.store import tidy
-from paperlib.trial import Trial, make_trial
+from paperlib.core.paths import Layout
+from paperlib.schema.record import Record
+from paperlib.schema.trial import Trial, make_trial
+from paperlib.trials.runner import checkpoint, run
+from paperlib.trials.store import tidy
 from tests.conftest import served, tiny
 
 METHODS = ["pre-training", "in-training", "set", "rigl"]

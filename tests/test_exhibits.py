@@ -12,16 +12,19 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.lines import Line2D
 from PIL import Image
 
-from paperlib import collate, comparisons, literature, report, show, style, tables, tutorial_tables
-from paperlib.comparisons import METRICS, arms
-from paperlib.errors import PaperlibError
-from paperlib.exhibits import base, read_manifest
-from paperlib.findings import findings
-from paperlib.paths import Layout
-from paperlib.run import checkpoint, run
-from paperlib.store import Store
-from paperlib.trial import make_trial
-from paperlib.wanted import WANTED
+from paperlib.claims import effects
+from paperlib.claims.effects import METRICS, arms
+from paperlib.core.errors import PaperlibError
+from paperlib.core.paths import Layout
+from paperlib.exhibits import collation, effect_tables, style, tutorial_tables
+from paperlib.exhibits import published as literature
+from paperlib.exhibits.expected import WANTED
+from paperlib.exhibits.manifest import base, read_manifest
+from paperlib.report import display, pages
+from paperlib.report.findings import findings
+from paperlib.schema.trial import make_trial
+from paperlib.trials.runner import checkpoint, run
+from paperlib.trials.store import Store
 from tests import report_links
 from tests.conftest import tiny, train
 
@@ -44,12 +47,12 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def made(layout: Layout, trained: Path, tiny_images: object) -> collate.Source:
+def made(layout: Layout, trained: Path, tiny_images: object) -> collation.Source:
     shutil.copytree(trained, layout.results)
-    return collate.Source.of(layout)
+    return collation.Source.of(layout)
 
 
-def test_effects_equal_a_loop_over_the_records(made: collate.Source) -> None:
+def test_effects_equal_a_loop_over_the_records(made: collation.Source) -> None:
     records = {(r.trial.method, r.trial.scope, r.trial.seed, r.trial.quirks): r for r in made.records}
     found = {(a.method, a.scope): a for a in arms(made.table, METRICS["accuracy"]) if a.sparsity}
     assert len(found) == 4
@@ -70,8 +73,8 @@ def test_effects_equal_a_loop_over_the_records(made: collate.Source) -> None:
     assert times["set", "global"].effect.mean == pytest.approx(np.exp(np.mean(np.log(ratios))))
 
 
-def test_the_section_is_written_whole_and_listed(made: collate.Source) -> None:
-    exhibits = collate.write("01", made.layout)
+def test_the_section_is_written_whole_and_listed(made: collation.Source) -> None:
+    exhibits = collation.write("01", made.layout)
     names = {e.name for e in exhibits}
     assert {f"{metric}_mlp" for metric in METRICS} <= names
     assert {f"{metric}_mlp-small" for metric in METRICS if metric != "co2"} <= names
@@ -89,15 +92,15 @@ def test_the_section_is_written_whole_and_listed(made: collate.Source) -> None:
         assert "source: modelled" in next(e for e in exhibits if e.name == energy).caption
 
 
-def test_figures_are_not_empty_and_the_same_again(made: collate.Source) -> None:
-    first = collate.write("01", made.layout)
+def test_figures_are_not_empty_and_the_same_again(made: collation.Source) -> None:
+    first = collation.write("01", made.layout)
     kept = {f: (base(made.layout) / f).read_bytes() for e in first for f in e.files}
     for name, content in kept.items():
         if name.endswith(".png"):
             pixels = np.asarray(Image.open(base(made.layout) / name).convert("RGB"))
             assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 5
         assert content
-    collate.write("01", made.layout)
+    collation.write("01", made.layout)
     changed = [f for f, content in kept.items() if (base(made.layout) / f).read_bytes() != content]
     assert changed == []
 
@@ -117,12 +120,12 @@ def test_a_legend_is_never_wider_than_its_figure() -> None:
         assert columns == 1 or extent.width <= figure.bbox.width
 
 
-def test_table_holds_the_paper_value_only_where_there_is_one(made: collate.Source) -> None:
-    for source, paper in (("stand-in", comparisons.DRAWN), ("official", "−0.49 points")):
+def test_table_holds_the_paper_value_only_where_there_is_one(made: collation.Source) -> None:
+    for source, paper in (("stand-in", effects.DRAWN), ("official", "−0.49 points")):
         tidy = made.table.assign(source=source)
-        exhibit = tables.write_comparison(tidy, "accuracy", "mlp", made.layout)
+        exhibit = effect_tables.write_comparison(tidy, "accuracy", "mlp", made.layout)
         table = pd.read_csv(made.layout.tables / "accuracy_mlp.csv")
-        published = table[table.paper != comparisons.NOT_PUBLISHED]
+        published = table[table.paper != effects.NOT_PUBLISHED]
         assert set(zip(published.scope, published.sparsity, published.paper, strict=True)) == {
             ("layerwise", 0.5, paper)
         }
@@ -133,20 +136,26 @@ def test_table_holds_the_paper_value_only_where_there_is_one(made: collate.Sourc
         assert any("published case" in f.lead for f in findings(tidy)) == (source == "official")
 
 
-def test_value_and_unit_agree_in_the_tables(made: collate.Source) -> None:
-    tables.write_comparison(made.table, "accuracy", "mlp", made.layout)
-    tables.write_comparison(made.table, "training_time", "mlp", made.layout)
+def test_value_and_unit_agree_in_the_tables(made: collation.Source) -> None:
+    effect_tables.write_comparison(made.table, "accuracy", "mlp", made.layout)
+    effect_tables.write_comparison(made.table, "training_time", "mlp", made.layout)
     accuracy, time = (pd.read_csv(made.layout.tables / f"{n}_mlp.csv") for n in ("accuracy", "training_time"))
     assert set(accuracy.unit) == {"%"} and set(accuracy.difference_unit) == {"points"}
     assert accuracy.difference_mean.to_numpy() == pytest.approx(accuracy.pruned_mean - accuracy.dense_mean, abs=1e-3)
     assert set(time.unit) == {"s"} and set(time.ratio_unit) == {"ratio"}
 
 
-def test_intervals_of_every_table_are_possible(made: collate.Source) -> None:
+def test_intervals_of_every_table_are_possible(made: collation.Source) -> None:
     # Two seeds as far apart as can be: Student's interval alone would reach from -600 to 700 %.
     far = made.table.assign(test_accuracy=(made.table.seed == 0).astype(float), train_time_s=1.0 + 9 * made.table.seed)
-    wide = [tables.write_comparison(far, "accuracy", "mlp", made.layout), literature.write(far, "mlp", made.layout)]
-    wide += [tables.write_comparison(far, "training_time", "mlp", made.layout), tables.write_quirks(far, made.layout)]
+    wide = [
+        effect_tables.write_comparison(far, "accuracy", "mlp", made.layout),
+        literature.write(far, "mlp", made.layout),
+    ]
+    wide += [
+        effect_tables.write_comparison(far, "training_time", "mlp", made.layout),
+        effect_tables.write_quirks(far, made.layout),
+    ]
     wide += tutorial_tables.write_all(far[far.scope == "global"], made.records, made.layout)
     intervals = 0
     for exhibit in wide:
@@ -161,8 +170,8 @@ def test_intervals_of_every_table_are_possible(made: collate.Source) -> None:
     assert intervals > 8
 
 
-def test_captions_say_what_is_drawn(made: collate.Source) -> None:
-    exhibits = {e.name: e for e in collate.write("01", made.layout)}
+def test_captions_say_what_is_drawn(made: collation.Source) -> None:
+    exhibits = {e.name: e for e in collation.write("01", made.layout)}
     assert "pruned arms as difference to dense" in exhibits["accuracy_mlp"].caption
     figure = exhibits["accuracy_mlp-small"].caption
     assert "difference to dense" not in figure and figure.startswith("Test accuracy itself, in %")
@@ -177,7 +186,7 @@ def test_captions_say_what_is_drawn(made: collate.Source) -> None:
     assert all(w.met_by(list(exhibits.values())) for w in WANTED if w.asked == "P, figure: co2" and w.section == "01")
 
 
-def test_findings_count_what_the_records_say(made: collate.Source) -> None:
+def test_findings_count_what_the_records_say(made: collation.Source) -> None:
     told = findings(made.table)
     assert any(f.lead.startswith("Accuracy is lower in") and "of 4 pruned arms" in f.lead for f in told)
     assert told[-1].lead == "Images" and "stand-in" in told[-1].text
@@ -185,7 +194,7 @@ def test_findings_count_what_the_records_say(made: collate.Source) -> None:
     assert any("failed to train" in f.lead and "loss is nan" in f.text for f in findings(failed))
 
 
-def test_training_energy_is_a_finding_of_its_own_only_where_a_counter_gave_it(made: collate.Source) -> None:
+def test_training_energy_is_a_finding_of_its_own_only_where_a_counter_gave_it(made: collation.Source) -> None:
     def leads(source: str) -> str:
         return " ".join(f.lead for f in findings(made.table.assign(energy_source=source, train_energy_j=1.0)))
 
@@ -193,7 +202,7 @@ def test_training_energy_is_a_finding_of_its_own_only_where_a_counter_gave_it(ma
     assert "Training energy (rapl)" in leads("rapl")
 
 
-def test_what_pruning_buys_is_the_fastest_arm_that_keeps_its_accuracy(made: collate.Source) -> None:
+def test_what_pruning_buys_is_the_fastest_arm_that_keeps_its_accuracy(made: collation.Source) -> None:
     def told(set_accuracy: float, majority: float, ratio: float = 0.5) -> str:
         own = made.table.method == "set"
         table = made.table.assign(test_accuracy=0.9, test_majority=majority, realised_ratio_b64=1.0)
@@ -207,7 +216,7 @@ def test_what_pruning_buys_is_the_fastest_arm_that_keeps_its_accuracy(made: coll
     assert "nothing beyond the noise" in told(0.9, 0.1, ratio=1.0)
 
 
-def test_the_machine_is_named_and_a_missing_gpu_too(made: collate.Source) -> None:
+def test_the_machine_is_named_and_a_missing_gpu_too(made: collation.Source) -> None:
     assert any("No trial ran on a GPU" in f.text for f in findings(made.table))
     assert not any("No trial ran on a GPU" in f.text for f in findings(made.table.assign(gpu="NVIDIA H200")))
 
@@ -217,11 +226,11 @@ def test_a_tweak_shows_what_was_asked_for_and_runs_nothing_again(
     layout: Layout, capsys: pytest.CaptureFixture[str]
 ) -> None:
     few = {"datasets": ["mnist"], "models": ["mlp-small"], "seeds": 1}
-    ran = collate.run("01", "smoke", **few, sparsities=[0.5, 0.75], methods=["set", "post-training"])
+    ran = collation.run("01", "smoke", **few, sparsities=[0.5, 0.75], methods=["set", "post-training"])
     study, own = Layout.of("smoke"), Layout.of("smoke").tweaked
     assert (ran.layout, ran.layout.name) == (own, "smoke-tweaked")
     inside = {p.stem for p in study.trials.glob("*.json")}
-    assert inside == {t.id for t in ran.trials} & collate.whole_study("smoke") and 0 < len(inside) < len(ran.trials)
+    assert inside == {t.id for t in ran.trials} & collation.whole_study("smoke") and 0 < len(inside) < len(ran.trials)
     assert {p.stem for p in own.trials.glob("*.json")} == {r.id for r in ran.records}
     assert {0.5, 0.75} <= set(pd.read_csv(own.tables / "accuracy_mlp.csv").sparsity)
     dates = {p: p.stat().st_mtime_ns for p in (*study.trials.glob("*"), *own.trials.glob("*"))}
@@ -230,7 +239,7 @@ def test_a_tweak_shows_what_was_asked_for_and_runs_nothing_again(
         ({"sparsities": [0.5, 0.75], "scopes": ["layerwise"]}, "scope", {"layerwise"}),
         ({"sparsities": [0.5]}, "sparsity", {0.5}),
     ):
-        again = collate.run("01", "smoke", **few, **axes, methods=["post-training"])
+        again = collation.run("01", "smoke", **few, **axes, methods=["post-training"])
         table = pd.read_csv(own.tables / "accuracy_mlp.csv")
         assert set(table[table.sparsity > 0][column]) == left, axes
         assert [r.id for r in again.records] == [t.id for t in again.trials]
@@ -240,7 +249,7 @@ def test_a_tweak_shows_what_was_asked_for_and_runs_nothing_again(
     # And what lies among the study's records without being of it is moved there, weights and all.
     strange = run(make_trial(**FAST, lr=0.07), study)
     capsys.readouterr()
-    collate.set_aside(study, "smoke", collate.whole_study("smoke"))
+    collation.set_aside(study, "smoke", collation.whole_study("smoke"))
     assert "1 record(s) that are not of the study smoke moved" in capsys.readouterr().err
     assert {p.stem for p in study.trials.glob("*.json")} == inside
     assert Store(own).get(strange.id) == strange and checkpoint(own, strange.id).exists()
@@ -248,22 +257,22 @@ def test_a_tweak_shows_what_was_asked_for_and_runs_nothing_again(
 
 def test_a_stranger_section_and_an_empty_folder_say_what_to_do(layout: Layout) -> None:
     with pytest.raises(PaperlibError, match="paperlib reproduce"):
-        collate.write("01", layout)
+        collation.write("01", layout)
     with pytest.raises(PaperlibError, match="01"):
-        collate.write("10", layout)
+        collation.write("10", layout)
 
 
-def test_one_seed_gets_no_interval(made: collate.Source) -> None:
+def test_one_seed_gets_no_interval(made: collation.Source) -> None:
     one = [r for r in made.records if r.trial.seed == 0]
     source = replace(made, records=one, table=made.table[made.table.seed == 0])
-    exhibits = [e for e in collate.mlp(source) if e]
+    exhibits = [e for e in collation.mlp(source) if e]
     assert all("no interval" in e.caption for e in exhibits if e.name.startswith("accuracy"))
     assert not any("95 %" in e.caption for e in exhibits)
     assert "95 %" not in " ".join(f.markdown() for f in findings(source.table))
     assert "[" not in (made.layout.tables / "accuracy_mlp.html").read_text().split("<tbody")[1].split("</tbody")[0]
 
 
-def test_tidy_order_is_the_papers(made: collate.Source) -> None:
+def test_tidy_order_is_the_papers(made: collation.Source) -> None:
     assert list(made.table.method)[:2] == ["dense", "dense"]
     assert len(Store(made.layout).records()) == len(made.table)
 
@@ -276,9 +285,9 @@ def ids_of(tidy: pd.DataFrame, **wanted: object) -> set[str]:
     return set(chosen.id)
 
 
-def test_every_number_leads_to_exactly_its_trials(made: collate.Source) -> None:
-    collate.write("01", made.layout)
-    page = report.build(made.layout).read_text()
+def test_every_number_leads_to_exactly_its_trials(made: collation.Source) -> None:
+    collation.write("01", made.layout)
+    page = pages.build(made.layout).read_text()
     places = re.findall(r'\sid="([^"]+)"', page)
     assert len(places) == len(set(places)), "an id stands twice"
     dense = ids_of(made.table, method="dense")
@@ -304,12 +313,12 @@ def test_every_number_leads_to_exactly_its_trials(made: collate.Source) -> None:
     assert report_links.dead_ends(made.layout) == set()
 
 
-def test_links_stand_in_the_report_alone(made: collate.Source, monkeypatch: pytest.MonkeyPatch) -> None:
-    exhibits = collate.write("01", made.layout)
+def test_links_stand_in_the_report_alone(made: collation.Source, monkeypatch: pytest.MonkeyPatch) -> None:
+    exhibits = collation.write("01", made.layout)
     for path in (*made.layout.tables.glob("*.csv"), *made.layout.tables.glob("*.tex")):
         assert "<" not in path.read_text() and "trials" not in path.read_text()
     displayed = []
-    monkeypatch.setattr(show, "display", displayed.append)
-    show.show(exhibits, "accuracy_mlp", layout=made.layout)
+    monkeypatch.setattr(display, "display", displayed.append)
+    display.show(exhibits, "accuracy_mlp", layout=made.layout)
     (page,) = (shown.data for shown in displayed)
     assert "data-trials" not in page and "<a " not in page and ">global 50%</td>" in page

@@ -10,10 +10,10 @@ import pytest
 from jupyter_client.manager import start_new_kernel
 from PIL import Image
 
-from paperlib.explorer import Explorer
-from paperlib.paths import Layout
-from paperlib.record import Epoch
-from paperlib.store import Store
+from paperlib.core.paths import Layout
+from paperlib.report.explorer import Explorer
+from paperlib.schema.record import Epoch
+from paperlib.trials.store import Store
 
 
 @pytest.fixture
@@ -61,15 +61,15 @@ def test_cancel_keeps_what_is_finished(explorer: Explorer, monkeypatch: pytest.M
 
 IN_A_KERNEL = """
 import sys, time
-import paperlib.explorer
+import paperlib.report.explorer
 from paperlib import run
-from paperlib.paths import Layout
+from paperlib.core.paths import Layout
 from tests.conftest import tiny
 
 images = tiny(n=200_000)
 run.load = lambda name, resolution=None: images
-paperlib.explorer.BUDGET = {"batch_size": 16}
-explorer = paperlib.explorer.Explorer(Layout.of("scratch"))
+paperlib.report.explorer.BUDGET = {"batch_size": 16}
+explorer = paperlib.report.explorer.Explorer(Layout.of("scratch"))
 explorer.model.value = "mlp-medium"
 """
 UNTIL_IT_TRAINS = """

@@ -15,15 +15,15 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
+from paperlib.core.errors import PaperlibError
+from paperlib.core.paths import Layout
 from paperlib.data.imageset import ImageSet
-from paperlib.errors import PaperlibError
 from paperlib.execution.compact import compact
 from paperlib.execution.quantized import OnnxModel
-from paperlib.export import Exported, export, found_masks
-from paperlib.paths import Layout
-from paperlib.run import checkpoint, dense_twin, network_of, run
-from paperlib.store import Store
-from paperlib.trial import Trial, make_trial
+from paperlib.schema.trial import Trial, make_trial
+from paperlib.trials.onnx_export import Exported, export, found_masks
+from paperlib.trials.runner import checkpoint, dense_twin, network_of, run
+from paperlib.trials.store import Store
 from tests.conftest import served, tiny
 
 DOCS = Path(__file__).parents[1] / "docs" / "export.md"
@@ -153,7 +153,7 @@ def test_a_network_that_compaction_would_enlarge_is_written_as_it_is(
     def larger(model: torch.nn.Module, masks: object) -> torch.nn.Module:
         return torch.nn.Sequential(model, torch.nn.Linear(3, 3))
 
-    monkeypatch.setattr("paperlib.export.compact", larger)
+    monkeypatch.setattr("paperlib.trials.onnx_export.compact", larger)
     done = exported(trial, layout, tmp_path)
     assert tuple(file.stat().st_size for file in done.files[:2]) == done.dense_bytes
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from paperlib import notebooks
-from paperlib.comparing import differences
-from paperlib.errors import PaperlibError
-from paperlib.notebooks import Notebook
-from paperlib.paths import Layout
-from paperlib.store import Store
+from paperlib.core.errors import PaperlibError
+from paperlib.core.paths import Layout
+from paperlib.report import notebooks
+from paperlib.studies.sections import Notebook
+from paperlib.trials.differences import differences
+from paperlib.trials.store import Store
 
 
 @pytest.fixture
@@ -56,9 +56,9 @@ def test_fork_and_spawn_give_the_same_record(layout: Layout, tmp_path: Path) -> 
     script = tmp_path / "both.py"  # a file, since spawn imports the main module again
     script.write_text(
         "import multiprocessing\n"
-        "from paperlib.paths import Layout\n"
-        "from paperlib.run import run\n"
-        "from paperlib.trial import make_trial\n\n\n"
+        "from paperlib.core.paths import Layout\n"
+        "from paperlib.trials.runner import run\n"
+        "from paperlib.schema.trial import make_trial\n\n\n"
         "def work(name):\n"
         "    run(make_trial(epochs=2, train_images=300, test_images=100), Layout.of(name))\n\n\n"
         "if __name__ == '__main__':\n"

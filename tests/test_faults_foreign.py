@@ -13,13 +13,14 @@ from hypothesis import strategies as st
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from paperlib import cli
-from paperlib.data import DATASETS, formats
-from paperlib.errors import PaperlibError
-from paperlib.record import Record
-from paperlib.store import Store
+from paperlib.cli import main
+from paperlib.core.errors import PaperlibError
+from paperlib.data import DATASETS
+from paperlib.data.readers import arrays
+from paperlib.schema.record import Record
+from paperlib.trials.store import Store
 
-PACKAGE = Path(cli.__file__).parent
+PACKAGE = Path(main.__file__).parent
 FORBIDDEN = r"pickle\.loads?\(|torch\.load\(|allow_pickle=True|joblib\.load|read_pickle|\bshelve\b|\bmarshal\b|\bdill\b"
 
 
@@ -57,9 +58,9 @@ def test_a_booby_trap_does_not_go_off(tmp_path: Path) -> None:
     for name in ("trap-idx3-ubyte", "trap.safetensors"):
         (tmp_path / name).write_bytes(trap)
     with pytest.raises(PaperlibError):
-        formats.read_npz(DATASETS["bloodmnist"], tmp_path / "trap.npz", 28)
+        arrays.read_npz(DATASETS["bloodmnist"], tmp_path / "trap.npz", 28)
     with pytest.raises(PaperlibError):
-        formats.read_idx(DATASETS["mnist"], [tmp_path / "trap-idx3-ubyte"] * 4)
+        arrays.read_idx(DATASETS["mnist"], [tmp_path / "trap-idx3-ubyte"] * 4)
     with pytest.raises(SafetensorError):
         load_file(tmp_path / "trap.safetensors")
     assert not sprung.exists()
@@ -69,7 +70,7 @@ def test_a_booby_trap_does_not_go_off(tmp_path: Path) -> None:
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=400))
 def test_any_bytes_as_a_record_are_set_aside_or_named(tmp_path: Path, data: bytes) -> None:
-    from paperlib.paths import Layout
+    from paperlib.core.paths import Layout
 
     store = Store(Layout(tmp_path, tmp_path))
     store.layout.trials.mkdir(exist_ok=True)
@@ -93,7 +94,7 @@ def test_any_words_on_the_command_line_end_without_a_traceback(
     monkeypatch: pytest.MonkeyPatch, pairs: list[tuple[str, str]]
 ) -> None:
     # Long trainings are no fault, so what would be a good trial is not run.
-    from paperlib import run as run_module
+    from paperlib.trials import runner as run_module
 
     def refuse(*_: object, **__: object) -> Record:
         raise PaperlibError("a good trial")
@@ -102,5 +103,5 @@ def test_any_words_on_the_command_line_end_without_a_traceback(
     words = [word for pair in pairs for word in pair]
     monkeypatch.setattr(sys, "argv", ["paperlib", "run", *words])
     with pytest.raises(SystemExit) as end:
-        cli.main()
+        main.main()
     assert end.value.code in {0, 2}

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from paperlib.comparing import differences
-from paperlib.paths import Layout
-from paperlib.record import Record
-from paperlib.run import run
-from paperlib.store import Store
-from paperlib.trial import Trial
+from paperlib.core.paths import Layout
+from paperlib.schema.record import Record
+from paperlib.schema.trial import Trial
+from paperlib.trials.differences import differences
+from paperlib.trials.runner import run
+from paperlib.trials.store import Store
 
 WORDS = ("run", "--epochs", "2", "--train-images", "300", "--test-images", "100")
 # No mirror and an empty cache, so that every trial takes the packaged digits, whatever this machine has.
@@ -82,7 +82,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path: Path, calm: Record
 def test_too_little_memory_is_one_line(tmp_path: Path) -> None:
     # The limit comes into force after the imports, which alone need gigabytes of address space.
     code = (
-        "import sys, resource, psutil, paperlib.run; from paperlib.cli import main;"
+        "import sys, resource, psutil, paperlib.trials.runner; from paperlib.cli.main import main;"
         "now = psutil.Process().memory_info().vms; resource.setrlimit(resource.RLIMIT_AS, (now + 2**27,) * 2); main()"
     )
     words = ("--model", "mlp-medium", "--epochs", "1", "--train-images", "300", "--test-images", "100", "--width", "4")
@@ -126,7 +126,7 @@ def test_a_read_only_folder_is_said_before_any_work(layout: Layout, tmp_path: Pa
         layout = Layout(Path("/proc/paperlib"), tmp_path)
     else:
         tmp_path.chmod(0o500)
-    from paperlib.errors import PaperlibError
+    from paperlib.core.errors import PaperlibError
 
     with pytest.raises(PaperlibError, match="cannot write"):
         run(Trial(epochs=2, batch_size=16), layout)
@@ -137,7 +137,7 @@ def test_a_damaged_checkpoint_is_named_with_its_cure(layout: Layout) -> None:
     from safetensors.torch import save_file
     from torch import zeros
 
-    from paperlib.errors import PaperlibError
+    from paperlib.core.errors import PaperlibError
 
     dense = run(Trial(epochs=2, batch_size=16), layout)
     weights = layout.checkpoints / f"{dense.id}.safetensors"

@@ -10,14 +10,14 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from paperlib import data
-from paperlib import run as run_module
-from paperlib.cli import app
+from paperlib.cli.main import app
+from paperlib.core.errors import PaperlibError
+from paperlib.core.paths import Layout
 from paperlib.data import Selection
-from paperlib.errors import PaperlibError
-from paperlib.paths import Layout
-from paperlib.run import run, run_all
-from paperlib.store import Store
-from paperlib.trial import Trial, make_trial
+from paperlib.schema.trial import Trial, make_trial
+from paperlib.trials import runner as run_module
+from paperlib.trials.runner import run, run_all
+from paperlib.trials.store import Store
 from tests.conftest import served, tiny
 
 FAST = {"epochs": 1, "batch_size": 8}
@@ -215,13 +215,13 @@ def test_a_sparse_product_is_named_after_what_computes_it(monkeypatch: pytest.Mo
     import torch
     from torch import nn
 
-    from paperlib.execution import kernel
-    from paperlib.execution.realise import engine_of
+    from paperlib.execution import sparse_kernel
+    from paperlib.execution.backends import engine_of
     from paperlib.execution.sparse import SparseLinear
 
     network = nn.Sequential(nn.Flatten(), SparseLinear(nn.Linear(4, 3)))
     assert engine_of(nn.Linear(4, 3)) == "torch"
-    assert engine_of(network) == ("llvm" if kernel.compiled() else "torch-csr")
-    monkeypatch.setattr(kernel, "compiled", lambda: None)
+    assert engine_of(network) == ("llvm" if sparse_kernel.compiled() else "torch-csr")
+    monkeypatch.setattr(sparse_kernel, "compiled", lambda: None)
     assert engine_of(network) == "torch-csr"
     assert network(torch.ones(2, 4)).shape == (2, 3)

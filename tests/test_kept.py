@@ -14,16 +14,17 @@ import pytest
 from PIL import Image
 
 import paperlib
-from paperlib import agreement, kept, paths, readme, report
-from paperlib.archive import archive
-from paperlib.errors import PaperlibError
-from paperlib.exhibits import read_manifest
-from paperlib.paths import Layout
-from paperlib.reference import reference
-from paperlib.run import run_all
-from paperlib.store import Store
-from paperlib.trial import make_trial
-from paperlib.wanted import WANTED, problems
+from paperlib.core import paths
+from paperlib.core.errors import PaperlibError
+from paperlib.core.paths import Layout
+from paperlib.exhibits.expected import WANTED, problems
+from paperlib.exhibits.manifest import read_manifest
+from paperlib.report import agreement, committed, pages, readme
+from paperlib.report.bundle import archive
+from paperlib.report.reference import reference
+from paperlib.schema.trial import make_trial
+from paperlib.trials.runner import run_all
+from paperlib.trials.store import Store
 
 
 @pytest.fixture
@@ -39,28 +40,28 @@ def test_what_is_kept_comes_again_byte_for_byte(made: Layout, tmp_path: Path) ->
     ran = nbformat.v4.new_notebook(metadata={"papermill": {"input_path": "/home/me/01.ipynb", "duration": 1.5}})
     made.notebooks.mkdir(parents=True)
     nbformat.write(ran, made.notebooks / "01_x.ipynb")
-    where = kept.keep(made, project)
+    where = committed.keep(made, project)
     shown = (where.parent / "notebooks" / "01_x.ipynb").read_text()
     assert "/home/me" not in shown and "duration" in shown
     about = json.loads(where.with_name("kept.json").read_text())
     assert about["records"] == 4 and len(about["machines"]) == 1
     for name, expected in about["files"].items():
         assert hashlib.sha256((project / name).read_bytes()).hexdigest() == expected
-    with kept.opened(where) as again:
-        assert kept.hashes(again) == about["files"]
+    with committed.opened(where) as again:
+        assert committed.hashes(again) == about["files"]
         assert Store(again).records() == Store(made).records()
-    assert where.read_bytes() == kept.pack(made)
+    assert where.read_bytes() == committed.pack(made)
     where.write_bytes(where.read_bytes()[:200])
-    with pytest.raises(PaperlibError, match="damaged"), kept.opened(where):
+    with pytest.raises(PaperlibError, match="damaged"), committed.opened(where):
         pass
 
 
 def test_the_committed_records_give_the_committed_files_and_the_readme() -> None:
-    assert kept.archives(), "no results are committed"
-    for place, where in enumerate(kept.archives()):
-        with kept.opened(where) as again:
+    assert committed.archives(), "no results are committed"
+    for place, where in enumerate(committed.archives()):
+        with committed.opened(where) as again:
             about = json.loads(where.with_name("kept.json").read_text())
-            made = kept.hashes(again)
+            made = committed.hashes(again)
             assert made.keys() == about["files"].keys(), f"run `paperlib keep-results {where.parent.name}`"
             # Byte for byte on the machine that kept them; another CPU may round a last digit, and a few files with it.
             other = [name for name in made if made[name] != about["files"][name]]
@@ -83,7 +84,7 @@ def _found(name: str) -> Path:
 def test_agreement_counts_what_agrees(made: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(agreement, "archives", list)
     assert "none is committed" in agreement.agreement(made)[0]
-    where = kept.keep(made, tmp_path / "project")
+    where = committed.keep(made, tmp_path / "project")
     monkeypatch.setattr(agreement, "archives", lambda: [where])
     first = Store(made).records()[0]
     assert first.test
@@ -96,8 +97,8 @@ def test_agreement_counts_what_agrees(made: Layout, tmp_path: Path, monkeypatch:
 
 
 def test_the_report_is_one_file_whose_links_stay_inside(made: Layout) -> None:
-    kept.regenerate(made)
-    page = report.build(made)
+    committed.regenerate(made)
+    page = pages.build(made)
     first = archive(made).read_bytes()
     assert archive(made).read_bytes() == first
     assert 'href="../' not in page.read_text() + (made.report / "trials.html").read_text()
@@ -112,8 +113,8 @@ def test_the_committed_report_needs_no_run(
 ) -> None:
     with pytest.raises(PaperlibError, match=r"no results of 'paper' are committed, only of .*quick"):
         reference("paper")
-    where = kept.keep(made, tmp_path / "project")
-    monkeypatch.setattr("paperlib.reference.archives", lambda: [where])
+    where = committed.keep(made, tmp_path / "project")
+    monkeypatch.setattr("paperlib.report.reference.archives", lambda: [where])
     before = Store(made).records()
     for record in before:
         Store(made).path(record.id).unlink()
@@ -126,7 +127,7 @@ def test_the_committed_report_needs_no_run(
 
 def emptied(made: Layout, project: Path) -> Path:
     """The archive of what was made, in a project of its own; nothing is left in the reader's folder."""
-    where = kept.keep(made, project)
+    where = committed.keep(made, project)
     for record in Store(made).records():
         Store(made).path(record.id).unlink()
     return where
@@ -135,12 +136,12 @@ def emptied(made: Layout, project: Path) -> Path:
 def test_without_own_results_the_committed_table_answers_and_that_is_said(
     made: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    table, whose = kept.table_of(made.name)
+    table, whose = committed.table_of(made.name)
     assert len(table) == 4 and whose == "results/scratch" and capsys.readouterr().err == ""
     where = emptied(made, tmp_path / "project")
-    monkeypatch.setattr(kept, "archives", lambda: [where])
+    monkeypatch.setattr(committed, "archives", lambda: [where])
     with monkeypatch.context() as patch:
-        patch.setattr(kept, "opened", lambda *_: pytest.fail("unpacked the archive beside a table that is right"))
+        patch.setattr(committed, "opened", lambda *_: pytest.fail("unpacked the archive beside a table that is right"))
         for name in ("scratch", "smoke"):  # its own, and the first one of all
             pd.testing.assert_frame_equal(paperlib.load_results(name), table)
             said = capsys.readouterr().err
@@ -149,18 +150,18 @@ def test_without_own_results_the_committed_table_answers_and_that_is_said(
     where.with_name("tidy.parquet").write_bytes(table[:2].to_parquet())  # a run of one's own writes there, too
     pd.testing.assert_frame_equal(paperlib.load_results("scratch"), table)
     with pytest.raises(PaperlibError, match="unknown results 'nosuch'"):
-        kept.table_of("nosuch")
-    monkeypatch.setattr(kept, "archives", list)
+        committed.table_of("nosuch")
+    monkeypatch.setattr(committed, "archives", list)
     with pytest.raises(PaperlibError, match="run `paperlib reproduce --profile quick` first"):
-        kept.table_of("quick")
+        committed.table_of("quick")
 
 
 def test_the_committed_table_of_laptop_is_read_without_its_archive(
     layout: Layout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kept, "opened", lambda *_: pytest.fail("run `paperlib keep-results laptop`"))
+    monkeypatch.setattr(committed, "opened", lambda *_: pytest.fail("run `paperlib keep-results laptop`"))
     about = json.loads((paths.root() / "results/laptop/kept.json").read_text())
-    assert len(kept.table_of("laptop")[0]) == about["records"]
+    assert len(committed.table_of("laptop")[0]) == about["records"]
 
 
 def test_findings_say_whose_they_are(
@@ -180,8 +181,8 @@ def test_findings_say_whose_they_are(
 
 
 def test_a_fault_of_the_manifest_is_named(made: Layout) -> None:
-    kept.regenerate(made)
-    page = report.build(made).read_text()
+    committed.regenerate(made)
+    page = pages.build(made).read_text()
     missing = [w.asked for w in WANTED if not w.met_by(read_manifest(made))]
     assert [p.partition(" is missing")[0] for p in problems(made, page)] == missing  # and nothing else
     assert any("F, table 1 is missing" in p for p in problems(made, page))

@@ -3,19 +3,20 @@
 import pandas as pd
 import pytest
 
-from paperlib import comparisons, literature
+from paperlib.claims import effects
+from paperlib.core.paths import Layout
 from paperlib.data import DATASETS
 from paperlib.data.imageset import ImageSet
-from paperlib.exhibits import base
+from paperlib.exhibits import published
+from paperlib.exhibits.manifest import base
 from paperlib.models import MODELS
-from paperlib.paths import Layout
-from paperlib.run import run
-from paperlib.store import Store
-from paperlib.trial import Trial
+from paperlib.schema.trial import Trial
+from paperlib.trials.runner import run
+from paperlib.trials.store import Store
 
 
 def made(layout: Layout) -> pd.DataFrame:
-    exhibit = literature.write(Store(layout).table().assign(source="subset"), "own", layout)
+    exhibit = published.write(Store(layout).table().assign(source="subset"), "own", layout)
     assert exhibit is not None
     return pd.read_csv(base(layout) / next(f for f in exhibit.files if f.endswith(".csv"))).set_index("data set")
 
@@ -38,8 +39,8 @@ def test_a_close_accuracy_needs_no_reason(
     record = run(Trial(dataset="fashionmnist", epochs=1), layout)
     assert record.test is not None
     for below, explained in ((1.4, False), (1.6, True)):
-        near = literature.Published(100 * record.test.accuracy + below, "someone", "a network", epochs=1)
-        monkeypatch.setitem(literature.KNOWN, ("fashionmnist", "mlp-small"), near)
+        near = published.Published(100 * record.test.accuracy + below, "someone", "a network", epochs=1)
+        monkeypatch.setitem(published.KNOWN, ("fashionmnist", "mlp-small"), near)
         why = made(layout).loc["fashionmnist", "where ours is more than 1.5 points below"]
         assert (why != "–") == explained
 
@@ -48,23 +49,23 @@ def test_a_close_accuracy_needs_no_reason(
 def test_nothing_published_stands_beside_drawn_images(source: str, layout: Layout, tiny_images: ImageSet) -> None:
     run(Trial(dataset="cifar10", epochs=1), layout)
     table = Store(layout).table().assign(source=source)
-    exhibit = literature.write(table, "own", layout)
+    exhibit = published.write(table, "own", layout)
     assert exhibit is not None
     texts = [(base(layout) / f).read_text() for f in exhibit.files]
     assert all(("70.25" in text and "SET" in text) == (source != "stand-in") for text in texts)
     if source == "stand-in":
         row = pd.read_csv(base(layout) / exhibit.files[0]).iloc[0]
-        assert row["published, %"] == comparisons.DRAWN and row["by"] == row["difference, points"] == "–"
+        assert row["published, %"] == effects.DRAWN and row["by"] == row["difference, points"] == "–"
 
 
 def test_a_dense_network_near_chance_is_marked_in_its_row(layout: Layout, tiny_images: ImageSet) -> None:
     run(Trial(dataset="fashionmnist", epochs=1), layout)
     for accuracy, model in ((0.38, "mlp-small (dense near chance)"), (0.9, "mlp-small")):
         table = Store(layout).table().assign(test_accuracy=accuracy, test_majority=1 / 3)
-        exhibit = literature.write(table, "own", layout)
+        exhibit = published.write(table, "own", layout)
         assert exhibit is not None
         assert list(pd.read_csv(base(layout) / exhibit.files[0]).model) == [model]
 
 
 def test_only_known_data_sets_and_models_have_published_values() -> None:
-    assert all(dataset in DATASETS and model in MODELS for dataset, model in literature.KNOWN)
+    assert all(dataset in DATASETS and model in MODELS for dataset, model in published.KNOWN)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from paperlib.errors import PaperlibError
+from paperlib.core.errors import PaperlibError
 from paperlib.meters.carbon import grid
 
 

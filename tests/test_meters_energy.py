@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from zeus.device.gpu.common import ZeusGPUInitError, ZeusGPULostError
 
-from paperlib.meters import Meters, Reading, describe, energy
+from paperlib.meters import Meters, Reading, energy, inventory
 from paperlib.meters.cpu_power import DEFAULT_WATTS, clean, design_power, watts_per_cpu
 from paperlib.meters.energy import CounterEnergy, ModelledEnergy, RaplCounter, RaplEnergy, energy_meter
 
@@ -345,7 +345,7 @@ def test_meters_print_nothing_about_absent_hardware() -> None:
 
 
 def test_describe_names_each_meter_and_whether_it_is_real() -> None:
-    energy, memory, co2 = describe("cpu")
+    energy, memory, co2 = inventory("cpu")
     assert energy.name == "energy on cpu"
     assert energy.real == (not energy.found.startswith(("modelled", "none")))
     assert memory.found.startswith("process-")

@@ -10,12 +10,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from paperlib.errors import PaperlibError
+from paperlib.core.errors import PaperlibError
 from paperlib.meters import Meters, Timing, compare, load_time
 from paperlib.meters.carbon import Grid
 from paperlib.meters.energy import NoEnergy
-from paperlib.meters.inference import paired_interval
 from paperlib.meters.memory import NoMemory
+from paperlib.meters.paired import paired_interval
 from paperlib.meters.simulated import PowerTrace, SimulatedEnergy, SimulatedMemory, SimulatedTime
 
 GRID = Grid("ITA", "Italy", 360.0)

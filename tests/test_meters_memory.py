@@ -10,14 +10,7 @@ from pathlib import Path
 import pytest
 
 from paperlib.meters import memory
-from paperlib.meters.memory import (
-    CudaMemory,
-    MemoryMeter,
-    NoMemory,
-    ProcessMemory,
-    SampledMemory,
-    memory_meter,
-)
+from paperlib.meters.memory import CudaMemory, MemoryMeter, NoMemory, ProcessMemory, SampledMemory, memory_meter
 
 BLOCK = 64 * 2**20
 METERS = [SampledMemory, *([ProcessMemory] if sys.platform == "linux" else [])]

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from paperlib.errors import PaperlibError
+from paperlib.core.errors import PaperlibError
 from paperlib.meters import Meters, Reading, Timing
 from paperlib.meters.carbon import Grid
 from paperlib.meters.clock import clock_for

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
-from paperlib.metrics import auc, majority, scores
+from paperlib.trials.metrics import auc, majority, scores
 
 
 @given(classes=st.integers(2, 12), n=st.integers(2, 80), seed=st.integers(0, 10_000))

@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import nn
 
-from paperlib.errors import PaperlibError
+from paperlib.core.errors import PaperlibError
 from paperlib.models.graph import followers, prunable
 from paperlib.models.resnet import resnet18
+from paperlib.models.torchvision_shim import torchvision
 from paperlib.models.vgg import vgg16
-from paperlib.torchvision_shim import torchvision
 
 VGG_CONVS = [64, 64, 128, 128, 256, 256, 256, 512, 512, 512, 512, 512, 512]
 

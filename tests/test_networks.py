@@ -12,18 +12,20 @@ import pytest
 import torch
 from torch import nn
 
-from paperlib import architecture, collate, industrial, industrial_tables, report, studies, style, tables
-from paperlib import run as run_module
+from paperlib import studies
+from paperlib.core.errors import PaperlibError
+from paperlib.core.paths import Layout
 from paperlib.data.registry import DATASETS
-from paperlib.errors import PaperlibError
-from paperlib.exhibits import base
-from paperlib.findings import findings
+from paperlib.exhibits import architecture, collation, effect_tables, paper_f_figures, paper_f_tables, style
+from paperlib.exhibits.manifest import base
 from paperlib.meters import Meters
 from paperlib.models import build
-from paperlib.paths import Layout
 from paperlib.pruners import METHODS, apply_masks, layers_of
-from paperlib.training import Images, fit
-from paperlib.trial import Trial, make_trial
+from paperlib.report import pages
+from paperlib.report.findings import findings
+from paperlib.schema.trial import Trial, make_trial
+from paperlib.trials import runner as run_module
+from paperlib.trials.training import Images, fit
 from tests import report_links
 from tests.conftest import served, tiny, train
 
@@ -171,13 +173,13 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def made(layout: Layout, trained: Path) -> collate.Source:
+def made(layout: Layout, trained: Path) -> collation.Source:
     shutil.copytree(trained, layout.results)
-    return collate.Source.of(layout)
+    return collation.Source.of(layout)
 
 
-def test_exhibits_of_f_state_what_they_show(made: collate.Source, layout: Layout) -> None:
-    exhibits = {e.name: e for e in collate.write("03", layout)}
+def test_exhibits_of_f_state_what_they_show(made: collation.Source, layout: Layout) -> None:
+    exhibits = {e.name: e for e in collation.write("03", layout)}
     assert {
         "architectures", "splits", "training_accuracy_ii", "training_loss_ii", "training_time_ii", "test_accuracy_ii",
         "test_accuracy_0.3-0.9", "blood_industrial", "scenarios_industrial", "settings_industrial",
@@ -189,12 +191,12 @@ def test_exhibits_of_f_state_what_they_show(made: collate.Source, layout: Layout
         assert exhibit.trials and set(exhibit.trials) <= known
         assert all((base(layout) / f).stat().st_size > 0 for f in exhibit.files)
     assert "figure 13" in exhibits["test_accuracy_ii"].title
-    rows = industrial.inside(made.table, studies.SCENARIOS["ii"])
+    rows = paper_f_figures.inside(made.table, studies.SCENARIOS["ii"])
     assert set(rows.method) == {"dense", "post-training", "set", "small-dense"} and set(rows.seed) == {0, 1}
 
 
-def test_tables_of_f_agree_with_the_records(made: collate.Source, layout: Layout) -> None:
-    exhibits = {e.name: e for e in collate.write("03", layout)}
+def test_tables_of_f_agree_with_the_records(made: collation.Source, layout: Layout) -> None:
+    exhibits = {e.name: e for e in collation.write("03", layout)}
     read = {n: pd.read_csv(base(layout) / e.files[0]) for n, e in exhibits.items() if e.kind == "table"}
     mean = np.mean(
         [r.test.macro_f1 for r in made.records if r.trial.model == "vgg16" and r.trial.method == "dense" and r.test]
@@ -206,7 +208,7 @@ def test_tables_of_f_agree_with_the_records(made: collate.Source, layout: Layout
     assert settings["optimiser"] == "AdamW" and settings["epochs"] == "2" and settings["resolution, px"] == "16"
     for source, begins in (("stand-in", ("–", "–")), ("rebuilt", ("94.85", "91.93"))):
         table = made.table.assign(source=source)
-        exhibit = industrial_tables.doerrich(table, layout)
+        exhibit = paper_f_tables.doerrich(table, layout)
         assert exhibit is not None
         doerrich = pd.read_csv(base(layout) / exhibit.files[0])
         cells = dict(zip(doerrich.model.str.split().str[0], doerrich["Doerrich et al., %"], strict=True))
@@ -214,7 +216,7 @@ def test_tables_of_f_agree_with_the_records(made: collate.Source, layout: Layout
 
 
 def test_panels_and_rows_near_chance_are_marked(
-    made: collate.Source, layout: Layout, monkeypatch: pytest.MonkeyPatch
+    made: collation.Source, layout: Layout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     named: list[str] = []
     panels = style.panels
@@ -222,15 +224,15 @@ def test_panels_and_rows_near_chance_are_marked(
     learnt = made.table.assign(test_majority=1 / 3, test_accuracy=0.9)
     table = learnt.assign(test_accuracy=learnt.test_accuracy.where(learnt.model != "vgg16", 0.36))
     scenario = studies.SCENARIOS["ii"]
-    for quantity in industrial.COSTS_AND_SCORES:
-        industrial.by_method(table, quantity, scenario, layout)
-    for quantity in industrial.CURVES:
-        industrial.curves(made.records, table, quantity, scenario, layout)
+    for quantity in paper_f_figures.COSTS_AND_SCORES:
+        paper_f_figures.by_method(table, quantity, scenario, layout)
+    for quantity in paper_f_figures.CURVES:
+        paper_f_figures.curves(made.records, table, quantity, scenario, layout)
     assert len(named) == 10
     assert {n for n in named if "vgg16" in n} == {"bloodmnist (stand-in), vgg16\ndense near chance"}
     assert {n for n in named if "resnet18" in n} == {"bloodmnist (stand-in), resnet18"}
-    exhibits = [industrial_tables.quality(table, layout), industrial_tables.doerrich(table, layout)]
-    exhibits.append(tables.write_comparison(table, "accuracy", "industrial", layout))
+    exhibits = [paper_f_tables.quality(table, layout), paper_f_tables.doerrich(table, layout)]
+    exhibits.append(effect_tables.write_comparison(table, "accuracy", "industrial", layout))
     for exhibit in exhibits:
         assert exhibit is not None
         page = (layout.tables / f"{exhibit.name}.html").read_text()
@@ -241,8 +243,8 @@ def test_panels_and_rows_near_chance_are_marked(
     assert "beside a dense network near chance" in str(findings(table))
 
 
-def test_energy_and_co2_are_one_figure_with_two_axes(made: collate.Source, layout: Layout) -> None:
-    exhibits = {e.name: e for e in collate.write("03", layout)}
+def test_energy_and_co2_are_one_figure_with_two_axes(made: collation.Source, layout: Layout) -> None:
+    exhibits = {e.name: e for e in collation.write("03", layout)}
     energy = exhibits["training_energy_ii"]
     factor = (made.table.train_co2_g / made.table.train_energy_j).mean() * 3.6e6
     assert f"CO2, which is energy times {factor:.4g} g per kWh" in energy.caption and "figure 16" in energy.title
@@ -250,13 +252,13 @@ def test_energy_and_co2_are_one_figure_with_two_axes(made: collate.Source, layou
     pictures = [(base(layout) / next(f for f in e.files if f.endswith(".png"))).read_bytes() for e in figures]
     assert len(set(pictures)) == len(pictures), "two figures are the same picture"
     mixed = made.table.assign(train_co2_g=made.table.train_co2_g * (1 + made.table.seed))
-    plain = industrial.by_method(mixed, industrial.COSTS_AND_SCORES[2], studies.SCENARIOS["ii"], layout)
+    plain = paper_f_figures.by_method(mixed, paper_f_figures.COSTS_AND_SCORES[2], studies.SCENARIOS["ii"], layout)
     assert plain is not None and "CO2" not in plain.caption  # two grids have no one factor
 
 
-def test_rows_of_f_lead_to_exactly_their_trials(made: collate.Source, layout: Layout) -> None:
-    collate.write("03", layout)
-    report.build(layout)
+def test_rows_of_f_lead_to_exactly_their_trials(made: collation.Source, layout: Layout) -> None:
+    collation.write("03", layout)
+    pages.build(layout)
 
     def ids(model: str, **wanted: object) -> set[str]:
         chosen = made.table[made.table.model == model]

@@ -17,26 +17,26 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from paperlib import paths
-from paperlib.errors import PaperlibError
-from paperlib.kept import ARCHIVE, opened
-from paperlib.notebooks import COLLATION, NOTEBOOKS
-from paperlib.paths import Layout
-from paperlib.run import run
-from paperlib.trial import make_trial
+from paperlib.core import paths
+from paperlib.core.errors import PaperlibError
+from paperlib.core.paths import Layout
+from paperlib.schema.trial import make_trial
+from paperlib.studies.sections import COLLATION, NOTEBOOKS
+from paperlib.trials.archive import ARCHIVE, opened
+from paperlib.trials.runner import run
 
 # Run trials of the reader's own, of which no record is committed: what they show cannot be compared.
 OWN_TRIAL = "own-trial"
 # The records as they are, whichever images this machine has.
 AS_THEY_ARE = """
-import paperlib.run
-from paperlib.store import Store
+import paperlib.trials.runner
+from paperlib.trials.store import Store
 
 def found(trials, layout):
     records = {record.id: record for record in Store(layout).records()}
     return [records[trial.id] for trial in trials]
 
-paperlib.run.run_all = found
+paperlib.trials.runner.run_all = found
 """
 
 

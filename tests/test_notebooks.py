@@ -10,13 +10,15 @@ import nbformat
 import pandas as pd
 import pytest
 
-from paperlib import exhibits, notebooks, paths, report
 from paperlib.claims import CLAIMS
-from paperlib.errors import FailedError, PaperlibError
-from paperlib.exhibits import base, read_manifest
-from paperlib.notebooks import NOTEBOOKS, Notebook
-from paperlib.paths import Layout
-from paperlib.wanted import problems
+from paperlib.core import paths
+from paperlib.core.errors import FailedError, PaperlibError
+from paperlib.core.paths import Layout
+from paperlib.exhibits import manifest
+from paperlib.exhibits.expected import problems
+from paperlib.exhibits.manifest import base, read_manifest
+from paperlib.report import notebooks, pages
+from paperlib.studies.sections import NOTEBOOKS, Notebook
 
 SOURCES = [notebook.source for notebook in NOTEBOOKS.values()]
 
@@ -116,7 +118,7 @@ def test_a_second_run_leaves_all_as_it_is(smoke: Layout, monkeypatch: pytest.Mon
     before = {f: f.stat().st_mtime_ns for f in files}
     monkeypatch.setattr(notebooks, "_execute", lambda *_: pytest.fail("ran a notebook again"))
     notebooks.execute(None, "smoke", smoke)
-    report.build(smoke)
+    pages.build(smoke)
     assert {f: f.stat().st_mtime_ns for f in files} == before
 
 
@@ -139,7 +141,7 @@ def test_a_readers_tweak_stays_out_of_the_reproduction(smoke: Layout, monkeypatc
     assert shared, "dense of the study was not found"
     assert all((own.trials / name).read_bytes() == (smoke.trials / name).read_bytes() for name in shared)
     notebooks.execute(None, "smoke", smoke)
-    report.build(smoke)
+    pages.build(smoke)
     assert [files(smoke.results), files(smoke.figures)] == before
 
 
@@ -189,14 +191,14 @@ def test_nothing_new_is_seen_without_listing_trials_or_starting_a_process(
     monkeypatch.setattr(notebooks, "_execute", lambda *_: asked.append("executed"))
     notebooks.execute(None, "smoke", layout)
     assert asked == [] and kept.stat().st_mtime_ns == before
-    monkeypatch.setattr(exhibits, "images_here", lambda: [("mnist", "official")])  # others than before
+    monkeypatch.setattr(manifest, "images_here", lambda: [("mnist", "official")])  # others than before
     notebooks.execute(None, "smoke", layout)
     assert "smoke" in asked and asked[-1] == "executed", "its trials were listed, and it ran"
 
 
 def test_what_sees_that_nothing_is_new_loads_neither_torch_nor_papermill() -> None:
     code = (
-        "import sys; from paperlib import agreement, archive, notebooks, report, wanted\n"
+        "import sys; from paperlib.exhibits import expected; from paperlib.report import agreement, bundle, notebooks, pages\n"
         "print({'torch', 'papermill', 'nbformat', 'matplotlib'} & set(sys.modules))"
     )
     finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=300)

@@ -15,15 +15,16 @@ import pytest
 import torch
 from threadpoolctl import threadpool_info
 
-from paperlib import paths, places
-from paperlib import run as run_module
-from paperlib.errors import PaperlibError
-from paperlib.paths import Layout
-from paperlib.places import Neighbours, alone
-from paperlib.record import Place
-from paperlib.run import run
-from paperlib.store import Store
-from paperlib.trial import Trial
+from paperlib.core import paths
+from paperlib.core.errors import PaperlibError
+from paperlib.core.paths import Layout
+from paperlib.schema.record import Place
+from paperlib.schema.trial import Trial
+from paperlib.trials import resources
+from paperlib.trials import runner as run_module
+from paperlib.trials.resources import Neighbours, alone
+from paperlib.trials.runner import run
+from paperlib.trials.store import Store
 from tests.not_tested import TO_TEST
 
 FAST = Trial(epochs=1, batch_size=32)
@@ -36,10 +37,10 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[list[s
 
     def simulate(devices: list[str], cores: int) -> None:
         monkeypatch.setenv("PAPERLIB_LOCKS", str(tmp_path / "locks"))
-        monkeypatch.setattr(places, "devices", lambda: devices)
-        monkeypatch.setattr(places, "core_numbers", lambda: list(range(cores)))
-        monkeypatch.setattr(places, "key", lambda device: device.replace(":", "-"))
-        monkeypatch.setattr(places, "_pin", lambda cores: None)
+        monkeypatch.setattr(resources, "devices", lambda: devices)
+        monkeypatch.setattr(resources, "core_numbers", lambda: list(range(cores)))
+        monkeypatch.setattr(resources, "key", lambda device: device.replace(":", "-"))
+        monkeypatch.setattr(resources, "_pin", lambda cores: None)
         monkeypatch.setattr(torch.cuda, "device_count", lambda: sum(d != "cpu" for d in devices))
 
     return simulate
@@ -109,13 +110,13 @@ def test_a_trial_waits_for_its_device_and_its_record_says_so(
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     monkeypatch.setenv("PAPERLIB_LOCKS", str(tmp_path / "locks"))
-    monkeypatch.setattr(places, "PATIENCE_S", 0)
+    monkeypatch.setattr(resources, "PATIENCE_S", 0)
     ready, go = fork.Event(), fork.Event()
     process = fork.Process(target=hold, args=(ready, go))
     process.start()
     ready.wait()
     sleep = time.sleep
-    monkeypatch.setattr(places.time, "sleep", lambda s: (go.set(), sleep(s)))  # the other ends once this one waits
+    monkeypatch.setattr(resources.time, "sleep", lambda s: (go.set(), sleep(s)))  # the other ends once this one waits
     place = run(FAST, layout).place
     process.join()
     assert place is not None and place.device == "cpu" and place.waited_s > 0
@@ -187,9 +188,9 @@ def test_the_share_is_what_is_busy_without_ones_own_time(
         assert percpu
         return [Times(900, 900, 0, 0, 0, 0), Times(clock["busy"] - 2, 1, 77, 88, 99, 1)]
 
-    monkeypatch.setattr(places.psutil, "cpu_times", times)
-    monkeypatch.setattr(places.time, "process_time", lambda: clock["own"])
-    monkeypatch.setattr(places.time, "monotonic", lambda: clock["now"])
+    monkeypatch.setattr(resources.psutil, "cpu_times", times)
+    monkeypatch.setattr(resources.time, "process_time", lambda: clock["own"])
+    monkeypatch.setattr(resources.time, "monotonic", lambda: clock["now"])
     neighbours = Neighbours([1])
     assert neighbours.share() is None  # no time has passed
     clock.update(busy=100 + busy, own=50 + own, now=10.0)

@@ -6,14 +6,15 @@ from pathlib import Path
 import pytest
 
 from paperlib import studies
-from paperlib.data.sources import find, parse
-from paperlib.forecast import Cost, Rate, calibrate, cost, kind, split_sizes, total
-from paperlib.notebooks import NOTEBOOKS
-from paperlib.paths import Layout
-from paperlib.plan import duration, make_plan, render, sentences
-from paperlib.run import prepare, run
-from paperlib.store import Store
-from paperlib.trial import Trial, make_trial
+from paperlib.core.paths import Layout
+from paperlib.costs.forecast import Cost, Rate, calibrate, cost, kind, split_sizes, total
+from paperlib.costs.plan import duration, make_plan, render, sentences
+from paperlib.data.sources import find
+from paperlib.data.spec import parse
+from paperlib.schema.trial import Trial, make_trial
+from paperlib.studies.sections import NOTEBOOKS
+from paperlib.trials.runner import prepare, run
+from paperlib.trials.store import Store
 
 RATE = Rate(1.0, 10.0, 0.1, 5.0, 2.0, "modelled", 1_000, 4_000)
 
@@ -69,7 +70,7 @@ def test_an_unknown_energy_stays_unknown() -> None:
 
 @pytest.mark.usefixtures("tiny_images")
 def test_what_is_done_costs_nothing(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("paperlib.forecast.calibrate", lambda trials: {kind(t): RATE for t in trials})
+    monkeypatch.setattr("paperlib.costs.forecast.calibrate", lambda trials: {kind(t): RATE for t in trials})
     before = make_plan("smoke", ["01"], layout)
     every = list(dict.fromkeys(NOTEBOOKS["01"].trials("smoke")))
     assert sum(line.pieces for line in before.lines) == len(every) + 1

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn.utils import prune
 
-from paperlib.errors import PaperlibError
+from paperlib.core.errors import PaperlibError
 from paperlib.models import build
 from paperlib.models.mlp import mlp
 from paperlib.pruners import METHODS, MaskKeeper, Pruning, apply_masks, layers_of
 from paperlib.pruners.allocation import erdos_renyi, uniform
 from paperlib.pruners.criteria import weakest_active
-from paperlib.trial import Trial, make_trial
+from paperlib.schema.trial import Trial, make_trial
 
 SHAPE = (6, 6, 1)
 

@@ -14,14 +14,14 @@ import pytest
 import torch
 from torch import nn
 
+from paperlib.core.errors import PaperlibError
+from paperlib.core.paths import Layout
 from paperlib.data.imageset import ImageSet
-from paperlib.errors import PaperlibError
-from paperlib.paths import Layout
-from paperlib.record import Record
-from paperlib.run import dense_twin, run, run_all
-from paperlib.store import Store, tidy
-from paperlib.training import Images, evaluate
-from paperlib.trial import Fields, Trial, make_trial
+from paperlib.schema.record import Record
+from paperlib.schema.trial import Fields, Trial, make_trial
+from paperlib.trials.runner import dense_twin, run, run_all
+from paperlib.trials.store import Store, tidy
+from paperlib.trials.training import Images, evaluate
 
 FAST = {"epochs": 2, "lr": 0.05, "batch_size": 16}
 METHODS = ["random", "pre-training", "in-training", "post-training", "set"]
@@ -108,7 +108,7 @@ def test_run_all_computes_only_what_is_missing(layout: Layout, monkeypatch: pyte
     trials = [Trial(method="random", sparsity=s, **FAST) for s in (0.0, 0.5)]
     first = run_all(trials, layout)
     calls: list[str] = []
-    from paperlib import run as module
+    from paperlib.trials import runner as module
 
     compute = module._compute
     monkeypatch.setattr(module, "_compute", lambda trial, *rest: (calls.append(trial.id), compute(trial, *rest))[1])
@@ -143,7 +143,7 @@ def test_the_typed_fields_are_those_of_a_trial() -> None:
 
 def test_double_softmax_floor() -> None:
     # As in P's published code, softmax twice: with 10 classes the loss cannot fall below ln(1 + 9/e) = 1.461.
-    from paperlib.training import loss_of
+    from paperlib.trials.training import loss_of
 
     sure = torch.full((4, 10), -50.0)
     sure[:, 3] = 50.0
@@ -154,7 +154,7 @@ def test_double_softmax_floor() -> None:
 def test_evaluation_is_batched_without_changing_anything(tiny_images: ImageSet) -> None:
     model = nn.Sequential(nn.Flatten(), nn.Linear(36, 3))
     images = Images.of(tiny_images.test, "cpu")
-    from paperlib.training import normalise, predict
+    from paperlib.trials.training import normalise, predict
 
     whole = model(normalise(images.pixels))
 
@@ -164,7 +164,7 @@ def test_evaluation_is_batched_without_changing_anything(tiny_images: ImageSet) 
 
 
 def test_pixels_are_normalised_to_minus_one_and_one() -> None:
-    from paperlib.training import normalise
+    from paperlib.trials.training import normalise
 
     assert torch.allclose(normalise(torch.tensor([0, 255], dtype=torch.uint8)), torch.tensor([-1.0, 1.0]))
 
@@ -207,8 +207,8 @@ def test_command_runs_the_very_same_trial() -> None:
     )  # fmt: skip
     words = shlex.split(trial.command("quick"))
     assert words[:2] == ["paperlib", "run"]
-    from paperlib import run as module
-    from paperlib.cli import app
+    from paperlib.cli.main import app
+    from paperlib.trials import runner as module
 
     seen: list[Trial] = []
 
@@ -294,8 +294,8 @@ def test_an_unwritable_folder_is_named(layout: Layout) -> None:
 def test_many_writers_never_tear_a_record(layout: Layout, tiny_images: ImageSet) -> None:
     record = run(Trial(**FAST), layout)
     code = (
-        "import sys; from paperlib.store import Store; from paperlib.paths import Layout;"
-        "from paperlib.record import Record; from pathlib import Path;"
+        "import sys; from paperlib.trials.store import Store; from paperlib.core.paths import Layout;"
+        "from paperlib.schema.record import Record; from pathlib import Path;"
         "store = Store(Layout.of('scratch')); r = Record.model_validate_json(Path(sys.argv[1]).read_text());"
         "[store.put(r) or store.get(r.id) for _ in range(60)]"
     )

@@ -7,9 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats as oracle
 
-from paperlib.comparisons import METRICS
-from paperlib.industrial import COSTS_AND_SCORES, CURVES
-from paperlib.stats import (
+from paperlib.claims.effects import METRICS
+from paperlib.claims.stats import (
     POSITIVE,
     SHARE,
     SHARE_DIFFERENCE,
@@ -20,6 +19,7 @@ from paperlib.stats import (
     paired_difference,
     paired_ratio,
 )
+from paperlib.exhibits.paper_f_figures import COSTS_AND_SCORES, CURVES
 
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=20))

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from paperlib.execution.steps import NumpySteps, TorchSteps, steps_for
 from paperlib.models.mlp import mlp
 from paperlib.pruners import METHODS, MaskKeeper, Pruning, layers_of
-from paperlib.trial import Trial
+from paperlib.schema.trial import Trial
 
 
 @given(

@@ -3,13 +3,13 @@
 import pandas as pd
 import pytest
 
-from paperlib import rows
+from paperlib.claims.stats import mean_interval, mean_intervals
+from paperlib.core.paths import Layout
 from paperlib.data.imageset import ImageSet
-from paperlib.paths import Layout
-from paperlib.run import run, run_all
-from paperlib.stats import mean_interval, mean_intervals
-from paperlib.store import Store, tidy
-from paperlib.trial import Trial, make_trial
+from paperlib.schema.trial import Trial, make_trial
+from paperlib.trials import table as rows
+from paperlib.trials.runner import run, run_all
+from paperlib.trials.store import Store, tidy
 from tests import claim_records
 
 

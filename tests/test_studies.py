@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 
 from paperlib import studies
-from paperlib.errors import PaperlibError
+from paperlib.core.errors import PaperlibError
 from paperlib.studies.paper_p import QUIRKS
 
 

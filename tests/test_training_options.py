@@ -7,17 +7,17 @@ import pytest
 import torch
 from torch import nn
 
-from paperlib import calibration, training
-from paperlib.data.augment import crop_and_flip
+from paperlib.core.errors import PaperlibError
+from paperlib.core.paths import Layout
+from paperlib.data.augmentation import crop_and_flip
 from paperlib.data.imageset import ImageSet
-from paperlib.errors import PaperlibError
 from paperlib.meters import Meters
 from paperlib.models import build
-from paperlib.paths import Layout
 from paperlib.pruners import layers_of
-from paperlib.run import run
-from paperlib.training import Images, fit
-from paperlib.trial import Trial, make_trial
+from paperlib.schema.trial import Trial, make_trial
+from paperlib.trials import autotune, training
+from paperlib.trials.runner import run
+from paperlib.trials.training import Images, fit
 
 
 def images(n: int = 20, side: int = 8, channels: int = 3) -> Images:
@@ -93,7 +93,7 @@ def test_calibration_changes_neither_weights_nor_randomness() -> None:
     network = build("resnet18", (8, 8, 3), 3, 0.05)
     weights = {name: value.clone() for name, value in network.state_dict().items()}
     state = torch.get_rng_state()
-    chosen = calibration.choose(make_trial(model="resnet18", compute="auto", batch_size=8), network, images())
+    chosen = autotune.choose(make_trial(model="resnet18", compute="auto", batch_size=8), network, images())
     assert torch.equal(state, torch.get_rng_state())
     assert set(chosen.step_s) == {"fp32", "bf16", "bf16-channels-last"}, "too narrow for fp32-channels-last"
     assert all(torch.equal(value, weights[name]) for name, value in network.state_dict().items())
@@ -101,16 +101,16 @@ def test_calibration_changes_neither_weights_nor_randomness() -> None:
 
 def test_a_layout_in_which_torch_corrupts_memory_is_not_tried() -> None:
     narrow, wide = (build("resnet18", (8, 8, 3), 3, width) for width in (0.05, 0.125))
-    assert "fp32-channels-last" in calibration.candidates(wide)
-    assert "fp32-channels-last" not in calibration.candidates(narrow)
+    assert "fp32-channels-last" in autotune.candidates(wide)
+    assert "fp32-channels-last" not in autotune.candidates(narrow)
     trial = make_trial(model="resnet18", compute="fp32-channels-last")
-    assert calibration.choose(trial, wide, images()).choice == "fp32-channels-last"
-    assert calibration.choose(trial, narrow, images()).choice == "fp32"
+    assert autotune.choose(trial, wide, images()).choice == "fp32-channels-last"
+    assert autotune.choose(trial, narrow, images()).choice == "fp32"
 
 
 def test_bf16_must_clearly_win() -> None:
-    assert calibration.fastest({"fp32": 1.0, "bf16": 0.97}) == "fp32"
-    assert calibration.fastest({"fp32": 1.0, "fp32-channels-last": 0.9, "bf16": 0.8}) == "bf16"
+    assert autotune.fastest({"fp32": 1.0, "bf16": 0.97}) == "fp32"
+    assert autotune.fastest({"fp32": 1.0, "fp32-channels-last": 0.9, "bf16": 0.8}) == "bf16"
 
 
 @pytest.mark.parametrize(

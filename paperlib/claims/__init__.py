@@ -10,9 +10,10 @@ import pandas as pd
 from paperlib.claims.evidence import Evidence
 from paperlib.claims.ledger import CLAIMS, Claim
 from paperlib.claims.verdict import Verdict
-from paperlib.paths import Layout
-from paperlib.registry import unknown
-from paperlib.store import Store, write_atomically
+from paperlib.core.io import write_atomically
+from paperlib.core.paths import Layout
+from paperlib.core.registry import unknown
+from paperlib.trials.store import Store
 
 __all__ = ["CLAIMS", "Claim", "Evidence", "Verdict", "find", "table", "tally", "verdicts", "write"]
 
@@ -25,7 +26,7 @@ def find(name: str) -> Claim:
 
 
 def verdicts(tidy: pd.DataFrame, claims: Iterable[Claim] | None = None) -> list[Verdict]:
-    """Verdicts in the ledger's order on the table of `paperlib.store.tidy` (an empty one will do)."""
+    """Verdicts in the ledger's order on the table of `paperlib.trials.store.tidy` (an empty one will do)."""
     evidence = Evidence.of(tidy)
     return [replace(c.test(evidence), claim=c.id) for c in (CLAIMS.values() if claims is None else claims)]
 

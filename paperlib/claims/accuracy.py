@@ -23,8 +23,8 @@ from paperlib.claims.builders import (
 )
 from paperlib.claims.evidence import QUANTITIES, Cell, Evidence
 from paperlib.claims.facts import majority
+from paperlib.claims.stats import spread_interval
 from paperlib.claims.verdict import Verdict, between
-from paperlib.stats import spread_interval
 
 DOERRICH_28 = {"vgg16": 0.9485, "resnet18": 0.9193}  # Doerrich et al., three seeds, BloodMNIST at 28 px
 HARD = ("bloodmnist", "industrial")  # where F's training curves collapse

@@ -11,10 +11,10 @@ from itertools import product
 
 import numpy as np
 
+from paperlib.claims.effects import Metric
 from paperlib.claims.evidence import EPOCHS, ON_IMAGES, QUALITIES, QUANTITIES, Cell, Evidence, Setting, dense_of
+from paperlib.claims.stats import ALPHA, Outcome, beyond_p, bootstrap_interval, exponential, outcomes, sign_flip_p
 from paperlib.claims.verdict import Verdict, deny, join
-from paperlib.comparisons import Metric
-from paperlib.stats import ALPHA, Outcome, beyond_p, bootstrap_interval, exponential, outcomes, sign_flip_p
 
 Test = Callable[[Evidence], Verdict]
 Reference = Callable[[Setting], Setting]

@@ -22,8 +22,8 @@ from paperlib.claims.builders import (
     same,
 )
 from paperlib.claims.evidence import QUANTITIES, Evidence, Setting, dense_of, unreal
+from paperlib.claims.stats import Estimate
 from paperlib.claims.verdict import Verdict, between
-from paperlib.stats import Estimate
 
 ABSTRACT = grid_p(sparsities=(0.5,), datasets=("mnist",), models=("mlp-small",))
 BOTH_SCOPES = grid_p(("global", "layerwise"))

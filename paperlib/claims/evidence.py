@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from paperlib.comparisons import METRICS, REAL, Metric, comparable, corrected, unlearnt
-from paperlib.stats import PAIR, control_differences, control_ratios
-from paperlib.studies.budgets import F_DATASETS
+from paperlib.claims.effects import METRICS, REAL, Metric, comparable, corrected, unlearnt
+from paperlib.claims.stats import PAIR, control_differences, control_ratios
+from paperlib.studies.profiles import F_DATASETS
 
 Floats = NDArray[np.float64]
 SWAP = 0.2  # both papers; other values are sensitivity arms
@@ -82,7 +82,7 @@ class Evidence:
 
     @classmethod
     def of(cls, tidy: pd.DataFrame) -> "Evidence":
-        """From the table of `paperlib.store.tidy`; an empty one is no evidence."""
+        """From the table of `paperlib.trials.store.tidy`; an empty one is no evidence."""
         if tidy.empty:
             return cls(tidy)
         tidy = comparable(tidy)

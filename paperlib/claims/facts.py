@@ -42,7 +42,7 @@ def vgg19_parameters() -> int:
     """VGG19 is in no study here; torchvision's own is counted."""
     import torch
 
-    from paperlib.torchvision_shim import torchvision
+    from paperlib.models.torchvision_shim import torchvision
 
     with torch.device("meta"):
         return sum(p.numel() for p in torchvision.models.vgg19(weights=None).parameters())

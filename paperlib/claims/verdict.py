@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from paperlib.stats import Estimate
+from paperlib.claims.stats import Estimate
 
 Base = Literal[
     "supported", "contradicted", "inside the noise", "inconclusive", "internally inconsistent", "untestable here"

@@ -14,16 +14,17 @@ from typing import TYPE_CHECKING, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from paperlib import paths
+from paperlib.core import paths
+from paperlib.core.errors import PaperlibError
 from paperlib.data.imageset import TEST_SHARE, Content, ImageSet, Provenance, Selection, Source, Split
 from paperlib.data.registry import DATASETS, DatasetInfo
-from paperlib.data.sources import Spec, find, parse, read
+from paperlib.data.sources import find, read
+from paperlib.data.spec import Spec, parse
 from paperlib.data.splits import resplit_train, with_validation
-from paperlib.errors import PaperlibError
 
 if TYPE_CHECKING:
-    from paperlib.data.checks import Check
     from paperlib.data.download import Fetched
+    from paperlib.data.verify import Check
 
 __all__ = [
     "DATASETS",
@@ -72,9 +73,9 @@ def load(name: str, resolution: int | None = None, test_share: float = TEST_SHAR
 @lru_cache(maxsize=2)
 def _load(name: str, resolution: int | None, test_share: float, _files: str) -> ImageSet:
     if name.startswith(FOLDER):
-        from paperlib.data import folder
+        from paperlib.data.readers import class_folders
 
-        return folder.load(name.removeprefix(FOLDER), resolution, test_share)
+        return class_folders.load(name.removeprefix(FOLDER), resolution, test_share)
     spec = parse(name)
     found = find(spec, resolution)
     parts, note = read(spec, found)
@@ -91,9 +92,9 @@ def _files_key(name: str, resolution: int | None) -> str:
         low, high = RESOLUTIONS
         raise PaperlibError(f"resolution must lie in {low} to {high} pixels, not {resolution}")
     if name.startswith(FOLDER):
-        from paperlib.data import folder
+        from paperlib.data.readers import class_folders
 
-        files, said = tuple(folder.files(name.removeprefix(FOLDER))), ""
+        files, said = tuple(class_folders.files(name.removeprefix(FOLDER))), ""
     else:
         found = find(parse(name), resolution)
         files, said = found.files, f"{found.source} {found.note} {found.where}"
@@ -196,7 +197,7 @@ def fetch(names: Sequence[str] = (), *, force: bool = False, resolution: int | N
 
 
 def verify(names: Sequence[str] = ()) -> list["Check"]:
-    """Reads and hashes every file of the named sets (none: all); see `paperlib.data.checks.verify`."""
-    from paperlib.data import checks
+    """Reads and hashes every file of the named sets (none: all); see `paperlib.data.verify.verify`."""
+    from paperlib.data import verify as checks
 
     return checks.verify(names)

@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
 
-from paperlib import paths
-from paperlib.data import formats
+from paperlib.core import paths
+from paperlib.core.errors import PaperlibError
+from paperlib.data.readers import arrays
 from paperlib.data.registry import DATASETS, DatasetInfo, RemoteFile, idx_names
-from paperlib.data.sources import find, md5, parse, pixel_hash
-from paperlib.errors import PaperlibError
+from paperlib.data.sources import find, md5, pixel_hash
+from paperlib.data.spec import parse
 
 BLOCK = 2**20
 MAX_BYTES = 8 * 2**30
@@ -231,7 +232,7 @@ def _npm(info: DatasetInfo, folder: Path, _size: int, scratch: Path) -> str:
 def _install(info: DatasetInfo, unpacked: Path, folder: Path) -> None:
     files = _check(info, unpacked)
     folder.mkdir(parents=True, exist_ok=True)
-    for old in formats.idx_paths(info, folder) or ():
+    for old in arrays.idx_paths(info, folder) or ():
         old.unlink(missing_ok=True)
     for file in files:
         part = folder / f"{file.name}.part"
@@ -242,12 +243,12 @@ def _install(info: DatasetInfo, unpacked: Path, folder: Path) -> None:
 def _check(info: DatasetInfo, folder: Path) -> list[Path]:
     """The set's files in `folder`, their pixels being the official ones; PaperlibError if not."""
     rgb = info.shape[2] == 3
-    files = (formats.cifar_paths if rgb else lambda f: formats.idx_paths(info, f))(folder)
+    files = (arrays.cifar_paths if rgb else lambda f: arrays.idx_paths(info, f))(folder)
     if files is None:
         raise PaperlibError(f"{folder}: no files of {info.name}")
-    seen = pixel_hash((formats.read_cifar if rgb else formats.read_idx)(info, files))
+    seen = pixel_hash((arrays.read_cifar if rgb else arrays.read_idx)(info, files))
     if seen != info.pixels:
-        raise formats.damaged(files[0], info.name, f"pixels of SHA-256 {info.pixels}", seen)
+        raise arrays.damaged(files[0], info.name, f"pixels of SHA-256 {info.pixels}", seen)
     return files
 
 

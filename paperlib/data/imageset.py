@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from paperlib.errors import PaperlibError
+from paperlib.core.errors import PaperlibError
 
 Source = Literal["official", "rebuilt", "subset", "stand-in", "own"]
 # What a label beside files may say; `own` are the images of a user's folder.

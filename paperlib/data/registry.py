@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from paperlib.registry import Registry
+from paperlib.core.registry import Registry
 
 Kind = Literal["arrays", "visa", "coco"]
 

@@ -3,64 +3,22 @@
 import hashlib
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
 
-from paperlib import paths
-from paperlib.data import formats, standin
-from paperlib.data.formats import Parts
+from paperlib.core import paths
+from paperlib.core.errors import PaperlibError
 from paperlib.data.imageset import LABELS, Source, Split
-from paperlib.data.registry import DATASETS, DatasetInfo
+from paperlib.data.readers import arrays
+from paperlib.data.readers.arrays import Parts
+from paperlib.data.registry import DatasetInfo
+from paperlib.data.spec import Found, Spec
 from paperlib.data.splits import holdout
-from paperlib.errors import PaperlibError
+from paperlib.data.synthetic import gratings
 
 SYSTEM = Path("/usr/share/datasets")
-REDUCED = "reduced"
-
-
-@dataclass(frozen=True)
-class Spec:
-    """A parsed data set name: `NAME[@OPTION][:OBJECT,OBJECT]`."""
-
-    info: DatasetInfo
-    option: str = ""
-    objects: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Found:
-    """Images that can be read: provenance, files, counts (train, validation, test) and how to read them.
-
-    `files` are all that the images depend on; of drawn ones the code that draws them.
-
-    `size` is the height and width that `read` gives, with a further note that only reading can tell (or '').
-    """
-
-    source: Source
-    note: str
-    where: str
-    files: tuple[Path, ...]
-    counts: tuple[int, int, int]
-    size: int
-    read: Callable[[], tuple[Parts, str]]
-
-
-def parse(name: str) -> Spec:
-    """`mnist`, `industrial-reduced`, `visa@2cls_highshot:capsules`, …; PaperlibError for anything else."""
-    head, _, tail = name.partition(":")
-    head, _, option = head.partition("@")
-    if head == f"industrial-{REDUCED}":
-        head, option = "industrial", REDUCED
-    info = DATASETS[head]
-    allowed = {"visa": ("2cls_highshot",), "industrial": (REDUCED,)}.get(head, ())
-    if option and option not in allowed:
-        raise PaperlibError(f"data set {head!r} has no option {option!r} (known: {', '.join(allowed) or 'none'})")
-    if (tail or name.endswith(":")) and info.kind != "visa":
-        raise PaperlibError(f"data set {head!r} takes no ':{tail}'; only visa does, e.g. visa:capsules,macaroni1")
-    return Spec(info, option, tuple(sorted(o for o in tail.split(",") if o)))
 
 
 def roots() -> list[Path]:
@@ -86,12 +44,12 @@ def candidates(spec: Spec, size: int) -> Iterator[Callable[[], Found]]:
             if not folder.is_dir():
                 continue
             if info.kind == "visa":
-                from paperlib.data import visa
+                from paperlib.data.readers import visa
 
                 if (folder / visa.CSV_FOLDER).is_dir():
                     yield partial(visa.find, spec, folder, size)
             elif info.kind == "coco":
-                from paperlib.data import coco
+                from paperlib.data.readers import coco
 
                 if any((folder / part).is_dir() for part in coco.FOLDERS.values()):
                     yield partial(coco.find, spec, folder, size)
@@ -106,28 +64,28 @@ def _loose(info: DatasetInfo, folder: Path, own: bool) -> list[Path] | None:
     if info.sizes:
         return None
     if info.shape[2] == 3:
-        return formats.cifar_paths(folder)
+        return arrays.cifar_paths(folder)
     # The idx files of MNIST and FashionMNIST bear the same names: only from a folder of the set's own.
-    return formats.idx_paths(info, folder) if own or info.stem else None
+    return arrays.idx_paths(info, folder) if own or info.stem else None
 
 
 def _from_npz(info: DatasetInfo, path: Path, native: int) -> Found:
-    shapes = formats.npz_shapes(info, path, native)
+    shapes = arrays.npz_shapes(info, path, native)
     counts = (shapes["train_images"][0], shapes.get("val_images", (0,))[0], shapes["test_images"][0])
     source, note = _claim(info, path, counts)
 
     def read_all() -> tuple[Parts, str]:
-        return formats.read_npz(info, path, native), ""
+        return arrays.read_npz(info, path, native), ""
 
     return Found(source, note, str(path), (path,), counts, native, read_all)
 
 
 def _from_loose(info: DatasetInfo, folder: Path, files: tuple[Path, ...]) -> Found:
     rgb = info.shape[2] == 3
-    counts = info.counts if rgb else (formats.idx_count(info, files[0]), 0, formats.idx_count(info, files[2]))
+    counts = info.counts if rgb else (arrays.idx_count(info, files[0]), 0, arrays.idx_count(info, files[2]))
 
     def read_all() -> tuple[Parts, str]:
-        return (formats.read_cifar if rgb else formats.read_idx)(info, list(files)), ""
+        return (arrays.read_cifar if rgb else arrays.read_idx)(info, list(files)), ""
 
     source, note = _complete(counts == info.counts, sum(counts), info)
     return Found(source, note, str(folder), files, counts, info.shape[0], read_all)
@@ -172,7 +130,7 @@ def _claim(info: DatasetInfo, path: Path, counts: tuple[int, int, int]) -> tuple
     if (found := md5(path)) == known:
         return "official", "the official file"
     if label.is_file():
-        raise formats.damaged(path, info.name, f"MD5 {known}", found)
+        raise arrays.damaged(path, info.name, f"MD5 {known}", found)
     return "rebuilt", f"{note}; MD5 {found} is not the official file's"
 
 
@@ -204,9 +162,9 @@ def read(spec: Spec, found: Found) -> tuple[Parts, str]:
     if found.source == "official" and info.kind == "arrays":
         got = tuple(len(parts[s]) if s in parts else 0 for s in ("train", "val", "test"))
         if got != info.counts:
-            raise formats.damaged(found.files[0], info.name, f"{info.counts} images", str(got))
+            raise arrays.damaged(found.files[0], info.name, f"{info.counts} images", str(got))
         if info.pixels and (seen := pixel_hash(parts)) != info.pixels:
-            raise formats.damaged(found.files[0], info.name, f"pixels of SHA-256 {info.pixels}", seen)
+            raise arrays.damaged(found.files[0], info.name, f"pixels of SHA-256 {info.pixels}", seen)
     return parts, "; ".join(filter(None, (found.note, more)))
 
 
@@ -231,24 +189,25 @@ def _stand_in(spec: Spec, size: int) -> Found:
     info = spec.info
     if info.kind == "coco":
         return _drawn_parts(spec, size)
-    train, test = standin.counts_for(size, info.shape[2])
+    train, test = gratings.counts_for(size, info.shape[2])
 
     def draw() -> tuple[Parts, str]:
-        return standin.draw(info, size, train, test), ""
+        return gratings.draw(info, size, train, test), ""
 
     note = f"drawn gratings, {train:,} / {test:,} images; not {info.name}"
-    return Found("stand-in", note, "drawn", (Path(standin.__file__),), (train, 0, test), size, draw)
+    return Found("stand-in", note, "drawn", (Path(gratings.__file__),), (train, 0, test), size, draw)
 
 
 def _drawn_parts(spec: Spec, size: int) -> Found:
     """The renderer's own ten solids, drawn into the cache on the first read and found there afterwards."""
-    from paperlib.data import coco, render
+    from paperlib.data.readers import coco
+    from paperlib.data.synthetic import renderer
 
     folder = paths.cache() / spec.info.name
 
     def draw() -> tuple[Parts, str]:
-        render.write(folder, None, render.STAND_IN, 0)
+        renderer.write(folder, None, renderer.STAND_IN, 0)
         return coco.find(spec, folder, size).read()
 
-    counts = render.split_counts(render.STAND_IN)
-    return Found("stand-in", render.OWN, "drawn on first use", (Path(render.__file__),), counts, size, draw)
+    counts = renderer.split_counts(renderer.STAND_IN)
+    return Found("stand-in", renderer.OWN, "drawn on first use", (Path(renderer.__file__),), counts, size, draw)

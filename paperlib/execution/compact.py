@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, fx, nn
 
-from paperlib.errors import PaperlibError
+from paperlib.core.errors import PaperlibError
 from paperlib.models.graph import NORMS, trace
 
 ELEMENTWISE = (nn.ReLU, nn.LeakyReLU, nn.GELU, nn.SiLU, nn.Tanh)  # each maps 0 to 0

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from paperlib.errors import PaperlibError
+from paperlib.core.errors import PaperlibError
 from paperlib.execution.compact import Cut, cut_out
 from paperlib.models.graph import followers
 

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from paperlib.errors import PaperlibError
+from paperlib.core.errors import PaperlibError
 
 _NEEDED = ("onnx", "onnxscript", "onnxruntime")
 

@@ -8,7 +8,7 @@ from copy import deepcopy
 import torch
 from torch import Tensor, nn
 
-from paperlib.execution import kernel
+from paperlib.execution import sparse_kernel
 
 warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
 
@@ -36,8 +36,12 @@ class SparseLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, in_features) to (N, out_features), a transposed view: the next such layer transposes for free."""
-        if self.values.device.type == "cpu" and self.values.dtype == x.dtype == torch.float32 and kernel.compiled():
-            return kernel.multiply(self.starts, self.columns, self.values, self.bias, x.T).T
+        if (
+            self.values.device.type == "cpu"
+            and self.values.dtype == x.dtype == torch.float32
+            and sparse_kernel.compiled()
+        ):
+            return sparse_kernel.multiply(self.starts, self.columns, self.values, self.bias, x.T).T
         matrix = torch.sparse_csr_tensor(
             self.starts, self.columns, self.values, (len(self.bias), self.inputs), check_invariants=False
         )

@@ -13,11 +13,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from paperlib.errors import PaperlibError
+from paperlib.core.errors import PaperlibError
 from paperlib.execution.compact import pays
 from paperlib.execution.compact_training import CompactTraining
 from paperlib.pruners import MaskKeeper
-from paperlib.reading import TrainingEngine
+from paperlib.schema.measurement import TrainingEngine
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 Floats = NDArray[np.floating]

@@ -7,7 +7,7 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
-from paperlib.errors import PaperlibError
+from paperlib.core.errors import PaperlibError
 
 # Both papers come from Bolzano, so Italy's grid is the default of the comparison.
 DEFAULT_GRID = "ITA"

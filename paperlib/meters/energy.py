@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from paperlib.meters.cpu_power import this_cpu
-from paperlib.reading import EnergySource
+from paperlib.schema.measurement import EnergySource
 
 RAPL_FORBIDDEN = "RAPL is here but this user may not read it"
 # The second is where zeus's instructions for containers mount it.

@@ -6,7 +6,7 @@ import threading
 from pathlib import Path
 from typing import Protocol
 
-from paperlib.reading import MemorySource
+from paperlib.schema.measurement import MemorySource
 
 _RESET = Path("/proc/self/clear_refs")
 _STATUS = Path("/proc/self/status")

@@ -6,9 +6,9 @@ For tests and for trying the GPU path on a laptop; every figure is marked `simul
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from paperlib.errors import PaperlibError
+from paperlib.core.errors import PaperlibError
 from paperlib.meters.energy import lost, positive
-from paperlib.reading import EnergySource, MemorySource
+from paperlib.schema.measurement import EnergySource, MemorySource
 
 
 @dataclass

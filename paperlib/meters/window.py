@@ -5,12 +5,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import get_args
 
-from paperlib.errors import PaperlibError
+from paperlib.core.errors import PaperlibError
 from paperlib.meters.carbon import Grid, grid
 from paperlib.meters.clock import Clock, clock_for
 from paperlib.meters.energy import EnergyMeter, NoEnergy, RaplEnergy, energy_meter
 from paperlib.meters.memory import MemoryMeter, NoMemory, memory_meter
-from paperlib.reading import EnergySource, Reading
+from paperlib.schema.measurement import EnergySource, Reading
 
 
 class Window:

@@ -2,7 +2,7 @@
 
 from torch import fx, nn
 
-from paperlib.errors import PaperlibError
+from paperlib.core.errors import PaperlibError
 
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from paperlib.registry import Registry
+from paperlib.core.registry import Registry
 
 if TYPE_CHECKING:
     from torch import nn

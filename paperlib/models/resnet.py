@@ -8,8 +8,8 @@ from collections import OrderedDict
 
 from torch import nn
 
+from paperlib.models.torchvision_shim import torchvision
 from paperlib.models.vgg import is_small, scaled
-from paperlib.torchvision_shim import torchvision
 
 
 def _stage(inputs: int, outputs: int, stride: int) -> nn.Sequential:

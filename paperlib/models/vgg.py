@@ -9,8 +9,8 @@ from collections import OrderedDict
 
 from torch import nn
 
-from paperlib.errors import PaperlibError
-from paperlib.torchvision_shim import torchvision
+from paperlib.core.errors import PaperlibError
+from paperlib.models.torchvision_shim import torchvision
 
 SMALL_IMAGE = 64  # the largest side, in pixels, that gets a small-image form
 

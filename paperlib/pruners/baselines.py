@@ -10,7 +10,7 @@ from paperlib.pruners import allocation, criteria
 from paperlib.pruners.layers import Layer, layers_of
 from paperlib.pruners.masks import Masks
 from paperlib.pruners.methods import SET, Method, Pruning
-from paperlib.trial import Trial
+from paperlib.schema.trial import Trial
 
 RAMP = 0.75  # share of training after which the final sparsity stands
 

@@ -6,9 +6,9 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from paperlib.errors import PaperlibError
+from paperlib.core.errors import PaperlibError
 from paperlib.models.graph import followers
-from paperlib.trial import Trial
+from paperlib.schema.trial import Trial
 
 
 @dataclass(frozen=True, eq=False)

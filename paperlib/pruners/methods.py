@@ -10,12 +10,12 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from paperlib.errors import PaperlibError
+from paperlib.core.errors import PaperlibError
 from paperlib.pruners import allocation, criteria
 from paperlib.pruners.allocation import Counts
 from paperlib.pruners.layers import Layer
 from paperlib.pruners.masks import Masks, remove_lowest
-from paperlib.trial import Trial
+from paperlib.schema.trial import Trial
 
 
 @dataclass(frozen=True, eq=False)

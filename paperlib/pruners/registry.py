@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from paperlib.registry import Registry
+from paperlib.core.registry import Registry
 
 if TYPE_CHECKING:
     from paperlib.pruners.methods import Method
@@ -20,8 +20,8 @@ METHODS: "Registry[type[Method]]" = Registry(
         "rigl": "paperlib.pruners.baselines:RigL",
         "small-dense": "paperlib.pruners.baselines:SmallDense",
         "majority": "paperlib.pruners.baselines:Majority",
-        "post-training-random": "paperlib.pruners.trained:PostTrainingRandom",
-        "threshold": "paperlib.pruners.trained:Threshold",
-        "iterative": "paperlib.pruners.trained:Iterative",
+        "post-training-random": "paperlib.pruners.post_training:PostTrainingRandom",
+        "threshold": "paperlib.pruners.post_training:Threshold",
+        "iterative": "paperlib.pruners.post_training:Iterative",
     },
 )

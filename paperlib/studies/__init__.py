@@ -3,12 +3,12 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from paperlib.studies.budgets import PROFILES, Budget, Profile, profile
+from paperlib.schema.trial import Trial
 from paperlib.studies.paper_f import SCENARIOS, Scenario, industrial
 from paperlib.studies.paper_p import QUIRKS, mlp, quirks, vgg
+from paperlib.studies.profiles import PROFILES, Budget, Profile, profile
 from paperlib.studies.sensitivity import sensitivity
 from paperlib.studies.tutorial import tutorial
-from paperlib.trial import Trial
 
 __all__ = [
     "PROFILES",

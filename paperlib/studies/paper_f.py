@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from paperlib.registry import unknown
-from paperlib.studies.budgets import base, check_axes, profile
-from paperlib.trial import Trial, make_trial
+from paperlib.core.registry import unknown
+from paperlib.schema.trial import Trial, make_trial
+from paperlib.studies.profiles import base, check_axes, profile
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from functools import lru_cache
 
+from paperlib.core.errors import PaperlibError
+from paperlib.core.registry import unknown
 from paperlib.data import DATASETS, load
-from paperlib.errors import PaperlibError
-from paperlib.registry import unknown
-from paperlib.studies.budgets import base, check_axes, profile
-from paperlib.trial import Fields, Trial, make_trial
+from paperlib.schema.trial import Fields, Trial, make_trial
+from paperlib.studies.profiles import base, check_axes, profile
 
 # Arms of the authors' code that concern MLPs; `set` is the method that all of them touch.
 QUIRKS = ("double-softmax", "uniform-er", "swap-first", "stale-regrowth", "test-from-train")

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from paperlib.studies.budgets import base, profile
-from paperlib.trial import Fields, Trial, make_trial
+from paperlib.schema.trial import Fields, Trial, make_trial
+from paperlib.studies.profiles import base, profile
 
 Setting = Fields  # what one row of the table replaces
 

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from paperlib.studies.budgets import base, profile
-from paperlib.trial import Trial, make_trial
+from paperlib.schema.trial import Trial, make_trial
+from paperlib.studies.profiles import base, profile
 
 MODEL = "mlp-small"
 TECHNIQUES = ("post-training", "post-training-random", "iterative")

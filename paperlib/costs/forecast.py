@@ -1,0 +1,244 @@
+"""What trials will cost on this machine, from a few steps of each kind of training on random images.
+
+Random pixels do: time, energy and memory depend on shapes, not on what is seen. So nothing is fetched or decoded.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, replace
+from functools import cache
+from multiprocessing import get_context
+
+import numpy as np
+import torch
+
+from paperlib.core.errors import FailedError
+from paperlib.costs import cpu_study
+from paperlib.data import DATASETS
+from paperlib.data.imageset import Split
+from paperlib.data.sources import find
+from paperlib.data.spec import parse
+from paperlib.data.splits import VALIDATION
+from paperlib.execution.flops import count
+from paperlib.meters import Meters
+from paperlib.meters.paired import MIN_ROUNDS
+from paperlib.pruners import METHODS, layers_of
+from paperlib.schema.measurement import EnergySource
+from paperlib.schema.trial import Trial
+from paperlib.trials.autotune import arrange, choose
+from paperlib.trials.environment import cores, devices
+from paperlib.trials.inference_timing import BATCHES, BUDGET_S, beside_dense, load_seconds
+from paperlib.trials.runner import dense_twin, network_of, threads_for
+from paperlib.trials.subprocess_runner import CRASHES
+from paperlib.trials.training import Fit, Images, evaluate, fit, make_optimizer
+
+TRAIN_S = 1.0  # of training per kind
+REPEATS = 2  # of which the faster counts: what else the machine does only slows
+CALLS = 4 * (MIN_ROUNDS + 4)  # least forward calls of an inference comparison: four networks, warm-up included
+SLOW_S = 0.05  # a batch of 64 that takes longer makes the comparison too dear to try: it is computed then
+
+
+@dataclass(frozen=True)
+class Rate:
+    """One kind of training as measured: seconds per image and per epoch, watts, the rest of a trial, bytes.
+
+    rest_s: everything but training and evaluation: building, counting, inference beside dense.
+    watts: mean over training, None where no meter answers. memory_bytes: highest use above the images.
+    """
+
+    train_s: float
+    epoch_s: float
+    eval_s: float
+    rest_s: float
+    watts: float | None
+    source: EnergySource | None
+    memory_bytes: int | None
+    weights_bytes: int
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Forecast of one or several trials; sums of what is known."""
+
+    time_s: float = 0.0
+    energy_j: float | None = 0.0
+    disk_bytes: int = 0
+    memory_bytes: int = 0
+
+    def __add__(self, other: "Cost") -> "Cost":
+        """In sequence: times, energies and disk add, memory is the larger one; an unknown energy stays unknown."""
+        known = self.energy_j is not None and other.energy_j is not None
+        return Cost(
+            self.time_s + other.time_s,
+            (self.energy_j or 0.0) + (other.energy_j or 0.0) if known else None,
+            self.disk_bytes + other.disk_bytes,
+            max(self.memory_bytes, other.memory_bytes),
+        )
+
+
+def kind(trial: Trial) -> Trial:
+    """The trial whose calibration stands for this one: same shapes, batch, optimiser and filters removed.
+
+    Single weights removed, seeds, scopes and learning rates change no cost of a masked layer. `magnitude-gradual`
+    starts dense and is charged as dense, which is an upper bound; post-training and the constant predictor train
+    nothing.
+    """
+    info = parse(trial.dataset).info
+    peer = next(name for name, other in DATASETS.items() if other.shape == info.shape)
+    method = "small-dense" if trial.method == "small-dense" else "pre-training"
+    gradual = trial.method == "magnitude-gradual" or METHODS[trial.method].trains != "itself"
+    same = {
+        "dataset": peer,
+        "seed": 0,
+        "epochs": 1,
+        "lr": 1e-4,
+        "train_images": None,
+        "test_images": None,
+        "real_images": False,
+    }
+    bare = dense_twin(trial).model_copy(update=same | {"quirks": (), "schedule": "constant"})
+    removed = method == "small-dense" or (trial.conv_sparsity and not gradual)
+    pruned = {"method": method, "sparsity": trial.sparsity, "conv_sparsity": trial.conv_sparsity}
+    return bare.model_copy(update=pruned) if removed else bare
+
+
+def calibrate(trials: Iterable[Trial]) -> dict[Trial, Rate]:
+    """A measured rate for every kind among the trials; about a second each.
+
+    Measured in a process of their own, as trials are run: after a crash of a native library another one goes on.
+    Raises FailedError after the third crash.
+    """
+    rates: dict[Trial, Rate] = {}
+    kinds = list(dict.fromkeys(kind(trial) for trial in trials))
+    for _ in range(CRASHES):
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+            try:
+                for one in kinds:
+                    if one not in rates:
+                        rates[one] = min(pool.map(measure, [one] * REPEATS), key=lambda rate: rate.train_s)
+            except BrokenProcessPool:
+                continue
+        return rates
+    raise FailedError(f"calibration crashed {CRASHES} times; run the plan again, or with --only for other notebooks")
+
+
+def measure(trial: Trial) -> Rate:
+    """Train and evaluate the trial's network on random images for about a second.
+
+    The batch is smaller than the trial's where a step would take long; seconds per image are then an upper bound.
+    """
+    info, device = DATASETS[trial.dataset], devices()[0]
+    side = (trial.resolution, trial.resolution) if trial.resolution else info.shape[:2]
+    shape = (*side, info.shape[2])
+    meters = Meters.for_device(device)
+    model = network_of(trial, shape, len(info.classes)).to(device)
+    with threads_for(model):
+        evaluate(model, _random(shape, 2, device))
+        eval_s = _seconds(lambda: evaluate(model, _random(shape, 2, device))) / 2
+        batch = min(trial.batch_size, 2 ** max(1, int(math.log2(max(2.0, TRAIN_S / 8 / eval_s)))))  # as users choose it
+        few = trial.model_copy(update={"batch_size": batch})
+        compute = choose(few, model, _random(shape, 2 * batch, device))
+        model, bf16 = arrange(model, compute.choice), compute.choice.startswith("bf16")
+        steps = max(8 if eval_s < 0.01 else 4, min(400, int(TRAIN_S / (4 * eval_s * batch))))
+        images = _random(shape, steps * batch, device)
+        part = replace(images, pixels=images.pixels[: len(images) // 4], labels=images.labels[: len(images) // 4])
+
+        def trained(on: Images) -> Fit:
+            return fit(few, model, layers_of(model, few), on, part, meters, bf16=bf16)
+
+        short, fitted = trained(part), trained(images)
+        spent = fitted.reading
+        assert spent is not None and short.reading is not None  # one epoch ran
+        # An epoch begins with new masks and a new compact network: a cost of its own, beside that of its images.
+        slope = (spent.time_s - short.reading.time_s) / (len(images) - len(part))
+        train_s = slope if 0 < slope * len(images) < spent.time_s else spent.time_s / len(images)
+        epoch_s = max(0.0, spent.time_s - train_s * len(images))
+        sample = _random(shape, max(2, min(512, int(0.2 / eval_s))), device)
+        evaluate(model, sample, bf16=bf16)
+        eval_s = _seconds(lambda: evaluate(model, sample, bf16=bf16)) / len(sample)
+        forward = sum(BATCHES) * eval_s
+        if forward > SLOW_S:
+            rest_s = CALLS * forward
+        else:
+            networks = {"dense": model, "dense-again": model, "masked": model}
+            rest_s = _seconds(lambda: beside_dense(networks, fitted.masks, sample, meters, 0))
+        rest_s = max(rest_s, len(BATCHES) * BUDGET_S / 2)
+        rest_s += _seconds(lambda: (load_seconds(model, sample, meters), count(model, fitted.masks, shape)))
+        rest_s += _seconds(lambda: (network_of(trial, shape, len(info.classes)), make_optimizer(trial, model)))
+    weights = sum(p.numel() * p.element_size() for p in model.parameters())
+    peak = None if spent.peak_memory_bytes is None else spent.peak_memory_bytes * trial.batch_size // batch
+    watts = None if spent.energy_j is None else spent.energy_j / spent.time_s
+    return Rate(train_s, epoch_s, eval_s, rest_s, watts, spent.energy_source, peak, weights)
+
+
+def cost(trial: Trial, rate: Rate) -> Cost:
+    """The forecast of one trial that has no record. Post-training is charged nothing for its dense trial."""
+    limits = trial.train_images, trial.test_images
+    train, val, test = split_sizes(trial.dataset, trial.resolution, *limits, real=trial.real_images)
+    seconds = rate.rest_s + test * rate.eval_s
+    if METHODS[trial.method].trains == "itself":
+        seconds += trial.epochs * (rate.epoch_s + train * rate.train_s + val * rate.eval_s)
+    height, width, channels = parse(trial.dataset).info.shape
+    side = (trial.resolution or height) * (trial.resolution or width)
+    images = (train + val + test) * side * channels
+    return Cost(
+        seconds,
+        None if rate.watts is None else seconds * rate.watts,
+        RECORD_BYTES + (rate.weights_bytes if trial.method == "dense" else 0),
+        images + (rate.memory_bytes or 0) + 2 * rate.weights_bytes,
+    )
+
+
+RECORD_BYTES = 12_000  # of JSON, as the records of `quick` take
+
+
+@cache
+def split_sizes(
+    dataset: str, resolution: int | None, train_images: int | None, test_images: int | None, *, real: bool
+) -> tuple[int, int, int]:
+    """(train, validation, test) images that the trial will see, counted by the set that is here.
+
+    A trial that refuses a stand-in is charged with the official counts (of the whole set for a reduced one).
+    """
+    spec = parse(dataset)
+    found = find(spec, resolution)
+    train, val, test = spec.info.counts if real and found.source == "stand-in" else found.counts
+    if not val:
+        val = round(VALIDATION * train)
+        train -= val
+    share = min(1.0, (train_images or train) / train)
+    return round(share * train), round(share * val), min(test, test_images or test)
+
+
+def edge_cost(todo: Sequence[cpu_study.Setting], watts: float | None) -> Cost:
+    """The forecast of these networks of the CPU study: one of each model is tried without its time for repeats."""
+    seconds, repeats = 0.0, len(cpu_study.BATCHES) * len({1, cores()})
+    tried: dict[tuple[str, bool], float] = {}
+    for setting in todo:
+        like = (setting.model, setting.quantised)
+        if like not in tried:
+            quick = setting.model_copy(update={"budget_s": 0.01})
+            tried[like] = _seconds(lambda quick=quick: cpu_study.measure(quick))  # type: ignore[misc]
+        seconds += tried[like] + repeats * setting.budget_s
+    return Cost(seconds, None if watts is None else seconds * watts, len(todo) * RECORD_BYTES, 0)
+
+
+def total(costs: Sequence[Cost]) -> Cost:
+    """All of them in sequence."""
+    return sum(costs, Cost())
+
+
+def _random(shape: tuple[int, int, int], n: int, device: str) -> Images:
+    rng = np.random.default_rng(0)
+    return Images.of(Split(rng.integers(0, 256, (n, *shape), np.uint8), np.arange(n) % 2), device)
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter() - start

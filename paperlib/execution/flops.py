@@ -1,0 +1,67 @@
+"""Costs counted, not guessed: parameters, non-zeros, stored bytes and the FLOPs that zeros do not need.
+
+FLOP counters see shapes and not zeros, so the count here is our own; `dense_*` agrees with
+torch.utils.flop_counter. One multiply-add is two FLOPs; only convolutions and linear layers count.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from paperlib.execution.compact import compact
+from paperlib.schema.record import Costs
+
+_INDEX = 4  # bytes of one int32 index in a CSR matrix
+
+
+def count(model: nn.Module, masks: dict[str, Tensor], shape: tuple[int, int, int]) -> Costs:
+    """Costs of `model` with `masks` applied, for images of `shape` (height, width, channels)."""
+    layers = {n: m for n, m in model.named_modules() if isinstance(m, nn.Conv2d | nn.Linear)}
+    weights = sum(layer.weight.numel() for layer in layers.values())
+    dense_bytes = _bytes(model)
+    csr = dense_bytes
+    for layer in layers.values():
+        if isinstance(layer, nn.Linear):
+            stored = int(layer.weight.count_nonzero()) * (layer.weight.element_size() + _INDEX)
+            csr += stored + _INDEX * (len(layer.weight) + 1) - layer.weight.nbytes
+    element = next(iter(layers.values())).weight.element_size()
+    dense, dense_first = _flops(model, shape, zeros_count=True)
+    training, training_first = _flops(compact(model, masks, training=True), shape, zeros_count=False)
+    small = compact(model, masks)
+    return Costs(
+        parameters=sum(p.numel() for p in model.parameters()),
+        nonzeros=sum(int(p.count_nonzero()) for p in model.parameters()),
+        dense_bytes=dense_bytes,
+        csr_bytes=csr,
+        compact_bytes=_bytes(small),
+        int8_bytes=dense_bytes - weights * (element - 1),
+        dense_inference_flops=dense,
+        dense_training_flops=3 * dense - dense_first,
+        inference_flops=_flops(small, shape, zeros_count=False)[0],
+        training_flops=3 * training - training_first,
+    )
+
+
+def _bytes(model: nn.Module) -> int:
+    return sum(tensor.nbytes for tensor in model.state_dict().values())
+
+
+def _flops(model: nn.Module, shape: tuple[int, int, int], zeros_count: bool) -> tuple[int, int]:
+    """FLOPs of one forward pass of one image, and of its first layer (which needs no input gradient)."""
+    each: list[int] = []
+
+    def note(layer: nn.Module, _: object, output: Tensor) -> None:
+        weight: Tensor = layer.weight  # type: ignore[assignment]
+        used = weight.numel() if zeros_count else int(weight.count_nonzero())
+        each.append(2 * used * (output.numel() // output.shape[1]))
+
+    layers = [m for m in model.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    hooks = [layer.register_forward_hook(note) for layer in layers]
+    mode = model.training
+    try:
+        with torch.inference_mode():
+            model.eval()(layers[0].weight.new_zeros(1, shape[2], *shape[:2]))
+    finally:
+        model.train(mode)
+        for hook in hooks:
+            hook.remove()
+    return sum(each), each[0]

@@ -1,0 +1,129 @@
+"""Tables and figures as values, the files they are written to, and the manifest that lists them all."""
+
+import hashlib
+import io
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+
+import paperlib
+from paperlib.core.errors import PaperlibError
+from paperlib.core.io import write_atomically
+from paperlib.core.paths import Layout
+from paperlib.data.registry import DATASETS
+from paperlib.data.sources import find
+from paperlib.data.spec import parse
+
+
+@dataclass(frozen=True)
+class Exhibit:
+    """One table or figure. files: paths relative to the folder that holds results/ and figures/;
+    trials: ids of the records that it shows; section: the notebook it belongs to; inputs: `input_hash` of those
+    records when it was made."""
+
+    name: str
+    kind: Literal["table", "figure"]
+    title: str
+    caption: str
+    files: tuple[str, ...]
+    trials: tuple[str, ...]
+    section: str = field(default="01")
+    inputs: str = ""
+
+
+def base(layout: Layout) -> Path:
+    """The folder above results/ and figures/, to which an exhibit's paths are relative."""
+    return layout.results.parents[1]
+
+
+def input_hash(trials: Iterable[str], layout: Layout) -> str:
+    """SHA-256 over the records behind an exhibit, trials or CPU measurements; one that is gone counts as empty."""
+    digest = hashlib.sha256()
+    for name in sorted(trials):
+        files = (folder / f"{name}.json" for folder in (layout.trials, layout.edge))
+        states = ((f, f.stat()) for f in files if f.is_file())
+        found = next((_content_hash(f, s.st_mtime_ns, s.st_size) for f, s in states), hashlib.sha256().digest())
+        digest.update(name.encode() + found)
+    return digest.hexdigest()
+
+
+@cache
+def _content_hash(path: Path, mtime_ns: int, size: int) -> bytes:
+    # One record stands in a hundred exhibits.
+    return hashlib.sha256(path.read_bytes()).digest()
+
+
+def inputs(layout: Layout) -> str:
+    """SHA-256 over what notebooks and report are made from: the package, the images that are here, the records.
+
+    Of images and records names, sizes and dates, not the content: it is asked several times whether anything is new.
+    """
+    records = (*sorted(layout.trials.glob("*.json")), *sorted(layout.edge.glob("*.json")))
+    states = [_package(), *images_here(), *((p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in records)]
+    return hashlib.sha256(json.dumps(states).encode()).hexdigest()
+
+
+@cache
+def _package() -> str:
+    digest, package = hashlib.sha256(), Path(paperlib.__file__).parent
+    for path in (*sorted(package.rglob("*.py")), *sorted(package.rglob("*.j2"))):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def images_here() -> list[tuple[object, ...]]:
+    """What a trial on each data set would be given now: provenance and files, without reading the images."""
+    states: list[tuple[object, ...]] = []
+    for name in DATASETS:
+        try:
+            found = find(parse(name))
+            files = [(str(p), p.stat().st_size, p.stat().st_mtime_ns) for p in found.files]
+            states.append((name, found.source, found.note, found.counts, *files))
+        except (PaperlibError, OSError) as error:  # damaged ones are a state as any other
+            states.append((name, str(error)))
+    return states
+
+
+def write_manifest(exhibits: Iterable[Exhibit], layout: Layout) -> Path:
+    """results/<profile>/manifest.json: every exhibit with its caption, files and the trials it shows."""
+    path = layout.results / "manifest.json"
+    entries = {
+        e.name: {
+            "kind": e.kind, "title": e.title, "caption": e.caption, "section": e.section,
+            "files": list(e.files), "trials": sorted(e.trials), "inputs": e.inputs,
+        }
+        for e in exhibits
+    }  # fmt: skip
+    write_atomically(path, (json.dumps(entries, indent=1, ensure_ascii=False) + "\n").encode())
+    return path
+
+
+def read_manifest(layout: Layout) -> list[Exhibit]:
+    """The exhibits of a profile, in the order in which they were made; empty if there are none yet."""
+    path = layout.results / "manifest.json"
+    if not path.exists():
+        return []
+    return [
+        Exhibit(
+            name, e["kind"], e["title"], e["caption"], tuple(e["files"]), tuple(e["trials"]), e["section"],
+            e.get("inputs", ""),
+        )
+        for name, e in json.loads(path.read_text()).items()
+    ]  # fmt: skip
+
+
+def relative(paths: Iterable[Path], layout: Layout) -> tuple[str, ...]:
+    """Paths as the manifest names them."""
+    return tuple(p.relative_to(base(layout)).as_posix() for p in paths)
+
+
+def csv_bytes(table: pd.DataFrame) -> bytes:
+    """A table as csv with six significant digits."""
+    buffer = io.StringIO()
+    table.to_csv(buffer, index=False, float_format="%.6g")
+    return buffer.getvalue().encode()

@@ -1,0 +1,158 @@
+"""Inference of several variants in one process: interleaved, paired, an interval for each ratio to dense."""
+
+import math
+from collections.abc import Callable, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from paperlib.core.errors import PaperlibError
+from paperlib.core.progress import between_steps
+from paperlib.meters.clock import Clock
+from paperlib.meters.collector import paused
+from paperlib.meters.energy import positive
+from paperlib.meters.window import Meters
+from paperlib.schema.measurement import Timing
+
+Call = Callable[[], object]
+
+MIN_ROUNDS = 5
+RESAMPLES = 2000
+# A sample shorter than this repeats the call: the clock and the loop cost about 0.1 us, here at most 0.1 %.
+SAMPLE_S = 1e-3
+MAX_CALLS = 10_000
+# A counter window spans this many updates, so that the two cut ones at its ends weigh little.
+ENERGY_UPDATES = 10
+
+
+def compare(
+    variants: Mapping[str, Call], *, batch_size: int, meters: Meters, rounds: int, budget_s: float, seed: int
+) -> tuple[Timing, ...]:
+    """Time every variant against the first one; each call is one batch of `batch_size` images.
+
+    Per round all variants run once in random order, and the ratio is taken within the round, so that drift of
+    the machine cancels. A sample is the mean of as many calls as fill 1 ms; the percentiles are over samples.
+    `rounds` is cut short, to no fewer than 5, when `budget_s` seconds are over. Energy comes from the samples
+    where the meter is exact; a counter gets one whole-loop window of ten updates per variant on top of the
+    budget (NVML: 1.1 s). Raises PaperlibError for no variants or fewer than 5 rounds.
+    """
+    if not variants:
+        raise PaperlibError("nothing to compare: give at least one variant, the dense reference first")
+    if rounds < MIN_ROUNDS:
+        raise PaperlibError(f"{rounds} rounds give no interval: ask for at least {MIN_ROUNDS}")
+    rng = np.random.default_rng(seed)
+    clock, names, calls = meters.clock, list(variants), list(variants.values())
+    start = clock()
+    warm = [_warm_up(call, clock, 0.1 * budget_s / len(calls)) for call in calls]
+    memory = [_peak_memory(call, meters) for call in calls]
+    counter = meters.energy.update_s * ENERGY_UPDATES
+    repeats = [min(MAX_CALLS, math.ceil(SAMPLE_S / max(t, SAMPLE_S / MAX_CALLS))) for t in warm]
+    with paused():
+        times, energies = _rounds(calls, repeats, meters, rounds=rounds, until=start + budget_s, rng=rng)
+    medians = np.median(times, axis=0)
+    if counter:
+        for i in rng.permutation(len(calls)):
+            # A tenth more than needed: the loop may run faster than the samples did.
+            energies[i] = _energy_of_loop(calls[i], meters, math.ceil(1.1 * counter / medians[i]))
+    timings = []
+    for i, name in enumerate(names):
+        ratio, low, high = paired_interval(times[:, i] / times[:, 0], seed)
+        energy = energies[i]
+        timings.append(
+            Timing(
+                variant=name,
+                batch_size=batch_size,
+                rounds=len(times),
+                median_s=float(medians[i]),
+                p95_s=float(np.percentile(times[:, i], 95)),
+                p99_s=float(np.percentile(times[:, i], 99)),
+                ratio=ratio,
+                ratio_low=low,
+                ratio_high=high,
+                energy_j_per_image=None if energy is None else energy / batch_size,
+                energy_source=meters.energy.source,
+                peak_memory_bytes=memory[i],
+                memory_source=meters.memory.source,
+            )
+        )
+    return tuple(timings)
+
+
+def paired_interval(ratios: NDArray[np.float64], seed: int) -> tuple[float, float, float]:
+    """Median of the (rounds,) paired ratios and its 95 % percentile bootstrap interval over rounds."""
+    rng = np.random.default_rng(seed)
+    drawn = ratios[rng.integers(0, len(ratios), (RESAMPLES, len(ratios)))]
+    low, high = np.percentile(np.median(drawn, axis=1), [2.5, 97.5])
+    return float(np.median(ratios)), float(low), float(high)
+
+
+def load_time(load: Call, meters: Meters, repeats: int) -> float:
+    """Median seconds of `load`, which loads a model and gives its first answer; apart from steady state."""
+    if repeats < 1:
+        raise PaperlibError(f"{repeats} repeats measure nothing: ask for at least 1")
+    times = []
+    for _ in range(repeats):
+        start = meters.clock()
+        load()
+        times.append(meters.clock() - start)
+    return float(np.median(times))
+
+
+def _warm_up(call: Call, clock: Clock, limit_s: float) -> float:
+    """Call three times, then up to 50 times within the limit; median seconds without the first call."""
+    start, times, check = clock(), list[float](), between_steps.get()
+    while len(times) < 3 or (len(times) < 50 and clock() - start < limit_s):
+        check()
+        before = clock()
+        call()
+        times.append(clock() - before)
+    return float(np.median(times[1:]))
+
+
+def _peak_memory(call: Call, meters: Meters) -> int | None:
+    with meters.window() as window:
+        call()
+    return window.reading.peak_memory_bytes
+
+
+def _rounds(
+    calls: list[Call],
+    repeats: list[int],
+    meters: Meters,
+    *,
+    rounds: int,
+    until: float,
+    rng: np.random.Generator,
+) -> tuple[NDArray[np.float64], list[float | None]]:
+    """Seconds of one call, (rounds done, variants), and joules of one call by an exact meter, per variant."""
+    clock, energy = meters.clock, meters.energy
+    exact = energy.source is not None and energy.update_s == 0
+    joules = np.zeros(len(calls))
+    times = np.empty((rounds, len(calls)))
+    done = 0
+    check = between_steps.get()
+    while done < rounds and (done < MIN_ROUNDS or clock() < until):
+        check()
+        for i in rng.permutation(len(calls)):
+            call, n = calls[i], range(repeats[i])
+            if exact:
+                energy.begin()
+            before = clock()
+            for _ in n:
+                call()
+            times[done, i] = (clock() - before) / repeats[i]
+            if exact:
+                spent = energy.end()
+                joules[i] += math.nan if spent is None else spent
+        done += 1
+    # `positive` turns NaN, and the 0 of a meter that was never asked or did not move, into None.
+    return times[:done], [positive(float(j) / (done * n)) for j, n in zip(joules, repeats, strict=True)]
+
+
+def _energy_of_loop(call: Call, meters: Meters, n: int) -> float | None:
+    """Joules of one call, from one window over `n` calls."""
+    with meters.window() as window:
+        for _ in range(n):
+            call()
+    joules = window.reading.energy_j
+    return None if joules is None else joules / n

@@ -1,0 +1,186 @@
+"""What the records say, in sentences: computed, never typed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+
+import pandas as pd
+
+from paperlib.claims.effects import (
+    DRAWN,
+    METRICS,
+    NOT_PUBLISHED,
+    Arm,
+    Metric,
+    arms,
+    comparable,
+    corrected,
+    how_obtained,
+    noise,
+    unlearnt,
+)
+from paperlib.claims.stats import Estimate
+from paperlib.exhibits.captions import provenance
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One finding: what it is in a few words, and the sentences with its numbers."""
+
+    lead: str
+    text: str
+
+    def markdown(self) -> str:
+        """As one paragraph, the lead in bold."""
+        return f"**{self.lead}.** {self.text}"
+
+
+def findings(tidy: pd.DataFrame) -> list[Finding]:
+    """What the records say, with numbers and intervals; what they are silent about has no finding.
+
+    The last two name the machine and the images.
+    """
+    tidy = comparable(tidy)
+    told = [_bought(tidy), _cost(tidy, "inference_time"), _cost(tidy, "training_time"), _energy(tidy)]
+    told += [_accuracy(tidy), _abstract(tidy), _failures(tidy), _machines(tidy)]
+    return [f for f in told if f] + [Finding("Images", f"{provenance(corrected(tidy))}.")]
+
+
+def _arms(tidy: pd.DataFrame, metric: Metric) -> list[Arm]:
+    return [a for a in arms(tidy, metric) if a.effect and (a.sparsity or a.conv_sparsity)]
+
+
+def _accuracy(tidy: pd.DataFrame) -> Finding | None:
+    found = [a.effect for a in _arms(tidy, METRICS["accuracy"]) if a.effect]
+    if not found:
+        return None
+    apart = [e for e in found if e.low is not None and e.high is not None and not e.low <= 0 <= e.high]
+    lower = sum(e.mean < 0 for e in apart)
+    means = sorted(100 * e.mean for e in found)
+    changes = f"The changes run from {means[0]:+.1f} to {means[-1]:+.1f} points, median {median(means):+.1f}."
+    idle = unlearnt(tidy)
+    if near := sum((a.dataset, a.model) in idle for a in _arms(tidy, METRICS["accuracy"])):
+        changes += f" {near} of these arms stand beside a dense network near chance, which has nothing to lose."
+    if all(e.n == 1 for e in found):
+        return Finding(f"Accuracy of {len(found)} pruned arms, one seed each, so without intervals", changes)
+    return Finding(
+        f"Accuracy is lower in {lower} and higher in {len(apart) - lower} of {len(found)} pruned arms",
+        f"That is, with a 95 % interval that excludes zero, as about {0.05 * len(found):.0f} would by chance; these "
+        f"seeds cannot tell the others from dense. {changes}",
+    )
+
+
+def _cost(tidy: pd.DataFrame, name: str) -> Finding | None:
+    metric = METRICS[name]
+    found = [a.effect for a in _arms(tidy, metric) if a.effect]
+    floor = noise(tidy, metric)
+    if not found or floor is None:
+        return None
+    less, more = _beyond(found, floor)
+    means = sorted(e.mean for e in found)
+    source = f" ({how_obtained(tidy, metric)})" if metric.source_column else ""
+    return Finding(
+        f"{metric.title}{source}, {_way(tidy, name)}: {less} of {len(found)} arms cost less than dense, {more} more",
+        f"That is, beyond the A/A noise floor of ±{floor:.1%}. The median arm takes ×{median(means):.3f} of "
+        f"dense, all of them ×{means[0]:.3f} to ×{means[-1]:.3f}.",
+    )
+
+
+def _beyond(found: Sequence[Estimate], floor: float) -> tuple[int, int]:
+    """How many ratios lie, with their whole interval, below and above the noise."""
+    less = sum(e.high is not None and e.high < 1 / (1 + floor) for e in found)
+    return less, sum(e.low is not None and e.low > 1 + floor for e in found)
+
+
+def _energy(tidy: pd.DataFrame) -> Finding | None:
+    """Training energy where a counter gave it; a modelled one is training time again and would say nothing new."""
+    words = set(how_obtained(tidy, METRICS["training_energy"]).split("/"))
+    return None if words <= {"modelled", "not measured"} else _cost(tidy, "training_energy")
+
+
+def _way(tidy: pd.DataFrame, name: str) -> str:
+    if name.startswith("training") and (tidy.compact_epochs > 0).any():
+        return "on the cut network where whole filters are gone, else masked as in the papers"
+    return "masked as in the papers"
+
+
+LOSS = 0.01  # of accuracy: what a reader may be glad to pay
+
+
+def _bought(tidy: pd.DataFrame) -> Finding | None:
+    """The fastest arm of each model once removed work is skipped, of those that cost at most LOSS of accuracy."""
+    metric = METRICS["realised_time"]
+    floor, idle = noise(tidy, metric), unlearnt(tidy)
+    if floor is None:
+        return None  # without a floor nothing can be said to lie beyond it
+    payable = {
+        (a.dataset, a.model, a.setting, a.method): a.effect
+        for a in _arms(tidy, METRICS["accuracy"])
+        if a.effect and a.effect.mean >= -LOSS
+        if (a.dataset, a.model) not in idle
+    }
+    parts = []
+    found = _arms(tidy, metric)
+    for model in dict.fromkeys(a.model for a in found):
+        faster = [
+            (a.effect, a, change)
+            for a in found
+            if a.model == model and a.effect and (a.effect.high or a.effect.mean) < 1 / (1 + floor)
+            if (change := payable.get((a.dataset, a.model, a.setting, a.method)))
+        ]
+        if not faster:
+            parts.append(f"{model}: nothing beyond the noise")
+            continue
+        effect, arm, change = min(faster, key=lambda k: k[0].mean)
+        parts.append(
+            f"{model} ×{effect.text(1, 3)} of dense ({arm.method}, {arm.setting}, {arm.dataset}, "
+            f"{change.text(100)} points, n = {effect.n})"
+        )
+    if not parts:
+        return None
+    less, _ = _beyond([a.effect for a in found if a.effect], floor)
+    return Finding(
+        f"Once removed work is really skipped, inference is faster than dense in {less} of {len(found)} pruned arms",
+        f"The fastest that lose at most {100 * LOSS:g} point of accuracy (batch 64, time of dense = 1; noise "
+        f"±{floor:.1%}): {'; '.join(parts)}.",
+    )
+
+
+def _abstract(tidy: pd.DataFrame) -> Finding | None:
+    """P's one published set of numbers (claim A1) beside ours."""
+    parts = []
+    for name, unit in (("accuracy", " points"), ("inference_time", ""), ("inference_energy", "")):
+        metric = METRICS[name]
+        for arm in _arms(tidy, metric):
+            if arm.paper not in {NOT_PUBLISHED, DRAWN} and arm.method == "pre-training" and arm.effect:
+                shown = arm.effect.text(100) + unit if name == "accuracy" else "×" + arm.effect.text(1, 3)
+                source = f", {how_obtained(tidy, metric)}" if metric.source_column else ""
+                parts.append(f"{metric.title.lower()} {shown}{source} (paper {arm.paper})")
+    if not parts:
+        return None
+    lead = "P's published case, small MLP on MNIST, layer-wise 50 %, pruned before training"
+    return Finding(lead, f"Against dense: {'; '.join(parts)}.")
+
+
+def _machines(tidy: pd.DataFrame) -> Finding | None:
+    ran = tidy.drop_duplicates(["cpu", "gpu", "threads"]).sort_values(["cpu", "threads"])
+    if ran.empty:
+        return None
+    if ran.gpu.notna().any():
+        return Finding("Machines", f"{', '.join(sorted(set(ran.gpu.dropna())))}; {', '.join(sorted(set(ran.cpu)))}.")
+    threads = " or ".join(str(n) for n in sorted(set(ran.threads)))
+    text = (
+        f"{', '.join(sorted(set(ran.cpu)))}, {threads} thread(s) a trial. No trial ran on a GPU, "
+        "so what the papers say of one stays open: `make reproduce PROFILE=paper` on one decides it."
+    )
+    others = pd.to_numeric(tidy.others_share).dropna()
+    if len(others):
+        text += f" Other processes took {others.median():.1%} of a trial's cores (median; at most {others.max():.1%})."
+    return Finding("Machine", text)
+
+
+def _failures(tidy: pd.DataFrame) -> Finding | None:
+    failed = tidy[tidy.status == "failed"]
+    if failed.empty:
+        return None
+    return Finding(f"{len(failed)} of {len(tidy)} trials failed to train", f"{'; '.join(sorted(set(failed.reason)))}.")

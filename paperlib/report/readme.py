@@ -1,0 +1,147 @@
+"""What was found, as the README opens with it: written from the committed records, between two markers."""
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import pandas as pd
+import typer
+
+from paperlib.claims import CLAIMS, Verdict, tally, verdicts
+from paperlib.core.errors import PaperlibError
+from paperlib.core.io import write_atomically
+from paperlib.core.paths import Layout
+from paperlib.exhibits.manifest import Exhibit, base, read_manifest
+from paperlib.report.committed import committed, regenerate
+from paperlib.trials.archive import archives, opened
+
+START, END = "<!-- findings: written by `paperlib findings --write README.md` -->", "<!-- end of findings -->"
+# The tables of dense accuracies beside published ones.
+WORLD = ("world_mlp", "world_vgg", "world_industrial")
+# Sections that sum a paper up: its abstract, and the conclusion of F.
+_HEADLINE = re.compile(r"abstract| 6$")
+# The first two of these that the records give.
+PICTURES = ("pareto_mlp-small", "edge_ratio_t1", "accuracy_mlp-small", "pareto_vgg16")
+
+
+def section(layout: Layout) -> tuple[str, dict[str, bytes]]:
+    """Markdown and its pictures (name to PNG bytes) from a folder that `regenerate` has filled."""
+    from paperlib.report.findings import findings
+    from paperlib.trials.store import Store
+
+    table = Store(layout).table()
+    decided = verdicts(table)
+    counts = ", ".join(f"{n} {word}" for word, n in tally(decided).items())
+    *said, images = findings(table)
+    exhibits = {e.name: e for e in read_manifest(layout)}
+    shown = [exhibits[name] for name in PICTURES if name in exhibits][:2]
+    pictures = {e.name: (base(layout) / next(f for f in e.files if f.endswith(".png"))).read_bytes() for e in shown}
+    untestable = sum(v.base.startswith(("untestable", "inconclusive")) for v in decided)
+    lines = [
+        "## What was found",
+        f"From the {len(table)} trials in `results/{layout.name}/`. Images: {images.text}",
+        "\n".join(f"- {found.markdown()}" for found in said),
+        "### Do the claims hold?",
+        f"Verdicts on {len(decided)} claims: {counts}. Those of the abstracts and conclusions:",
+        _headlines(decided),
+        "All that these records decide, with what was found:",
+        *_settled(decided),
+        *_dense([exhibits[name] for name in WORLD if name in exhibits], layout),
+        *(f"![{e.title}](docs/found/{e.name}.png)\n\n{e.title}. {e.caption}" for e in shown),
+        f"**Not shown**: {untestable} of the {len(decided)} claims stay open on these records (`paperlib claims ID` "
+        "says what each would take); images called `stand-in` and energies called `modelled` say nothing about the "
+        "papers' own; no number here is from one of the papers' machines.",
+    ]
+    return "\n\n".join(lines), pictures
+
+
+def _headlines(decided: Sequence[Verdict]) -> str:
+    """What the papers' abstracts and conclusions claim, as a table."""
+    shown = [v for v in decided if _HEADLINE.search(CLAIMS[v.claim].section)]
+    cells = [(v.claim, CLAIMS[v.claim].section, CLAIMS[v.claim].text, f"**{v.word}**", _figure(v)) for v in shown]
+    return _markdown([("", "in", "the paper says", "here", "found"), *cells])
+
+
+def _markdown(rows: Sequence[Sequence[str]]) -> str:
+    head, *body = rows
+    return "\n".join(f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *body))
+
+
+def _settled(found: Sequence[Verdict]) -> Iterator[str]:
+    """The claims that these records decide, verdict by verdict, each in our words with what was found."""
+    for word in ("supported", "contradicted", "inside the noise", "internally inconsistent"):
+        decided = [v for v in found if v.base == word]
+        if decided:
+            ids = ", ".join(v.claim for v in decided)
+            lines = "\n".join(
+                f"- **{v.claim}** {CLAIMS[v.claim].text.rstrip('.')}: {_figure(v)}{_basis(v)}" for v in decided
+            )
+            yield f"<details><summary>{len(decided)} {word}: {ids}</summary>\n\n{lines}\n\n</details>"
+
+
+def _dense(world: Sequence[Exhibit], layout: Layout) -> Iterator[str]:
+    """The dense accuracies beside published ones, of all sections in one table."""
+    if not world:
+        return
+    files = [base(layout) / next(f for f in e.files if f.endswith(".csv")) for e in world]
+    table = pd.concat([pd.read_csv(f, dtype=str, keep_default_na=False) for f in files])
+    lines = _markdown([list(table.columns), *table.to_numpy().tolist()])
+    caption = world[0].caption.partition(" n = ")[0]
+    yield f"<details><summary>{world[0].title}</summary>\n\n{caption}\n\n{lines}\n\n</details>"
+
+
+def _figure(verdict: Verdict) -> str:
+    if verdict.estimate is None:
+        return verdict.detail if verdict.base in {"supported", "contradicted"} else "–"
+    return f"{verdict.figure()}, n = {verdict.n}"
+
+
+def _basis(verdict: Verdict) -> str:
+    return f" ({'; '.join(verdict.rests_on)})" if verdict.rests_on else ""
+
+
+def written(page: str, text: str) -> str:
+    """The page with `text` between the markers. PaperlibError if it has not both."""
+    if page.count(START) != 1 or page.count(END) != 1:
+        raise PaperlibError(f"the page needs the two lines {START!r} and {END!r} once each")
+    before, rest = page.split(START)
+    return f"{before}{START}\n{text}\n{END}{rest.split(END)[1]}"
+
+
+def _read(path: Path) -> str:
+    """The page at `path`, which `written` can take. PaperlibError if it cannot be read or lacks the markers."""
+    try:
+        page = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise PaperlibError(f"cannot read {path}: {reason}; --write takes a page such as README.md") from None
+    written(page, "")
+    return page
+
+
+def findings_command(
+    write: Annotated[Path | None, typer.Option(help="A page with the two markers, such as README.md.")] = None,
+    profile: Annotated[str, typer.Option(help="Whose own results; without any, the committed ones.")] = "quick",
+) -> None:
+    """What own results say, or the committed ones where there are none; --write puts the committed ones in a page."""
+    own = Layout.of(profile)
+    if write is None and any(own.trials.glob("*.json")):
+        typer.echo(f"paperlib: these are your own results in {own.results}", err=True)
+        typer.echo(section(own)[0])
+        return
+    page = None if write is None else _read(write)
+    found = archives()
+    if not found:
+        raise PaperlibError("no results are committed: `paperlib keep-results quick` after a run")
+    lack = "" if write else f"no own results in {own.results}: "
+    typer.echo(f"paperlib: {lack}{committed(found[0])}", err=True)
+    with opened(found[0]) as layout:
+        regenerate(layout)
+        text, pictures = section(layout)
+    if write is None or page is None:
+        typer.echo(text)
+        return
+    write_atomically(write, written(page, text).encode())
+    for name, content in pictures.items():
+        write_atomically(write.parent / "docs" / "found" / f"{name}.png", content)

@@ -1,0 +1,37 @@
+"""The committed results as a report, for readers who run nothing."""
+
+import shutil
+from typing import Annotated
+
+import typer
+
+from paperlib.core.errors import PaperlibError
+from paperlib.core.paths import Layout
+from paperlib.report.committed import regenerate
+from paperlib.trials.archive import archives, opened
+
+
+def reference(
+    profile: Annotated[str | None, typer.Argument(help="Whose results; the largest that are committed.")] = None,
+) -> None:
+    """Build the report of the committed results from their records; nothing is trained, own results are left alone."""
+    from paperlib.core.progress import progress
+    from paperlib.report import pages
+
+    known = {archive.parent.name: archive for archive in archives()}
+    if not known:
+        raise PaperlibError("no results are committed: `paperlib reproduce` makes your own")
+    name = profile or next(iter(known))
+    if name not in known:
+        raise PaperlibError(f"no results of {name!r} are committed, only of {', '.join(known)}")
+    target = Layout.of("reference").results / name
+    with progress(f"report of results/{name}", 2) as step, opened(known[name]) as layout:
+        if (notebooks := known[name].parent / "notebooks").is_dir():
+            shutil.copytree(notebooks, layout.notebooks)
+        regenerate(layout)
+        step.advance()
+        pages.build(layout)
+        step.advance()
+        shutil.rmtree(target, ignore_errors=True)
+        shutil.copytree(layout.report, target)
+    typer.echo(f"Report: {target / 'index.html'}")

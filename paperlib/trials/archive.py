@@ -1,0 +1,56 @@
+"""Committed records: those of a profile in one file."""
+
+import io
+import lzma
+import tarfile
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from paperlib.core import paths
+from paperlib.core.errors import PaperlibError
+from paperlib.core.paths import Layout
+
+ARCHIVE = "records.tar.xz"
+
+
+# The profiles; the first that is there speaks for the project in the README.
+ORDER = ("paper", "laptop", "quick", "smoke")
+
+
+def pack(layout: Layout) -> bytes:
+    """All records (trials and CPU measurements) as tar.xz: sorted names, no dates, so equal records, equal bytes."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for path in (*sorted(layout.trials.glob("*.json")), *sorted(layout.edge.glob("*.json"))):
+            member = tarfile.TarInfo(path.relative_to(layout.results).as_posix())
+            member.size, member.mode = path.stat().st_size, 0o644
+            tar.addfile(member, io.BytesIO(path.read_bytes()))
+    return lzma.compress(buffer.getvalue())
+
+
+@contextmanager
+def opened(archive: Path) -> Iterator[Layout]:
+    """The records of an archive in a folder that goes at the end. PaperlibError if it is damaged."""
+    name = archive.parent.name
+    with tempfile.TemporaryDirectory() as folder:
+        layout = Layout(Path(folder) / "results" / name, Path(folder) / "figures" / name)
+        layout.results.mkdir(parents=True)
+        with damage_told(archive), tarfile.open(archive, mode="r:xz") as tar:
+            tar.extractall(layout.results, filter="data")
+        yield layout
+
+
+@contextmanager
+def damage_told(archive: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, EOFError, lzma.LZMAError, tarfile.TarError) as error:
+        raise PaperlibError(f"{archive} is damaged ({error}): get it again with `git checkout`") from None
+
+
+def archives() -> list[Path]:
+    """The archives of the project, the one that speaks for it first."""
+    found = sorted((paths.root() / "results").glob(f"*/{ARCHIVE}"))
+    return sorted(found, key=lambda p: ORDER.index(p.parent.name) if p.parent.name in ORDER else 1.5)

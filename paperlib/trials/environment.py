@@ -1,0 +1,65 @@
+"""Where a trial runs: versions, processor and device."""
+
+import os
+import platform
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from paperlib.core.errors import PaperlibError
+from paperlib.schema.record import Environment
+
+
+def devices() -> list[str]:
+    """`PAPERLIB_DEVICE` alone, else all CUDA devices, else the CPU. PaperlibError if it is not there."""
+    import torch
+
+    if not (wanted := os.environ.get("PAPERLIB_DEVICE")):
+        return [f"cuda:{n}" for n in range(torch.cuda.device_count())] or ["cpu"]
+    try:
+        torch.empty(1, device=wanted)
+    except (RuntimeError, AssertionError):
+        raise PaperlibError(f"device {wanted!r} is not available here; unset PAPERLIB_DEVICE or use 'cpu'") from None
+    return [wanted]
+
+
+def core_numbers() -> list[int]:
+    """The numbers of the cores that this process may use."""
+    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(core_numbers())
+
+
+@cache
+def cpu_name() -> str:
+    """The processor's own name."""
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def environment(device: str) -> Environment:
+    """The environment of this process."""
+    import torch
+
+    try:
+        own = version("paperlib")
+    except PackageNotFoundError:
+        own = "source"
+    return Environment(
+        python=platform.python_version(),
+        torch=torch.__version__,
+        paperlib=own,
+        platform=platform.platform(),
+        cpu=cpu_name(),
+        cores=cores(),
+        threads=torch.get_num_threads(),
+        device=device,
+        gpu=torch.cuda.get_device_name(device) if device.startswith("cuda") else None,
+    )

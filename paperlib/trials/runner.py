@@ -1,0 +1,268 @@
+"""The whole life of one trial: data -> model -> pruner -> training -> evaluation -> meters -> record."""
+
+import copy
+import random
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import scipy.stats
+import torch
+from safetensors.torch import load_file, save
+from torch import nn
+
+from paperlib import data
+from paperlib.core.errors import PaperlibError
+from paperlib.core.io import write_atomically
+from paperlib.core.paths import Layout
+from paperlib.core.progress import progress
+from paperlib.data import Content, ImageSet
+from paperlib.execution.flops import count
+from paperlib.meters import Meters
+from paperlib.models import build
+from paperlib.models.constant import Constant
+from paperlib.pruners import METHODS, Layer, Pruning, apply_masks, layers_of
+from paperlib.pruners.sparsity_counts import count_layers, count_network
+from paperlib.schema.record import Data, Epoch, Place, Record
+from paperlib.schema.trial import Trial, make_trial
+from paperlib.trials.autotune import arrange, choose
+from paperlib.trials.environment import environment
+from paperlib.trials.inference_timing import beside_dense, load_seconds
+from paperlib.trials.metrics import scores
+from paperlib.trials.predictions import pack
+from paperlib.trials.resources import Neighbours, alone, on_threads
+from paperlib.trials.store import Store
+from paperlib.trials.training import Fit, Images, answer, fit, make_optimizer, optimizer_of
+
+ONE_THREAD = 1_000_000  # parameters
+OnEpoch = Callable[[Epoch], None]
+MetersFor = Callable[[str], Meters]
+
+
+def run_all(trials: Sequence[Trial], layout: Layout) -> list[Record]:
+    """Run every trial (or find its record), with progress and time left; the records in the same order.
+
+    Data set by data set, but within one in random (fixed) order, so that a drift of the machine does not
+    favour one method. A post-training trial runs its dense trial first if that is not there yet.
+    """
+    store = Store(layout)
+    order = list(dict.fromkeys(trials))
+    random.Random(0).shuffle(order)
+    order.sort(key=lambda t: (t.dataset, t.model))
+    found = store.find(order)
+    missing = [trial for trial in order if trial not in found]
+    with progress(f"{len(order)} trials, {len(found)} done before", len(missing)) as step:
+        for trial in missing:
+            step.describe(f"{trial.dataset} {trial.model} {trial.method} {trial.sparsity:g} seed {trial.seed}")
+            found[trial] = run(trial, layout)
+            step.advance()
+    return [found[trial] for trial in trials]
+
+
+def run(
+    trial: Trial,
+    layout: Layout,
+    on_epoch: OnEpoch = lambda epoch: None,
+    *,
+    keep_weights: bool = False,
+    fresh: bool = False,
+    meters: MetersFor | None = None,
+) -> Record:
+    """The stored record of this trial on the images that are here, or a new one, computed and written atomically.
+
+    keep_weights: store the trained and masked weights too (dense ones always are); without them a stored trial
+    runs again. fresh: run again in any case (post-training with its dense trial). A record of other images is set
+    aside, with a warning.
+    meters: gives the meters for a device such as "cpu"; the best that this machine has if left out.
+
+    A diverged training is a record with status `failed`. Raises PaperlibError for impossible trials
+    (unknown names, a layer left empty, too few images); nothing is stored then.
+    """
+    optimizer_of(trial)  # a wrong name or option shows before any image is read
+    store, content = Store(layout), data.identify(trial.selection)
+
+    def known() -> Record | None:
+        record = store.of(trial, content)
+        lacks = keep_weights and record and record.status == "done" and not checkpoint(layout, trial.id).exists()
+        return None if lacks else record
+
+    if not fresh and (record := known()) is not None:
+        return record
+    store.check_writable()
+    shared: Record | None = None
+    if METHODS[trial.method].trains == "dense":
+        dense = dense_twin(trial)
+        shared = run(dense, layout, on_epoch, fresh=fresh, meters=meters)
+        if shared.status == "done" and not checkpoint(layout, dense.id).exists():
+            with alone() as place:  # same numbers again; only the checkpoint was lost
+                _compute(dense, layout, place, None, on_epoch, True, content, meters)
+    with alone() as place:
+        record = None if fresh else known()  # another process may have been at it while this one waited
+        if record is None:
+            _leave_other_images(trial, store, content)
+            keep = keep_weights or trial.method == "dense"
+            record = _compute(trial, layout, place, shared, on_epoch, keep, content, meters)
+            store.put(record)
+    return record
+
+
+def _leave_other_images(trial: Trial, store: Store, content: Content) -> None:
+    record = store.get(trial.id)
+    if record is None or (record.data.source, record.data.content_hash) == content[:2]:
+        return
+    store.set_aside(trial.id)
+    was, now = record.data.source, content.source
+    what = f"the {was} images have changed" if was == now else f"{now} images are here now, not the {was} ones"
+    warnings.warn(f"{trial.dataset}: {what}: trials run anew; their earlier records are in {store.aside}", stacklevel=3)
+
+
+PRUNING = ("method", "sparsity", "conv_sparsity", "scope", "threshold", "draw", "swap", "execution")
+
+
+def dense_twin(trial: Trial) -> Trial:
+    """The dense trial of the same data, budget and seed, whose network post-training takes."""
+    nothing_removed = {name: getattr(make_trial(), name) for name in PRUNING}
+    return Trial.model_validate(trial.model_dump() | nothing_removed)
+
+
+def checkpoint(layout: Layout, trial_id: str) -> Path:
+    """Where the trained weights of a trial lie, if they are kept (dense ones are)."""
+    return layout.checkpoints / f"{trial_id}.safetensors"
+
+
+def prepare(trial: Trial, content: Content | None = None) -> ImageSet:
+    """The trial's images, with its split and limits. PaperlibError if it wants real ones and none are here.
+
+    content: what `data.identify` said of them, if it was asked already.
+    """
+    images = data.select(trial.selection, content.files if content else None)
+    if trial.real_images and images.provenance.source == "stand-in":
+        cure = "`paperlib data fetch`, or point PAPERLIB_DATA at a folder that has it"
+        raise PaperlibError(f"this trial takes real images only, and {trial.dataset} is a drawn stand-in here: {cure}")
+    return images
+
+
+def _compute(
+    trial: Trial,
+    layout: Layout,
+    place: Place,
+    shared: Record | None,
+    on_epoch: OnEpoch,
+    keep: bool,
+    content: Content,
+    meters_for: MetersFor | None,
+) -> Record:
+    device, method, neighbours = place.device, METHODS[trial.method], Neighbours(place.cores)
+    images = prepare(trial, content)
+    torch.manual_seed(trial.seed)
+    model = network_of(trial, images.shape, len(images.classes)).to(device)
+    few = images.train.take(np.arange(min(len(images.train), 2 * trial.batch_size)))
+    compute = (shared and shared.compute) or choose(trial, model, Images.of(few, device))
+    model, bf16 = arrange(model, compute.choice), compute.choice.startswith("bf16")
+    untrained = copy.deepcopy(model)
+    layers = layers_of(model, trial if method.prunes else dense_twin(trial))
+    make_optimizer(trial, model)  # a wrong value of an option shows before any data moves
+    meters = (meters_for or Meters.for_device)(device)
+    with threads_for(model):
+        if method.trains == "nothing":
+            model, result = Constant(images.train.labels, len(images.classes)).to(device), Fit((), None, {})
+        elif shared is None:
+            train, val = Images.of(images.train, device), Images.of(images.val, device)
+            result = fit(trial, model, layers, train, val, meters, on_epoch, bf16)
+        else:
+            result = _prune_trained(trial, layout, shared, model, layers)
+        apply_masks(layers, result.masks)
+        test = Images.of(images.test, device)
+        logits = answer(model, test, bf16=bf16) if result.failure is None else None
+        if logits is not None and not bool(logits.isfinite().all()):
+            result = replace(result, failure="diverged: its answers to the test images are no numbers; lower the lr")
+        done = result.failure is None
+        if keep and done:
+            weights = {name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()}
+            write_atomically(checkpoint(layout, trial.id), save(weights))
+        networks = {"dense": untrained, "dense-again": copy.deepcopy(untrained)}
+        if trial.method != "dense":
+            networks["masked"] = model
+        prunes = done and method.trains != "nothing"
+        return Record(
+            id=trial.id,
+            trial=trial,
+            command=trial.command(layout.name),
+            status="done" if done else "failed",
+            reason=result.failure,
+            data=describe(images),
+            network=count_network(model, layers, result.masks),
+            layers=count_layers(layers, result.masks),
+            curve=result.curve,
+            test=scores(logits, test.labels, final=True) if done and logits is not None else None,
+            predictions=pack(logits) if done and logits is not None else None,
+            costs=count(model, result.masks, images.shape) if prunes else None,
+            training=result.reading,
+            engine=result.engine,
+            compact_epochs=result.compact_epochs,
+            compute=compute,
+            shared_training=shared.id if shared else None,
+            load_s=load_seconds(model, test, meters) if done else None,
+            inference=beside_dense(networks, result.masks, test, meters, trial.seed) if done else (),
+            environment=environment(device),
+            place=place.model_copy(update={"others": neighbours.share()}),
+            finished=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+
+
+def network_of(trial: Trial, shape: tuple[int, int, int], classes: int) -> nn.Module:
+    """The trial's untrained network for images of `shape` (height, width, channels)."""
+
+    def empty(width: float) -> nn.Module:
+        with torch.device("meta"):
+            return build(trial.model, shape, classes, width)
+
+    return build(trial.model, shape, classes, METHODS[trial.method]().width(trial, empty))
+
+
+@contextmanager
+def threads_for(model: nn.Module) -> Iterator[None]:
+    """One thread for a small network of linear layers, whose kernels are shorter than waking a second one."""
+    convolutions = any(isinstance(module, nn.Conv2d) for module in model.modules())
+    small = not convolutions and sum(p.numel() for p in model.parameters()) < ONE_THREAD
+    with on_threads(1 if small else torch.get_num_threads()):
+        yield
+
+
+def _prune_trained(trial: Trial, layout: Layout, shared: Record, model: nn.Module, layers: list[Layer]) -> Fit:
+    if shared.status == "failed":
+        why = f"its dense trial {shared.id} {shared.reason}"
+        return Fit(shared.curve, shared.training, {}, why, engine=shared.engine)
+    path = checkpoint(layout, shared.id)
+    try:
+        model.load_state_dict(load_file(path))
+    except Exception as error:  # safetensors and torch raise several unrelated kinds
+        first = str(error).splitlines()[0]
+        cure = "delete it, and its trial trains again"
+        raise PaperlibError(f"damaged checkpoint {path} ({first}); {cure}") from None
+    pruning = Pruning(trial, layers, torch.Generator().manual_seed(trial.seed + 1))
+    masks = METHODS[trial.method]().finish(pruning, {})
+    return Fit(shared.curve, shared.training, masks, engine=shared.engine)
+
+
+def describe(images: ImageSet) -> Data:
+    """The provenance part of a record, with what a constant predictor would reach."""
+    train = np.bincount(images.train.labels, minlength=len(images.classes)) / len(images.train)
+    return Data(
+        name=images.name,
+        source=images.provenance.source,
+        note=images.provenance.note,
+        content_hash=images.content_hash,
+        shape=images.shape,
+        classes=len(images.classes),
+        train=len(images.train),
+        val=len(images.val),
+        test=len(images.test),
+        train_majority=float(train.max()),
+        train_entropy=float(scipy.stats.entropy(train)),
+        test_majority=float((images.test.labels == train.argmax()).mean()),
+    )
