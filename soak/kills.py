@@ -173,7 +173,8 @@ def in_notebooks(folder: Path, kills: int, seed: int = 0) -> Outcome:
     nbformat.write(v4.new_notebook(metadata=kernel, cells=[parameters, v4.new_code_cell("print(6 * 7)")]), source)
     layout, target = in_folder(folder), in_folder(folder).notebooks / source.name
     code = (
-        "import sys; from pathlib import Path; from paperlib.report import notebooks as n; from paperlib.studies.sections import Notebook; from paperlib.core.paths import Layout;"
+        "import sys; from pathlib import Path; from paperlib.report import notebooks as n;"
+        " from paperlib.studies.sections import Notebook; from paperlib.core.paths import Layout;"
         "n.NOTEBOOKS = {'09': Notebook('09_sums', lambda profile: [])};"
         "f = Path(sys.argv[1]); n.execute(None, 'smoke', Layout(f, f))"
     )

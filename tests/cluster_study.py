@@ -25,7 +25,10 @@ def write_notebooks(folder: Path) -> None:
     """The notebooks of this study, for a run with PAPERLIB_ROOT=`folder`: each counts the records that it finds."""
     v4 = nbformat.v4
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
-    count = "from paperlib.core.paths import Layout\nfrom paperlib.trials.store import Store\nlen(Store(Layout.of(profile)).records())"
+    count = (
+        "from paperlib.core.paths import Layout\n"
+        "from paperlib.trials.store import Store\nlen(Store(Layout.of(profile)).records())"
+    )
     cells = [v4.new_code_cell("profile = 'smoke'", metadata={"tags": ["parameters"]}), v4.new_code_cell(count)]
     for notebook in NOTEBOOKS.values():
         target = folder / "notebooks" / f"{notebook.name}.ipynb"
@@ -38,4 +41,4 @@ if __name__ == "__main__":
     notebooks.NOTEBOOKS.clear()
     notebooks.NOTEBOOKS.update(NOTEBOOKS)
     expected.WANTED = ()  # its notebooks draw nothing
-    main.main()
+    main()

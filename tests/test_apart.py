@@ -58,9 +58,10 @@ def test_two_crashes_are_survived(
 
 
 def test_a_killed_parent_takes_its_trials_with_it(layout: Layout) -> None:
-    words = "paperlib.schema.trial import make_trial; run_apart([make_trial(epochs=100000, train_images=300)], Layout.of('x'))"
     code = (
-        f"from paperlib.trials.subprocess_runner import run_apart; from paperlib.core.paths import Layout; from {words}"
+        "from paperlib.core.paths import Layout; from paperlib.schema.trial import make_trial;"
+        "from paperlib.trials.subprocess_runner import run_apart;"
+        "run_apart([make_trial(epochs=100000, train_images=300)], Layout.of('x'))"
     )
     parent = subprocess.Popen([sys.executable, "-c", code])
     while not (layout.trials.parents[1] / "x" / "trials").exists():  # made right before the training starts

@@ -259,14 +259,14 @@ def test_one_line_and_exit_code_2(
     def worked(*_: object, **__: object) -> NoReturn:
         pytest.fail("worked on bad input")
 
-    begins = () if said == "empty" else ("run.fit",)  # what a mask leaves shows when the first one is made
+    begins = () if said == "empty" else ("trials.runner.fit",)  # what a mask leaves shows when the first one is made
     for place in (
         *begins,
-        "run.answer",
-        "forecast.fit",
+        "trials.runner.answer",
+        "costs.forecast.fit",
         "data.download._transfer",
         "data.download._run",
-        "kept.regenerate",
+        "report.committed.regenerate",
     ):
         monkeypatch.setattr(f"paperlib.{place}", worked)
     if "PAPERLIB_ROOT" in given:

@@ -20,8 +20,9 @@ from paperlib.core import paths
 from paperlib.core.errors import FailedError
 from paperlib.core.paths import Layout
 from paperlib.exhibits import expected
-from paperlib.report import agreement, committed, notebooks, pages
+from paperlib.report import agreement, notebooks, pages
 from paperlib.schema.trial import again
+from paperlib.trials import archive
 from tests.conftest import recipe
 
 
@@ -207,7 +208,7 @@ def test_help_comes_within_a_second() -> None:
 
 
 def test_one_claim_is_decided_without_torch(layout: Layout) -> None:
-    with committed.opened(paths.root() / "results" / "quick" / committed.ARCHIVE) as records:
+    with archive.opened(paths.root() / "results" / "quick" / archive.ARCHIVE) as records:
         shutil.copytree(records.trials, Layout.of("quick").trials)
     finished, found = loaded(HEAVY, "claims", "C46")
     assert finished.returncode == 0 and "C46" in finished.stdout

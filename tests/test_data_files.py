@@ -14,7 +14,7 @@ from paperlib.core.errors import PaperlibError
 from paperlib.data import DATASETS, sources
 from paperlib.data.imageset import Split
 from paperlib.data.readers import image_files
-from paperlib.data.verify import leaks
+from paperlib.data.verification import leaks
 
 CLASSES = DATASETS["industrial"].classes
 

@@ -13,6 +13,7 @@ from paperlib import data
 from paperlib.core.errors import PaperlibError
 from paperlib.data import DATASETS, sources
 from paperlib.data.imageset import ImageSet, Provenance, Split
+from paperlib.data.spec import parse
 from paperlib.data.splits import holdout, resplit_train
 
 SHA = "sha"
@@ -57,7 +58,7 @@ def test_packaged_digits_are_balanced_real_digits():
 def test_mirror_comes_before_cache_and_system(mirror, tmp_path):
     write_idx(tmp_path / "system/fashion-mnist", DATASETS["fashionmnist"])
     write_idx(tmp_path / "cache/fashionmnist", DATASETS["fashionmnist"], n=30)
-    spec = sources.parse("fashionmnist")
+    spec = parse("fashionmnist")
     assert [c().where for c in sources.candidates(spec, 28)] == [
         str(tmp_path / "cache/fashionmnist"),
         str(tmp_path / "system/fashion-mnist"),
@@ -100,7 +101,7 @@ def test_official_pixels_are_checked_in_any_format(mirror, tmp_path, monkeypatch
     assert data.load("mnist").provenance.source == "official"
     (mirror / "mnist" / "t10k-images-idx3-ubyte.gz").unlink()
     with pytest.raises(PaperlibError, match="t10k-images-idx3-ubyte"):
-        sources.find(sources.parse("mnist"))
+        sources.find(parse("mnist"))
 
 
 def test_medmnist_is_official_only_by_its_checksum(mirror, monkeypatch):

@@ -20,6 +20,7 @@ from paperlib.exhibits import collation, effect_tables, style, tutorial_tables
 from paperlib.exhibits import published as literature
 from paperlib.exhibits.expected import WANTED
 from paperlib.exhibits.manifest import base, read_manifest
+from paperlib.exhibits.results import Source
 from paperlib.report import display, pages
 from paperlib.report.findings import findings
 from paperlib.schema.trial import make_trial
@@ -47,12 +48,12 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def made(layout: Layout, trained: Path, tiny_images: object) -> collation.Source:
+def made(layout: Layout, trained: Path, tiny_images: object) -> Source:
     shutil.copytree(trained, layout.results)
-    return collation.Source.of(layout)
+    return Source.of(layout)
 
 
-def test_effects_equal_a_loop_over_the_records(made: collation.Source) -> None:
+def test_effects_equal_a_loop_over_the_records(made: Source) -> None:
     records = {(r.trial.method, r.trial.scope, r.trial.seed, r.trial.quirks): r for r in made.records}
     found = {(a.method, a.scope): a for a in arms(made.table, METRICS["accuracy"]) if a.sparsity}
     assert len(found) == 4
@@ -73,7 +74,7 @@ def test_effects_equal_a_loop_over_the_records(made: collation.Source) -> None:
     assert times["set", "global"].effect.mean == pytest.approx(np.exp(np.mean(np.log(ratios))))
 
 
-def test_the_section_is_written_whole_and_listed(made: collation.Source) -> None:
+def test_the_section_is_written_whole_and_listed(made: Source) -> None:
     exhibits = collation.write("01", made.layout)
     names = {e.name for e in exhibits}
     assert {f"{metric}_mlp" for metric in METRICS} <= names
@@ -92,7 +93,7 @@ def test_the_section_is_written_whole_and_listed(made: collation.Source) -> None
         assert "source: modelled" in next(e for e in exhibits if e.name == energy).caption
 
 
-def test_figures_are_not_empty_and_the_same_again(made: collation.Source) -> None:
+def test_figures_are_not_empty_and_the_same_again(made: Source) -> None:
     first = collation.write("01", made.layout)
     kept = {f: (base(made.layout) / f).read_bytes() for e in first for f in e.files}
     for name, content in kept.items():
@@ -120,7 +121,7 @@ def test_a_legend_is_never_wider_than_its_figure() -> None:
         assert columns == 1 or extent.width <= figure.bbox.width
 
 
-def test_table_holds_the_paper_value_only_where_there_is_one(made: collation.Source) -> None:
+def test_table_holds_the_paper_value_only_where_there_is_one(made: Source) -> None:
     for source, paper in (("stand-in", effects.DRAWN), ("official", "−0.49 points")):
         tidy = made.table.assign(source=source)
         exhibit = effect_tables.write_comparison(tidy, "accuracy", "mlp", made.layout)
@@ -136,7 +137,7 @@ def test_table_holds_the_paper_value_only_where_there_is_one(made: collation.Sou
         assert any("published case" in f.lead for f in findings(tidy)) == (source == "official")
 
 
-def test_value_and_unit_agree_in_the_tables(made: collation.Source) -> None:
+def test_value_and_unit_agree_in_the_tables(made: Source) -> None:
     effect_tables.write_comparison(made.table, "accuracy", "mlp", made.layout)
     effect_tables.write_comparison(made.table, "training_time", "mlp", made.layout)
     accuracy, time = (pd.read_csv(made.layout.tables / f"{n}_mlp.csv") for n in ("accuracy", "training_time"))
@@ -145,7 +146,7 @@ def test_value_and_unit_agree_in_the_tables(made: collation.Source) -> None:
     assert set(time.unit) == {"s"} and set(time.ratio_unit) == {"ratio"}
 
 
-def test_intervals_of_every_table_are_possible(made: collation.Source) -> None:
+def test_intervals_of_every_table_are_possible(made: Source) -> None:
     # Two seeds as far apart as can be: Student's interval alone would reach from -600 to 700 %.
     far = made.table.assign(test_accuracy=(made.table.seed == 0).astype(float), train_time_s=1.0 + 9 * made.table.seed)
     wide = [
@@ -170,7 +171,7 @@ def test_intervals_of_every_table_are_possible(made: collation.Source) -> None:
     assert intervals > 8
 
 
-def test_captions_say_what_is_drawn(made: collation.Source) -> None:
+def test_captions_say_what_is_drawn(made: Source) -> None:
     exhibits = {e.name: e for e in collation.write("01", made.layout)}
     assert "pruned arms as difference to dense" in exhibits["accuracy_mlp"].caption
     figure = exhibits["accuracy_mlp-small"].caption
@@ -186,7 +187,7 @@ def test_captions_say_what_is_drawn(made: collation.Source) -> None:
     assert all(w.met_by(list(exhibits.values())) for w in WANTED if w.asked == "P, figure: co2" and w.section == "01")
 
 
-def test_findings_count_what_the_records_say(made: collation.Source) -> None:
+def test_findings_count_what_the_records_say(made: Source) -> None:
     told = findings(made.table)
     assert any(f.lead.startswith("Accuracy is lower in") and "of 4 pruned arms" in f.lead for f in told)
     assert told[-1].lead == "Images" and "stand-in" in told[-1].text
@@ -194,7 +195,7 @@ def test_findings_count_what_the_records_say(made: collation.Source) -> None:
     assert any("failed to train" in f.lead and "loss is nan" in f.text for f in findings(failed))
 
 
-def test_training_energy_is_a_finding_of_its_own_only_where_a_counter_gave_it(made: collation.Source) -> None:
+def test_training_energy_is_a_finding_of_its_own_only_where_a_counter_gave_it(made: Source) -> None:
     def leads(source: str) -> str:
         return " ".join(f.lead for f in findings(made.table.assign(energy_source=source, train_energy_j=1.0)))
 
@@ -202,7 +203,7 @@ def test_training_energy_is_a_finding_of_its_own_only_where_a_counter_gave_it(ma
     assert "Training energy (rapl)" in leads("rapl")
 
 
-def test_what_pruning_buys_is_the_fastest_arm_that_keeps_its_accuracy(made: collation.Source) -> None:
+def test_what_pruning_buys_is_the_fastest_arm_that_keeps_its_accuracy(made: Source) -> None:
     def told(set_accuracy: float, majority: float, ratio: float = 0.5) -> str:
         own = made.table.method == "set"
         table = made.table.assign(test_accuracy=0.9, test_majority=majority, realised_ratio_b64=1.0)
@@ -216,7 +217,7 @@ def test_what_pruning_buys_is_the_fastest_arm_that_keeps_its_accuracy(made: coll
     assert "nothing beyond the noise" in told(0.9, 0.1, ratio=1.0)
 
 
-def test_the_machine_is_named_and_a_missing_gpu_too(made: collation.Source) -> None:
+def test_the_machine_is_named_and_a_missing_gpu_too(made: Source) -> None:
     assert any("No trial ran on a GPU" in f.text for f in findings(made.table))
     assert not any("No trial ran on a GPU" in f.text for f in findings(made.table.assign(gpu="NVIDIA H200")))
 
@@ -262,7 +263,7 @@ def test_a_stranger_section_and_an_empty_folder_say_what_to_do(layout: Layout) -
         collation.write("10", layout)
 
 
-def test_one_seed_gets_no_interval(made: collation.Source) -> None:
+def test_one_seed_gets_no_interval(made: Source) -> None:
     one = [r for r in made.records if r.trial.seed == 0]
     source = replace(made, records=one, table=made.table[made.table.seed == 0])
     exhibits = [e for e in collation.mlp(source) if e]
@@ -272,7 +273,7 @@ def test_one_seed_gets_no_interval(made: collation.Source) -> None:
     assert "[" not in (made.layout.tables / "accuracy_mlp.html").read_text().split("<tbody")[1].split("</tbody")[0]
 
 
-def test_tidy_order_is_the_papers(made: collation.Source) -> None:
+def test_tidy_order_is_the_papers(made: Source) -> None:
     assert list(made.table.method)[:2] == ["dense", "dense"]
     assert len(Store(made.layout).records()) == len(made.table)
 
@@ -285,7 +286,7 @@ def ids_of(tidy: pd.DataFrame, **wanted: object) -> set[str]:
     return set(chosen.id)
 
 
-def test_every_number_leads_to_exactly_its_trials(made: collation.Source) -> None:
+def test_every_number_leads_to_exactly_its_trials(made: Source) -> None:
     collation.write("01", made.layout)
     page = pages.build(made.layout).read_text()
     places = re.findall(r'\sid="([^"]+)"', page)
@@ -313,7 +314,7 @@ def test_every_number_leads_to_exactly_its_trials(made: collation.Source) -> Non
     assert report_links.dead_ends(made.layout) == set()
 
 
-def test_links_stand_in_the_report_alone(made: collation.Source, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_links_stand_in_the_report_alone(made: Source, monkeypatch: pytest.MonkeyPatch) -> None:
     exhibits = collation.write("01", made.layout)
     for path in (*made.layout.tables.glob("*.csv"), *made.layout.tables.glob("*.tex")):
         assert "<" not in path.read_text() and "trials" not in path.read_text()

@@ -20,9 +20,10 @@ from paperlib.core.paths import Layout
 from paperlib.exhibits.expected import WANTED, problems
 from paperlib.exhibits.manifest import read_manifest
 from paperlib.report import agreement, committed, pages, readme
-from paperlib.report.bundle import archive
+from paperlib.report.bundle import zip_report
 from paperlib.report.reference import reference
 from paperlib.schema.trial import make_trial
+from paperlib.trials import archive
 from paperlib.trials.runner import run_all
 from paperlib.trials.store import Store
 
@@ -47,19 +48,19 @@ def test_what_is_kept_comes_again_byte_for_byte(made: Layout, tmp_path: Path) ->
     assert about["records"] == 4 and len(about["machines"]) == 1
     for name, expected in about["files"].items():
         assert hashlib.sha256((project / name).read_bytes()).hexdigest() == expected
-    with committed.opened(where) as again:
+    with archive.opened(where) as again:
         assert committed.hashes(again) == about["files"]
         assert Store(again).records() == Store(made).records()
-    assert where.read_bytes() == committed.pack(made)
+    assert where.read_bytes() == archive.pack(made)
     where.write_bytes(where.read_bytes()[:200])
-    with pytest.raises(PaperlibError, match="damaged"), committed.opened(where):
+    with pytest.raises(PaperlibError, match="damaged"), archive.opened(where):
         pass
 
 
 def test_the_committed_records_give_the_committed_files_and_the_readme() -> None:
-    assert committed.archives(), "no results are committed"
-    for place, where in enumerate(committed.archives()):
-        with committed.opened(where) as again:
+    assert archive.archives(), "no results are committed"
+    for place, where in enumerate(archive.archives()):
+        with archive.opened(where) as again:
             about = json.loads(where.with_name("kept.json").read_text())
             made = committed.hashes(again)
             assert made.keys() == about["files"].keys(), f"run `paperlib keep-results {where.parent.name}`"
@@ -99,10 +100,10 @@ def test_agreement_counts_what_agrees(made: Layout, tmp_path: Path, monkeypatch:
 def test_the_report_is_one_file_whose_links_stay_inside(made: Layout) -> None:
     committed.regenerate(made)
     page = pages.build(made)
-    first = archive(made).read_bytes()
-    assert archive(made).read_bytes() == first
+    first = zip_report(made).read_bytes()
+    assert zip_report(made).read_bytes() == first
     assert 'href="../' not in page.read_text() + (made.report / "trials.html").read_text()
-    with zipfile.ZipFile(archive(made)) as zipped:
+    with zipfile.ZipFile(zip_report(made)) as zipped:
         names = zipped.namelist()
     assert names == sorted(names)
     assert {f"report-scratch/trials/{r.id}.json" for r in Store(made).records()} < set(names)

@@ -18,6 +18,7 @@ from paperlib.core.paths import Layout
 from paperlib.data.registry import DATASETS
 from paperlib.exhibits import architecture, collation, effect_tables, paper_f_figures, paper_f_tables, style
 from paperlib.exhibits.manifest import base
+from paperlib.exhibits.results import Source
 from paperlib.meters import Meters
 from paperlib.models import build
 from paperlib.pruners import METHODS, apply_masks, layers_of
@@ -173,12 +174,12 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def made(layout: Layout, trained: Path) -> collation.Source:
+def made(layout: Layout, trained: Path) -> Source:
     shutil.copytree(trained, layout.results)
-    return collation.Source.of(layout)
+    return Source.of(layout)
 
 
-def test_exhibits_of_f_state_what_they_show(made: collation.Source, layout: Layout) -> None:
+def test_exhibits_of_f_state_what_they_show(made: Source, layout: Layout) -> None:
     exhibits = {e.name: e for e in collation.write("03", layout)}
     assert {
         "architectures", "splits", "training_accuracy_ii", "training_loss_ii", "training_time_ii", "test_accuracy_ii",
@@ -195,7 +196,7 @@ def test_exhibits_of_f_state_what_they_show(made: collation.Source, layout: Layo
     assert set(rows.method) == {"dense", "post-training", "set", "small-dense"} and set(rows.seed) == {0, 1}
 
 
-def test_tables_of_f_agree_with_the_records(made: collation.Source, layout: Layout) -> None:
+def test_tables_of_f_agree_with_the_records(made: Source, layout: Layout) -> None:
     exhibits = {e.name: e for e in collation.write("03", layout)}
     read = {n: pd.read_csv(base(layout) / e.files[0]) for n, e in exhibits.items() if e.kind == "table"}
     mean = np.mean(
@@ -215,9 +216,7 @@ def test_tables_of_f_agree_with_the_records(made: collation.Source, layout: Layo
         assert (cells["vgg16"][: len(begins[0])], cells["resnet18"][: len(begins[1])]) == begins
 
 
-def test_panels_and_rows_near_chance_are_marked(
-    made: collation.Source, layout: Layout, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_panels_and_rows_near_chance_are_marked(made: Source, layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
     named: list[str] = []
     panels = style.panels
     monkeypatch.setattr(style, "panels", lambda names, **k: (named.extend(names), panels(names, **k))[1])
@@ -243,7 +242,7 @@ def test_panels_and_rows_near_chance_are_marked(
     assert "beside a dense network near chance" in str(findings(table))
 
 
-def test_energy_and_co2_are_one_figure_with_two_axes(made: collation.Source, layout: Layout) -> None:
+def test_energy_and_co2_are_one_figure_with_two_axes(made: Source, layout: Layout) -> None:
     exhibits = {e.name: e for e in collation.write("03", layout)}
     energy = exhibits["training_energy_ii"]
     factor = (made.table.train_co2_g / made.table.train_energy_j).mean() * 3.6e6
@@ -256,7 +255,7 @@ def test_energy_and_co2_are_one_figure_with_two_axes(made: collation.Source, lay
     assert plain is not None and "CO2" not in plain.caption  # two grids have no one factor
 
 
-def test_rows_of_f_lead_to_exactly_their_trials(made: collation.Source, layout: Layout) -> None:
+def test_rows_of_f_lead_to_exactly_their_trials(made: Source, layout: Layout) -> None:
     collation.write("03", layout)
     pages.build(layout)
 

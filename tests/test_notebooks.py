@@ -198,7 +198,8 @@ def test_nothing_new_is_seen_without_listing_trials_or_starting_a_process(
 
 def test_what_sees_that_nothing_is_new_loads_neither_torch_nor_papermill() -> None:
     code = (
-        "import sys; from paperlib.exhibits import expected; from paperlib.report import agreement, bundle, notebooks, pages\n"
+        "import sys; from paperlib.exhibits import expected\n"
+        "from paperlib.report import agreement, bundle, notebooks, pages\n"
         "print({'torch', 'papermill', 'nbformat', 'matplotlib'} & set(sys.modules))"
     )
     finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=300)

@@ -9,8 +9,9 @@ from paperlib import claims, studies
 from paperlib.claims.effects import METRICS, arms, comparable
 from paperlib.core.paths import Layout
 from paperlib.data.imageset import ImageSet
-from paperlib.exhibits import collation, sensitivity
+from paperlib.exhibits import sensitivity
 from paperlib.exhibits.manifest import base
+from paperlib.exhibits.results import Source
 from paperlib.schema.trial import Trial
 from paperlib.studies.profiles import PROFILES
 from paperlib.studies.sensitivity import SWEEPS, swept
@@ -25,11 +26,11 @@ def swept_layout(tmp_path_factory: pytest.TempPathFactory) -> Layout:
 
 
 @pytest.fixture()
-def source(swept_layout: Layout, tiny_images: ImageSet) -> collation.Source:
+def source(swept_layout: Layout, tiny_images: ImageSet) -> Source:
     for lr, seed, arm in product((0.05, 0.2, 0.01), range(2), ({}, {"method": "set", "sparsity": 0.5})):
         run(Trial(epochs=1, lr=lr, seed=seed, **arm), swept_layout)
     run(Trial(epochs=1, method="random", sparsity=0.5), swept_layout)  # makes 0.05 the main setting
-    return collation.Source.of(swept_layout)
+    return Source.of(swept_layout)
 
 
 @pytest.mark.parametrize("profile", PROFILES)
@@ -44,7 +45,7 @@ def test_every_sweep_differs_from_the_budget_in_its_settings_only(profile: str) 
         assert len(trials) == len({t.id for t in trials})
 
 
-def test_the_table_shows_validation_accuracy_and_marks_the_best_and_the_used(source: collation.Source) -> None:
+def test_the_table_shows_validation_accuracy_and_marks_the_best_and_the_used(source: Source) -> None:
     made = [e for e in sensitivity.write(source.table, "own", source.layout) if e]
     assert {e.kind for e in made} == {"table", "figure"}
     table = pd.read_csv(base(source.layout) / next(f for e in made for f in e.files if f.endswith(".csv")))
@@ -66,12 +67,12 @@ def test_the_table_shows_validation_accuracy_and_marks_the_best_and_the_used(sou
     assert {lr for lr, text in marks.items() if "used" in text} == {0.05}
 
 
-def test_no_arm_and_no_verdict_sees_other_settings(source: collation.Source) -> None:
+def test_no_arm_and_no_verdict_sees_other_settings(source: Source) -> None:
     alone = tidy([r for r in source.records if r.trial.lr == 0.05])
     for metric in METRICS.values():
         assert arms(comparable(source.table), metric) == arms(alone, metric)
     assert claims.verdicts(source.table) == claims.verdicts(alone)
 
 
-def test_one_setting_gives_no_table(source: collation.Source) -> None:
+def test_one_setting_gives_no_table(source: Source) -> None:
     assert sensitivity.write(comparable(source.table), "own", source.layout) == []

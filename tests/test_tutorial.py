@@ -12,6 +12,7 @@ from paperlib.core.errors import PaperlibError
 from paperlib.core.paths import Layout
 from paperlib.exhibits import collation
 from paperlib.exhibits.manifest import Exhibit, write_manifest
+from paperlib.exhibits.results import Source
 from paperlib.pruners import METHODS, Pruning, layers_of
 from paperlib.pruners.allocation import erdos_renyi, random_ratios, uniform
 from paperlib.report import pages
@@ -144,7 +145,7 @@ def written(layout: Layout, tiny_images: object, monkeypatch: pytest.MonkeyPatch
     """The smoke study on tiny images, and its exhibits by name."""
     trials = [Trial.model_validate(t.model_dump() | {"seed": s}) for t in studies.tutorial("smoke") for s in (0, 1)]
     run_all(list(dict.fromkeys(trials)), layout)
-    made = [e for e in collation.tutorial(collation.Source.of(layout), "fashionmnist") if e]
+    made = [e for e in collation.tutorial(Source.of(layout), "fashionmnist") if e]
     return {e.name: e for e in made}
 
 
@@ -152,7 +153,7 @@ def test_exhibits_say_what_the_records_hold(layout: Layout, written: dict[str, E
     tables = {n for n in written if n.startswith("tutorial_")}
     assert len(tables) == 10
     assert {"compression_mlp-small", "space_mlp-small", "recall_mlp-small", "disagreement_mlp-small"} <= set(written)
-    source = collation.Source.of(layout)
+    source = Source.of(layout)
     half = source.table[(source.table.method == "post-training") & (source.table.sparsity == 0.5)]
     half = half[half.scope == "global"]
     table = pd.read_csv(layout.tables / "tutorial_before_after.csv")
@@ -168,7 +169,7 @@ def test_exhibits_say_what_the_records_hold(layout: Layout, written: dict[str, E
 def test_rows_lead_to_exactly_their_trials(layout: Layout, written: dict[str, Exhibit]) -> None:
     write_manifest(written.values(), layout)
     pages.build(layout)
-    tidy = collation.Source.of(layout).table
+    tidy = Source.of(layout).table
     tidy = tidy[(tidy.dataset == "fashionmnist") & (tidy.scope == "global")]
     dense = set(tidy[tidy.method == "dense"].id)
 

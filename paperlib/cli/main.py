@@ -107,7 +107,7 @@ def reproduce(
     from paperlib.exhibits.expected import problems
     from paperlib.report import notebooks, pages
     from paperlib.report.agreement import agreement
-    from paperlib.report.bundle import archive
+    from paperlib.report.bundle import zip_report
 
     layout = Layout.of(profile)
     notebooks.execute(only, profile, layout)
@@ -118,7 +118,7 @@ def reproduce(
     for line in agreement(layout):
         console.print(line, soft_wrap=True)
     console.print(f"Report: {page}", soft_wrap=True)
-    console.print(f"The same as one file: {archive(layout)}", soft_wrap=True)
+    console.print(f"The same as one file: {zip_report(layout)}", soft_wrap=True)
     if not only and (wrong := problems(layout, page.read_text())):
         raise FailedError(f"the manifest has {len(wrong)} faults: {'; '.join(wrong)}")
 

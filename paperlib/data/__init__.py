@@ -24,7 +24,7 @@ from paperlib.data.splits import resplit_train, with_validation
 
 if TYPE_CHECKING:
     from paperlib.data.download import Fetched
-    from paperlib.data.verify import Check
+    from paperlib.data.verification import Check
 
 __all__ = [
     "DATASETS",
@@ -197,7 +197,7 @@ def fetch(names: Sequence[str] = (), *, force: bool = False, resolution: int | N
 
 
 def verify(names: Sequence[str] = ()) -> list["Check"]:
-    """Reads and hashes every file of the named sets (none: all); see `paperlib.data.verify.verify`."""
-    from paperlib.data import verify as checks
+    """Reads and hashes every file of the named sets (none: all); see `paperlib.data.verification.verify`."""
+    from paperlib.data import verification
 
-    return checks.verify(names)
+    return verification.verify(names)

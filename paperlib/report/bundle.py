@@ -11,7 +11,7 @@ from paperlib.report.pages import settled
 _LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the same report, the same bytes
 
 
-def archive(layout: Layout) -> Path:
+def zip_report(layout: Layout) -> Path:
     """Write results/<profile>/report.zip from the report's folder, if that changed, and return its path."""
     target = layout.results / "report.zip"
     if settled(target, layout):
