@@ -18,6 +18,7 @@ from paperlib.schema.trial import Trial
 from paperlib.trials.runner import run_all
 from tests.not_tested import pytest_terminal_summary
 
+ROOT = Path(__file__).parents[1]
 __all__ = ["layout", "pytest_terminal_summary", "tiny", "tiny_images"]
 
 

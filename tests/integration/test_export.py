@@ -24,9 +24,9 @@ from paperlib.schema.trial import Trial, make_trial
 from paperlib.trials.onnx_export import Exported, export, found_masks
 from paperlib.trials.runner import checkpoint, dense_twin, network_of, run
 from paperlib.trials.store import Store
-from tests.conftest import served, tiny
+from tests.conftest import ROOT, served, tiny
 
-DOCS = Path(__file__).parents[1] / "docs" / "export.md"
+DOCS = ROOT / "docs" / "export.md"
 MODELS = {"vgg16": 0.04, "resnet18": 0.06}
 Show = Callable[[ImageSet], None]
 
@@ -121,7 +121,7 @@ def test_all_three_files_say_the_same_and_the_docs_name_every_key(layout: Layout
     assert trial.id == told["trial"] == done.files[0].stem
     page = DOCS.read_text()
     assert {key for key in told if f"`{key}`" not in page} == {"input", "output"}
-    assert str(Path(__file__).parents[1]).encode() not in done.files[1].read_bytes(), "paths of the writer's machine"
+    assert str(ROOT).encode() not in done.files[1].read_bytes(), "paths of the writer's machine"
 
 
 @pytest.mark.parametrize(

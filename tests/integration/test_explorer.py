@@ -2,7 +2,6 @@
 
 import io
 import threading
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from paperlib.core.paths import Layout
 from paperlib.report.explorer import Explorer
 from paperlib.schema.record import Epoch
 from paperlib.trials.store import Store
+from tests.conftest import ROOT
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ import sys, time
 import paperlib.report.explorer
 from paperlib import run
 from paperlib.core.paths import Layout
-from tests.conftest import tiny
+from tests.conftest import tiny, ROOT
 
 images = tiny(n=200_000)
 run.load = lambda name, resolution=None: images
@@ -91,7 +91,7 @@ def test_cancel_ends_an_epoch_of_minutes_and_leaves_the_kernel_free(
     layout: Layout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As a browser does it: a message of the button to a kernel, while the training runs."""
-    root = str(Path(__file__).parents[1])
+    root = str(ROOT)
     monkeypatch.setenv("PYTHONPATH", root)
     manager, client = start_new_kernel(kernel_name="python3", cwd=root)
 

@@ -16,8 +16,8 @@ from paperlib.schema.measurement import EnergySource, MemorySource
 from paperlib.schema.trial import make_trial
 from paperlib.trials.runner import run
 from paperlib.trials.store import Store
+from tests.conftest import ROOT
 
-ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 

@@ -24,9 +24,9 @@ from paperlib.trials.differences import differences
 from paperlib.trials.runner import dense_twin
 from paperlib.trials.store import Store
 from tests.cluster_study import TRIALS, write_notebooks
+from tests.conftest import ROOT
 from tests.not_tested import TO_TEST
 
-ROOT = Path(__file__).parents[1]
 SNAKEMAKE = os.environ.get("SNAKEMAKE") or shutil.which("snakemake", path=Path(sys.executable).parent)
 SMOKE = studies.mlp("smoke") + studies.quirks("smoke")
 

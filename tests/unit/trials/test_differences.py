@@ -15,7 +15,7 @@ from paperlib.trials.differences import TOLERANCES, compare, differences
 from paperlib.trials.predictions import unpack
 from paperlib.trials.runner import run
 from paperlib.trials.store import Store
-from tests.test_cli import call
+from tests.integration.test_cli import call
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from test_data_formats import write_idx
 
 from paperlib import data
 from paperlib.core.errors import PaperlibError
@@ -15,6 +14,7 @@ from paperlib.data import DATASETS, sources
 from paperlib.data.imageset import Split
 from paperlib.data.readers import image_files
 from paperlib.data.verification import leaks
+from tests.unit.data.test_readers import write_idx
 
 CLASSES = DATASETS["industrial"].classes
 

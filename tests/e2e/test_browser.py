@@ -22,10 +22,9 @@ from paperlib.report import committed, pages
 from paperlib.schema.trial import make_trial
 from paperlib.studies.sections import NOTEBOOKS
 from paperlib.trials.runner import run_all as run_trials
-from tests.conftest import recipe
+from tests.conftest import ROOT, recipe
 from tests.not_tested import TO_TEST
 
-ROOT = Path(__file__).parents[1]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason=f"no Chromium here{TO_TEST}apt-get install chromium (as root)")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]

@@ -1,15 +1,12 @@
 """The checklist names what exists, and says what does not."""
 
-from pathlib import Path
-
 import pytest
 
 from paperlib import studies
 from paperlib.report.checklist import CHECKLIST, Point
 from paperlib.schema.trial import Trial
 from paperlib.studies.profiles import BASELINES, METHODS
-
-ROOT = Path(__file__).parents[1]
+from tests.conftest import ROOT
 
 
 def test_fifteen_points_in_order() -> None:

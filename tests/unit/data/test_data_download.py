@@ -9,13 +9,13 @@ from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from test_data_formats import write_idx
 
 from paperlib import data
 from paperlib.core.errors import PaperlibError
 from paperlib.data import DATASETS, download, sources
 from paperlib.data.readers import arrays
 from paperlib.data.registry import RemoteFile
+from tests.unit.data.test_readers import write_idx
 
 BODY = bytes(range(256)) * 400
 MD5 = hashlib.md5(BODY).hexdigest()

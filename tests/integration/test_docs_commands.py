@@ -20,7 +20,7 @@ from paperlib.pruners import METHODS
 from paperlib.studies.batches import batches
 from paperlib.studies.sections import NOTEBOOKS
 from tests.conftest import REAL, served, tiny
-from tests.test_docs import PAGES, ROOT
+from tests.integration.test_docs import PAGES, ROOT
 
 PROGRAM = re.compile(
     r"(paperlib|make|snakemake|conda|pip|python|source|export|sudo|ssh|apt-get|audit/bin/\S+) "
@@ -249,7 +249,7 @@ def test_a_message_that_the_faq_explains_is_given(
             monkeypatch.setattr(data, name, function)
     elif "project folder" in message:
         monkeypatch.delenv("PAPERLIB_ROOT", raising=False)
-        monkeypatch.setattr(paths, "__file__", str(bench.folder / "site-packages" / "paperlib" / "paths.py"))
+        monkeypatch.setattr(paths, "__file__", str(bench.folder / "site-packages" / "paperlib" / "core" / "paths.py"))
     assert call(*words.split()) == (1 if "failed" in message else 2)
     *_, line = capfd.readouterr().err.strip().splitlines()
     assert re.match("paperlib: " + ".*".join(map(re.escape, message.split("…"))), line), line

@@ -7,7 +7,6 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from functools import cache
-from pathlib import Path
 from typing import cast
 from xml.etree import ElementTree
 
@@ -24,6 +23,7 @@ from paperlib.schema.trial import make_trial
 from paperlib.studies.sections import COLLATION, NOTEBOOKS
 from paperlib.trials.archive import ARCHIVE, opened
 from paperlib.trials.runner import run
+from tests.conftest import ROOT
 
 # Run trials of the reader's own, of which no record is committed: what they show cannot be compared.
 OWN_TRIAL = "own-trial"
@@ -144,9 +144,7 @@ def outputs() -> list[nbformat.NotebookNode]:
         v4.new_code_cell("def f():\n    return 1 / 0\nf()"),
     ]
     notebook = v4.new_notebook(cells=cells)
-    nbclient.NotebookClient(
-        notebook, allow_errors=True, resources={"metadata": {"path": str(Path(__file__).parents[1])}}
-    ).execute()
+    nbclient.NotebookClient(notebook, allow_errors=True, resources={"metadata": {"path": str(ROOT)}}).execute()
     return [output for cell in notebook.cells for output in cell.outputs]
 
 

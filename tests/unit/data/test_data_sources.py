@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_data_formats import write_idx, write_npz
 
 from paperlib import data
 from paperlib.core.errors import PaperlibError
@@ -15,6 +14,7 @@ from paperlib.data import DATASETS, sources
 from paperlib.data.imageset import ImageSet, Provenance, Split
 from paperlib.data.spec import parse
 from paperlib.data.splits import holdout, resplit_train
+from tests.unit.data.test_readers import write_idx, write_npz
 
 SHA = "sha"
 
