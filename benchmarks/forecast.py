@@ -13,7 +13,7 @@ from report import finish
 from paperlib import studies
 from paperlib.core.paths import Layout
 from paperlib.costs.forecast import calibrate, cost, kind, total
-from paperlib.trials.runner import prepare, run
+from paperlib.trials.runner import load_images, run
 
 TIMES = 3
 
@@ -25,7 +25,7 @@ def main() -> None:
     filters = [t for t in studies.vgg("quick", scopes=["global"], methods=["set"]) if t.sparsity and not t.quirks]
     trials = [*small[:4], *medium[:3], *filters]
     for trial in trials:
-        prepare(trial)  # reading or drawing images is no part of the forecast
+        load_images(trial)  # reading or drawing images is no part of the forecast
     ratios = []
     for _ in range(TIMES):
         with tempfile.TemporaryDirectory() as folder:

@@ -26,7 +26,7 @@ from paperlib.models.torchvision_shim import torchvision
 from paperlib.pruners import METHODS, Pruning, layers_of
 from paperlib.schema.trial import Trial
 from paperlib.trials.runner import threads_for
-from paperlib.trials.training import Images, fit
+from paperlib.trials.training import DeviceSplit, fit
 
 SHAPE, CLASSES = (28, 28, 1), 10
 IMAGES = {64: 30_000, 4: 2_000}  # fewer at batch 4: by hand a full epoch takes minutes
@@ -88,8 +88,8 @@ def epoch_of_paperlib(split: Split, batch: int) -> float:
     trial = Trial(method="random", sparsity=0.5, epochs=1, batch_size=batch, lr=0.01, options={"momentum": 0.9})
     model = build("mlp-small", SHAPE, CLASSES)
     with threads_for(model):
-        images = Images.of(split, "cpu")
-        nothing = Images(images.pixels[:1], images.labels[:1])
+        images = DeviceSplit.of(split, "cpu")
+        nothing = DeviceSplit(images.pixels[:1], images.labels[:1])
         start = time.perf_counter()
         fit(trial, model, layers_of(model, trial), images, nothing, Meters.time_only("cpu"))
         return time.perf_counter() - start
@@ -104,15 +104,15 @@ def mask_update(method: str) -> tuple[float, float]:
     model = build("mlp-medium", SHAPE, CLASSES)
     trial = Trial(model="mlp-medium", method=method, sparsity=0.8, epochs=1, lr=0.01)
     pruning = Pruning(trial, layers_of(model, trial), torch.Generator().manual_seed(0))
-    masks = METHODS[method]().start(pruning)
+    masks = METHODS[method]().initial_masks(pruning)
 
     def update() -> float:
         start = time.perf_counter()
-        METHODS[method]().boundary(pruning, masks, 1)
+        METHODS[method]().update_masks(pruning, masks, 1)
         return time.perf_counter() - start
 
-    images = Images.of(random_split(30 * 64), "cpu")
-    nothing = Images(images.pixels[:1], images.labels[:1])
+    images = DeviceSplit.of(random_split(30 * 64), "cpu")
+    nothing = DeviceSplit(images.pixels[:1], images.labels[:1])
     dense = Trial(model="mlp-medium", epochs=2, lr=0.01)
     curve = fit(dense, model, layers_of(model, dense), images, nothing, Meters.time_only("cpu")).curve
     return median_of(5, update), curve[1].time_s * MEDIUM_IMAGES / len(images)

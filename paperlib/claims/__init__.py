@@ -33,7 +33,7 @@ def verdicts(tidy: pd.DataFrame, claims: Iterable[Claim] | None = None) -> list[
 
 def tally(found: Iterable[Verdict], qualified: bool = False) -> dict[str, int]:
     """How many claims got which verdict, most frequent first; `qualified` keeps `(stand-in images)` apart."""
-    words = (" ".join([v.base, *(f"({'; '.join(v.rests_on)})" for _ in v.rests_on[:1] if qualified)]) for v in found)
+    words = (" ".join([v.base, *(f"({'; '.join(v.caveats)})" for _ in v.caveats[:1] if qualified)]) for v in found)
     return dict(Counter(words).most_common())
 
 

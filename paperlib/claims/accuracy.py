@@ -10,18 +10,18 @@ from paperlib.claims.builders import (
     METHODS,
     Test,
     above,
-    against,
     at_scale,
     below,
     effect_in,
     every,
     grid_f,
     grid_p,
-    level,
-    no,
+    negate,
     same,
+    value_in,
+    versus,
 )
-from paperlib.claims.evidence import QUANTITIES, Cell, Evidence
+from paperlib.claims.evidence import QUANTITIES, Evidence, PairedSample
 from paperlib.claims.facts import majority
 from paperlib.claims.stats import spread_interval
 from paperlib.claims.verdict import Verdict, between
@@ -34,7 +34,7 @@ SPREAD = 0.01  # "the repeats agree": a standard deviation of at most one point
 def _gain_over_doerrich(evidence: Evidence) -> Verdict:
     reference = sum(DOERRICH_28.values()) / len(DOERRICH_28)
     both = grid_f(("set",), ("ii",), ("bloodmnist",))
-    return level("accuracy", both, reference + 0.01, reference + 0.03)(evidence)
+    return value_in("accuracy", both, reference + 0.01, reference + 0.03)(evidence)
 
 
 def _fails_above_80(evidence: Evidence) -> Verdict:
@@ -47,12 +47,14 @@ def _fails_above_80(evidence: Evidence) -> Verdict:
     if not mask.any():
         return Verdict("inconclusive", f"needs {needs}", needs=needs)
     gain = (rows.test_accuracy - rows.test_majority)[mask].dropna()
-    cells = [Cell("above 80 %", rows["seed"].to_numpy()[gain.index], gain.to_numpy(float), gain.index.to_numpy())]
+    cells = [
+        PairedSample("above 80 %", rows["seed"].to_numpy()[gain.index], gain.to_numpy(float), gain.index.to_numpy())
+    ]
     failed = float((gain < 0.05).mean())
     worst = pd.Series(gain < 0.05).groupby(rows.model[gain.index]).mean()
     return Verdict(
         *between(failed >= 0.9, failed <= 0.5, "needs more settings: some fail, some do not"),
-        evidence.rests_on(QUANTITIES["accuracy"], cells), needs=needs, provenance=evidence.provenance(cells),
+        evidence.caveats(QUANTITIES["accuracy"], cells), needs=needs, provenance=evidence.provenance(cells),
         detail=f"{failed:.0%} of {len(gain)} trials end within 5 points of the majority rate ("
         + ", ".join(f"{m}: {v:.0%}" for m, v in worst.items()) + ")",
         trials=evidence.ids(cells),
@@ -68,7 +70,7 @@ def _repeats_agree(evidence: Evidence) -> Verdict:
     if spread is None or spread.low is None or spread.high is None:
         return Verdict("inconclusive", f"needs {needs}", needs=needs)
     return Verdict(
-        *between(spread.high < SPREAD, spread.low > SPREAD, "needs more seeds"), evidence.rests_on(metric, cells),
+        *between(spread.high < SPREAD, spread.low > SPREAD, "needs more seeds"), evidence.caveats(metric, cells),
         spread.scaled(100), "points", 100 * SPREAD, needs=needs,
         detail=f"standard deviation between seeds, pooled over {len(cells)} settings",
         provenance=evidence.provenance(cells), trials=evidence.ids(cells),
@@ -78,13 +80,13 @@ def _repeats_agree(evidence: Evidence) -> Verdict:
 def _largest_loss(evidence: Evidence) -> Verdict:
     metric = QUANTITIES["accuracy"]
     settings = grid_f(scenarios=("i",))
-    cells = [c for s in settings if (c := evidence.compare(metric, s, against(scenario="ii")(s))) is not None]
+    cells = [c for s in settings if (c := evidence.compare(metric, s, versus(scenario="ii")(s))) is not None]
     if not cells:
-        return effect_in("accuracy", settings[:1], -0.9, -0.7, against(scenario="ii"))(evidence)
+        return effect_in("accuracy", settings[:1], -0.9, -0.7, versus(scenario="ii"))(evidence)
     # The worst setting decides: chosen by its mean, judged on its seeds.
     worst = min(cells, key=lambda c: float(np.mean(c.values)))
     chosen = [s for s in settings if worst.label.startswith(f"{s} ")]
-    return effect_in("accuracy", chosen, -0.9, -0.7, against(scenario="ii"))(evidence)
+    return effect_in("accuracy", chosen, -0.9, -0.7, versus(scenario="ii"))(evidence)
 
 
 def _with_majority(dataset: str, test: Test) -> Test:
@@ -101,49 +103,50 @@ def _with_majority(dataset: str, test: Test) -> Test:
 TESTS: dict[str, Test] = {
     "A6": same("accuracy", grid_p(), or_above=True),
     "C3": at_scale(_gain_over_doerrich),
-    "C5": at_scale(_with_majority("visa", level("accuracy", grid_f(("dense",), datasets=("visa",)), 0.84, 0.88))),
+    "C5": at_scale(_with_majority("visa", value_in("accuracy", grid_f(("dense",), datasets=("visa",)), 0.84, 0.88))),
     "C6": above("accuracy", grid_f(scenarios=("ii",))),
-    "C9": below("accuracy", grid_f(("post-training",), ("i", "ii")), against(method="set")),
+    "C9": below("accuracy", grid_f(("post-training",), ("i", "ii")), versus(method="set")),
     "C15": _fails_above_80,
     "C16": same("accuracy", grid_f(scenarios=("ii",)), or_above=True),
     "C17": at_scale(_repeats_agree),
     "C19": at_scale(
         _with_majority(
-            "bloodmnist", level("train_accuracy", grid_f(("pre-training", "set"), ("i",), HARD, ("vgg16",)), 0.0, 0.25)
+            "bloodmnist",
+            value_in("train_accuracy", grid_f(("pre-training", "set"), ("i",), HARD, ("vgg16",)), 0.0, 0.25),
         )
     ),
-    "C20": at_scale(level("train_accuracy", grid_f(("pre-training", "set"), ("i",), HARD, ("resnet18",)), 0.4, 0.6)),
-    "C21": above("train_accuracy", grid_f(scenarios=("ii",), datasets=HARD), against(scenario="i")),
+    "C20": at_scale(value_in("train_accuracy", grid_f(("pre-training", "set"), ("i",), HARD, ("resnet18",)), 0.4, 0.6)),
+    "C21": above("train_accuracy", grid_f(scenarios=("ii",), datasets=HARD), versus(scenario="i")),
     "C22": same("train_accuracy", grid_f(scenarios=("iii",)), share=0.75),
     "C23": same("train_accuracy", grid_f(datasets=("visa",)), or_above=True),
     "C24": at_scale(
         _with_majority(
             "bloodmnist",
             every(
-                level("train_loss", grid_f(("in-training", "set"), ("i",), HARD, ("vgg16",)), 1.7, 2.4),
-                level("loss_change", grid_f(("in-training", "set"), ("i",), HARD, ("vgg16",)), -0.3, 0.1),
+                value_in("train_loss", grid_f(("in-training", "set"), ("i",), HARD, ("vgg16",)), 1.7, 2.4),
+                value_in("loss_change", grid_f(("in-training", "set"), ("i",), HARD, ("vgg16",)), -0.3, 0.1),
             ),
         )
     ),
-    "C25": at_scale(_with_majority("visa", level("train_loss", grid_f(datasets=("visa",)), 0.32, 0.38))),
+    "C25": at_scale(_with_majority("visa", value_in("train_loss", grid_f(datasets=("visa",)), 0.32, 0.38))),
     "C26": at_scale(
         every(
-            level("loss_falling", grid_f(scenarios=("ii",), datasets=HARD), 0.9, 1.01),
-            no(level("loss_falling", grid_f(scenarios=("ii",), datasets=("visa",)), 0.9, 1.01)),
+            value_in("loss_falling", grid_f(scenarios=("ii",), datasets=HARD), 0.9, 1.01),
+            negate(value_in("loss_falling", grid_f(scenarios=("ii",), datasets=("visa",)), 0.9, 1.01)),
         )
     ),
     "C27": same("train_loss", grid_f(scenarios=("iii",)), margin=0.1),
-    "C36": above("accuracy", grid_f(("set",), ("ii",)), against(scenario="i")),
+    "C36": above("accuracy", grid_f(("set",), ("ii",)), versus(scenario="i")),
     "C37": at_scale(
         every(
-            level("accuracy", grid_f(scenarios=("i",), datasets=("industrial",), models=("vgg16",)), 0.05, 0.15),
-            level("accuracy", grid_f(scenarios=("i",), datasets=("industrial",), models=("resnet18",)), 0.0, 0.30),
+            value_in("accuracy", grid_f(scenarios=("i",), datasets=("industrial",), models=("vgg16",)), 0.05, 0.15),
+            value_in("accuracy", grid_f(scenarios=("i",), datasets=("industrial",), models=("resnet18",)), 0.0, 0.30),
         )
     ),
-    "C38": at_scale(level("accuracy", grid_f(scenarios=("ii",), datasets=("industrial",)), 0.85, 0.95)),
+    "C38": at_scale(value_in("accuracy", grid_f(scenarios=("ii",), datasets=("industrial",)), 0.85, 0.95)),
     "C39": at_scale(
         every(
-            level("accuracy", grid_f(scenarios=("iii",), datasets=("industrial",)), 0.89, 0.95),
+            value_in("accuracy", grid_f(scenarios=("iii",), datasets=("industrial",)), 0.89, 0.95),
             same("accuracy", grid_f(scenarios=("iii",), datasets=("industrial",))),
         )
     ),
@@ -152,20 +155,20 @@ TESTS: dict[str, Test] = {
             above(
                 "accuracy",
                 grid_f(("pre-training", "in-training", "set"), ("i",), models=("resnet18",)),
-                against(model="vgg16"),
+                versus(model="vgg16"),
             ),
-            below("accuracy", grid_f(("post-training",), ("i",), models=("resnet18",)), against(model="vgg16")),
+            below("accuracy", grid_f(("post-training",), ("i",), models=("resnet18",)), versus(model="vgg16")),
         )
     ),
     "C41": at_scale(
         every(
-            level("accuracy", grid_f(("pre-training",), ("i",), ("industrial",), ("vgg16",)), 0.0, 0.20),
-            level("accuracy", grid_f(("pre-training",), ("iii",), ("industrial",), ("vgg16",)), 0.90, 1.0),
+            value_in("accuracy", grid_f(("pre-training",), ("i",), ("industrial",), ("vgg16",)), 0.0, 0.20),
+            value_in("accuracy", grid_f(("pre-training",), ("iii",), ("industrial",), ("vgg16",)), 0.90, 1.0),
         )
     ),
     "C42": every(
-        above("accuracy", grid_f(scenarios=("ii",)), against(scenario="i")),
-        above("accuracy", grid_f(scenarios=("iii",)), against(scenario="ii")),
+        above("accuracy", grid_f(scenarios=("ii",)), versus(scenario="i")),
+        above("accuracy", grid_f(scenarios=("iii",)), versus(scenario="ii")),
     ),
     "C57": at_scale(_largest_loss),
     "C58": same("accuracy", grid_f(scenarios=("iii",)), share=21 / 24, margin=MARGIN, or_above=True),

@@ -12,7 +12,7 @@ from itertools import product
 import numpy as np
 
 from paperlib.claims.effects import Metric
-from paperlib.claims.evidence import EPOCHS, ON_IMAGES, QUALITIES, QUANTITIES, Cell, Evidence, Setting, dense_of
+from paperlib.claims.evidence import EPOCHS, ON_IMAGES, QUALITIES, QUANTITIES, Evidence, PairedSample, Setting, dense_of
 from paperlib.claims.stats import ALPHA, Outcome, beyond_p, bootstrap_interval, exponential, outcomes, sign_flip_p
 from paperlib.claims.verdict import Verdict, deny, join
 
@@ -49,7 +49,7 @@ def grid_p(
     return [Setting(d, m, a, 0.0, p, s) for d, m, s, p, a in product(datasets, models, scopes, sparsities, P_METHODS)]
 
 
-def against(**fields: object) -> Reference:
+def versus(**fields: object) -> Reference:
     """The same setting with other fields, such as `against(method="set")`; a scenario as `scenario="i"`."""
 
     def reference(setting: Setting) -> Setting:
@@ -104,7 +104,7 @@ def effect_in(metric: str, settings: Sequence[Setting], low: float, high: float,
     return beside_published(quantity, test)
 
 
-def level(metric: str, settings: Sequence[Setting], low: float, high: float, share: float = 1.0) -> Test:
+def value_in(metric: str, settings: Sequence[Setting], low: float, high: float, share: float = 1.0) -> Test:
     """The quantity itself lies in [low, high] (in the column's own unit) in every setting."""
     quantity = QUANTITIES[metric]
 
@@ -141,12 +141,12 @@ def every(*tests: Test) -> Test:
     return lambda evidence: join([test(evidence) for test in tests])
 
 
-def no(test: Test) -> Test:
+def negate(test: Test) -> Test:
     """The opposite of a test."""
     return lambda evidence: deny(test(evidence))
 
 
-def on(machine: str, test: Test) -> Test:
+def on_device(machine: str, test: Test) -> Test:
     """Only trials of one kind of machine: `cpu` (the laptop's inference) or `gpu` (the HPC)."""
 
     def there(evidence: Evidence) -> Verdict:
@@ -231,7 +231,7 @@ def judge(
     evidence: Evidence,
     metric: Metric,
     settings: Sequence[Setting],
-    cells: Sequence[Cell | None],
+    cells: Sequence[PairedSample | None],
     middle: float,
     halves: Sequence[float | None],
     accept: set[Outcome],
@@ -262,7 +262,7 @@ def judge(
     common = {
         "estimate": exponential(estimate) if log else estimate.scaled(scale) if estimate else None, "unit": unit,
         "floor": None if floor is None else floor * scale, "p": sign_flip_p(pooled - middle), "needs": needs,
-        "rests_on": evidence.rests_on(metric, found), "provenance": evidence.provenance(found),
+        "caveats": evidence.caveats(metric, found), "provenance": evidence.provenance(found),
         "trials": evidence.ids(found),
     }  # fmt: skip
     margins = [h for h, cell in zip(halves, cells, strict=True) if cell is not None and h is not None]
@@ -295,7 +295,7 @@ def _mean_beyond(pooled: np.ndarray, half: float, reject: set[Outcome]) -> bool:
     return any(p[word] < ALPHA / 4 for word in ("below", "above") if word in reject)
 
 
-def _pooled(cells: Sequence[Cell]) -> np.ndarray:
+def _pooled(cells: Sequence[PairedSample]) -> np.ndarray:
     # Seeds are the unit of repetition: each seed's mean over the settings that have it.
     seeds, index = np.unique(np.concatenate([c.seeds for c in cells]), return_inverse=True)
     values = np.concatenate([c.values for c in cells])

@@ -8,20 +8,20 @@ from paperlib.claims.builders import (
     METHODS,
     Test,
     above,
-    against,
     at_scale,
     below,
     effect_in,
     every,
     grid_f,
     grid_p,
-    level,
-    no,
+    negate,
     not_above,
-    on,
+    on_device,
     same,
+    value_in,
+    versus,
 )
-from paperlib.claims.evidence import QUANTITIES, Evidence, Setting, dense_of, unreal
+from paperlib.claims.evidence import QUANTITIES, Evidence, Setting, dense_of, non_official_sources
 from paperlib.claims.stats import Estimate
 from paperlib.claims.verdict import Verdict, between
 
@@ -59,7 +59,7 @@ def _laptop_half(evidence: Evidence) -> Verdict:
         return Verdict("inconclusive", "needs more seeds, n = 1", needs=needs)
     half = scipy.stats.t.ppf(0.975, len(log) - 1) * scipy.stats.sem(log)
     low, mean, high = (float(np.exp(v)) for v in (log.mean() - half, log.mean(), log.mean() + half))
-    images = unreal(pd.concat([pairs.source_x, pairs.source_y]))
+    images = non_official_sources(pd.concat([pairs.source_x, pairs.source_y]))
     kinds = sorted({*pairs.energy_source_x, *pairs.energy_source_y} & {"modelled", "simulated"})
     return Verdict(
         *between(low > 0.4 and high < 0.6, high < 0.4 or low > 0.6, "needs more seeds"),
@@ -78,9 +78,9 @@ def _same_network_reused(evidence: Evidence) -> Verdict:
     if not groups:
         return Verdict("inconclusive", f"needs {needs}", needs=needs)
     shared = [g.shared_training.notna().all() and g.shared_training.nunique() == 1 for g in groups]
-    images = unreal(pd.concat([g.source for g in groups]))
+    images = non_official_sources(pd.concat([g.source for g in groups]))
     return Verdict(
-        "supported" if all(shared) else "contradicted", rests_on=tuple(images), needs=needs,
+        "supported" if all(shared) else "contradicted", caveats=tuple(images), needs=needs,
         detail=f"{sum(shared)} of {len(groups)} dense trainings serve every sparsity of their seed",
         trials=tuple(sorted({i for g in groups for i in g["id"]})),
     )  # fmt: skip
@@ -99,10 +99,10 @@ def _energy_tracks_time(evidence: Evidence) -> Verdict:
     r = scipy.stats.pearsonr(x, y)
     low, high = r.confidence_interval()
     cells = [c for pair in pairs for c in pair]
-    if "modelled energy" in evidence.rests_on(energy, cells):
+    if "modelled energy" in evidence.caveats(energy, cells):
         return Verdict("untestable here", "modelled energy is computed from the time", needs=f"{needs}, measured")
     return Verdict(
-        *between(low > 0.5, high < 0.5, "needs more settings"), evidence.rests_on(energy, cells),
+        *between(low > 0.5, high < 0.5, "needs more settings"), evidence.caveats(energy, cells),
         Estimate(float(r.statistic), float(low), float(high), len(pairs)), "correlation", 0.5,
         detail=f"log ratios to dense of {len(pairs)} settings", needs=needs,
         provenance=evidence.provenance(cells), trials=evidence.ids(cells),
@@ -116,7 +116,7 @@ def _at_vgg_industrial(scenario: str, *methods: str) -> list[Setting]:
 
 RESNET = ("resnet18",)
 PIXELS = 224  # where VGG16 and ResNet18 are the papers'; their small-image forms cost otherwise
-THAN_VGG = against(model="vgg16")
+THAN_VGG = versus(model="vgg16")
 ALL = (*METHODS, "dense")
 TESTS: dict[str, Test] = {
     "A1": every(
@@ -129,14 +129,14 @@ TESTS: dict[str, Test] = {
         below("inference_energy", grid_p()),
         same("accuracy", grid_p(), or_above=True),
     ),
-    "A3": every(*(below(m, grid_p(), against(scope="global")) for m in ("training_energy", "co2", "peak_memory"))),
+    "A3": every(*(below(m, grid_p(), versus(scope="global")) for m in ("training_energy", "co2", "peak_memory"))),
     "A4": every(*(below(m, BOTH_SCOPES) for m in ("training_time", "training_energy", "inference_time"))),
     "A5": every(
         below("inference_time", P_VGG), below("inference_energy", P_VGG), same("accuracy", P_VGG, or_above=True)
     ),
     "C1": every(below("training_energy", grid_f(("set",))), same("accuracy", grid_f(("set",)), or_above=True)),
     "C2": every(below("peak_memory", grid_f()), below("inference_time", grid_f())),
-    "C7": every(same("accuracy", grid_f(), or_above=True), on("cpu", below("inference_time", grid_f()))),
+    "C7": every(same("accuracy", grid_f(), or_above=True), on_device("cpu", below("inference_time", grid_f()))),
     "C8": below("training_time", grid_f(("pre-training",))),
     "C14": _laptop_half,
     "C28": every(
@@ -157,8 +157,8 @@ TESTS: dict[str, Test] = {
         ),
         PIXELS,
     ),
-    "C43": _on_a100(level("inference_time_b1", grid_f(ALL), 0.002, 0.008)),
-    "C45": on("gpu", level("inference_extra", grid_f(("set",)), -1.0, 0.002)),
+    "C43": _on_a100(value_in("inference_time_b1", grid_f(ALL), 0.002, 0.008)),
+    "C45": on_device("gpu", value_in("inference_extra", grid_f(("set",)), -1.0, 0.002)),
     "C46": below("training_energy", grid_f(("set",))),
     "C47": at_scale(below("training_energy", grid_f(ALL, models=RESNET), THAN_VGG), PIXELS),
     "C48": at_scale(
@@ -176,24 +176,28 @@ TESTS: dict[str, Test] = {
         above(
             "training_energy",
             _at_vgg_industrial("iii", "pre-training", "in-training", "post-training"),
-            against(method="set"),
+            versus(method="set"),
         ),
     ),
-    "C52": on("cpu", below("inference_time", grid_f())),
-    "C53": on("cpu", below("inference_time", grid_f(scenarios=("i",)), against(scenario="ii"))),
-    "C54": at_scale(on("cpu", below("inference_energy_absolute", grid_f(ALL, models=RESNET), THAN_VGG)), PIXELS),
-    "C55": on("cpu", every(below("inference_energy", grid_f()), effect_in("inference_energy", grid_f(), 0.5, 1.0))),
-    "C56": every(on("gpu", below("inference_time", grid_f())), on("cpu", below("inference_time", grid_f()))),
+    "C52": on_device("cpu", below("inference_time", grid_f())),
+    "C53": on_device("cpu", below("inference_time", grid_f(scenarios=("i",)), versus(scenario="ii"))),
+    "C54": at_scale(on_device("cpu", below("inference_energy_absolute", grid_f(ALL, models=RESNET), THAN_VGG)), PIXELS),
+    "C55": on_device(
+        "cpu", every(below("inference_energy", grid_f()), effect_in("inference_energy", grid_f(), 0.5, 1.0))
+    ),
+    "C56": every(
+        on_device("gpu", below("inference_time", grid_f())), on_device("cpu", below("inference_time", grid_f()))
+    ),
     "C59": _energy_tracks_time,
-    "C61": no(
+    "C61": negate(
         every(
-            below("training_energy", grid_f(scenarios=("i",)), against(scenario="ii")),
-            below("training_energy", grid_f(scenarios=("ii",)), against(scenario="iii")),
+            below("training_energy", grid_f(scenarios=("i",)), versus(scenario="ii")),
+            below("training_energy", grid_f(scenarios=("ii",)), versus(scenario="iii")),
         )
     ),
     "C62": every(
         *(
-            below("training_energy", grid_f(("set",)), against(method=m))
+            below("training_energy", grid_f(("set",)), versus(method=m))
             for m in ("pre-training", "in-training", "post-training")
         )
     ),

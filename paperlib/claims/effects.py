@@ -135,12 +135,12 @@ class Arm:
         return f"{scope}conv {self.conv_sparsity:.0%}, linear {self.sparsity:.0%}"
 
 
-def comparable(tidy: pd.DataFrame) -> pd.DataFrame:
+def main_setting_only(tidy: pd.DataFrame) -> pd.DataFrame:
     """Trials of one training setting for each data set and model: a sweep's others stand in a table of their own."""
     return tidy[tidy.main_setting] if len(tidy) else tidy
 
 
-def corrected(tidy: pd.DataFrame) -> pd.DataFrame:
+def corrected_protocol(tidy: pd.DataFrame) -> pd.DataFrame:
     """Finished trials of the corrected protocol that are arms of a comparison (a draw of random ratios is none)."""
     draws = tidy.scope.isin(["random-ratios"]) | tidy.method.isin(["threshold"])
     return tidy[(tidy.status == "done") & (tidy.protocol == "corrected") & ~draws]
@@ -151,16 +151,16 @@ def drawn(sources: Iterable[str]) -> bool:
     return not set(sources) <= REAL
 
 
-def near_chance(accuracy: float, majority: float) -> bool:
+def is_near_chance(accuracy: float, majority: float) -> bool:
     """Whether an accuracy hardly beats that of a constant predictor."""
     return accuracy - majority < LEARNT * (1 - majority)
 
 
-def unlearnt(tidy: pd.DataFrame) -> set[tuple[str, str]]:
+def near_chance(tidy: pd.DataFrame) -> set[tuple[str, str]]:
     """Data sets and models whose dense networks hardly beat a constant predictor: pruning has nothing to lose there."""
-    rows = corrected(tidy)
+    rows = corrected_protocol(tidy)
     dense = rows[rows.method == "dense"].groupby(["dataset", "model"])[["test_accuracy", "test_majority"]].mean()
-    return {cast(tuple[str, str], pair) for pair, *levels in dense.itertuples() if near_chance(*levels)}
+    return {cast(tuple[str, str], pair) for pair, *levels in dense.itertuples() if is_near_chance(*levels)}
 
 
 def marked(name: str, unlearnt: bool) -> str:
@@ -173,12 +173,12 @@ def panel_title(tidy: pd.DataFrame, dataset: str, model: str, with_model: bool =
     name = f"{dataset} ({'/'.join(sorted(set(tidy[tidy.dataset == dataset].source)))})"
     if with_model:
         name += f", {model}"
-    return f"{name}\n{NEAR_CHANCE}" if (dataset, model) in unlearnt(tidy) else name
+    return f"{name}\n{NEAR_CHANCE}" if (dataset, model) in near_chance(tidy) else name
 
 
 def arms(tidy: pd.DataFrame, metric: Metric) -> list[Arm]:
     """Every pruned arm of the table for one metric, in the table's order."""
-    rows = corrected(tidy)
+    rows = corrected_protocol(tidy)
     dense = rows[rows.method == "dense"][[*PAIR, "id", metric.column]]
     pruned = rows[~rows.method.isin(["dense", "majority"])]
     joined = pruned.merge(dense, on=PAIR, suffixes=("", "_dense"))
@@ -214,15 +214,15 @@ def arms(tidy: pd.DataFrame, metric: Metric) -> list[Arm]:
 
 def noise(tidy: pd.DataFrame, metric: Metric) -> float | None:
     """The metric's noise floor as a share of dense, None for accuracy and where no control was measured."""
-    rows = corrected(tidy)
+    rows = corrected_protocol(tidy)
     if metric.effect == "difference":
         return None
     return noise_floor(rows, metric.ratio_column) if metric.ratio_column else seeded_noise_floor(rows, metric.column)
 
 
-def how_obtained(tidy: pd.DataFrame, metric: Metric) -> str:
+def measurement_sources(tidy: pd.DataFrame, metric: Metric) -> str:
     """`modelled`, `nvml`, `process-peak`, …: the sources of this metric in these rows; '' if it needs none."""
     if metric.source_column is None:
         return ""
-    words = corrected(tidy)[metric.source_column].dropna().unique()
+    words = corrected_protocol(tidy)[metric.source_column].dropna().unique()
     return "/".join(sorted(words)) or "not measured"

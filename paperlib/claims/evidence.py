@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from paperlib.claims.effects import METRICS, REAL, Metric, comparable, corrected, unlearnt
+from paperlib.claims.effects import METRICS, REAL, Metric, corrected_protocol, main_setting_only, near_chance
 from paperlib.claims.stats import PAIR, control_differences, control_ratios
 from paperlib.studies.profiles import F_DATASETS
 
@@ -53,7 +53,7 @@ class Setting(NamedTuple):
         return f"{self.dataset} {self.model} {self.method} {self.conv:g}/{self.linear:g}{scope}"
 
 
-def unreal(sources: pd.Series) -> list[str]:
+def non_official_sources(sources: pd.Series) -> list[str]:
     """`stand-in and subset images`, or nothing where all are official."""
     found = sorted(set(sources.dropna()) - {"official"})
     return [f"{' and '.join(found)} images"] if found else []
@@ -65,7 +65,7 @@ def dense_of(setting: Setting) -> Setting:
 
 
 @dataclass(frozen=True)
-class Cell:
+class PairedSample:
     """One comparison (or level): a value per seed, and the rows that it rests on."""
 
     label: str
@@ -85,8 +85,8 @@ class Evidence:
         """From the table of `paperlib.trials.store.tidy`; an empty one is no evidence."""
         if tidy.empty:
             return cls(tidy)
-        tidy = comparable(tidy)
-        rows = corrected(tidy)
+        tidy = main_setting_only(tidy)
+        rows = corrected_protocol(tidy)
         rows = rows[rows.swap == SWAP].reset_index(drop=True)
         extra = {"loss_change": rows.last_train_loss.astype(float) - rows.first_train_loss.astype(float)}
         if {"inference_s_b1", "inference_ratio_b1"} <= set(rows):
@@ -121,7 +121,7 @@ class Evidence:
     @cached_property
     def unlearnt(self) -> set[tuple[str, str]]:
         """Data sets and models whose dense networks hardly beat a constant predictor."""
-        return set() if self.rows.empty else unlearnt(self.rows)
+        return set() if self.rows.empty else near_chance(self.rows)
 
     @cached_property
     def groups(self) -> dict[Setting, NDArray[np.intp]]:
@@ -153,12 +153,12 @@ class Evidence:
             self._columns[name] = pd.to_numeric(self.rows.get(name, blank), errors="coerce").to_numpy(float)
         return self._columns[name]
 
-    def level(self, metric: Metric, setting: Setting) -> Cell | None:
+    def level(self, metric: Metric, setting: Setting) -> PairedSample | None:
         """The quantity itself, one value per seed."""
         rows = self.groups.get(setting, np.array([], np.intp))
         return self._cell(str(setting), rows, self.column(metric.column)[rows], rows)
 
-    def compare(self, metric: Metric, left: Setting, right: Setting) -> Cell | None:
+    def compare(self, metric: Metric, left: Setting, right: Setting) -> PairedSample | None:
         """left - right (or the logarithm of left / right), paired by budget, seed and machine, per seed."""
         here, there = (self.groups.get(s, np.array([], np.intp)) for s in (left, right))
         label = str(left) if right == dense_of(left) else f"{left} against {right}"
@@ -179,13 +179,13 @@ class Evidence:
         mine, other = here[hit], there[first[at[hit]]]
         return self._cell(label, mine, values[mine] - values[other], np.concatenate([mine, other]))
 
-    def _cell(self, label: str, mine: NDArray[np.intp], values: Floats, rows: NDArray[np.intp]) -> Cell | None:
+    def _cell(self, label: str, mine: NDArray[np.intp], values: Floats, rows: NDArray[np.intp]) -> PairedSample | None:
         good = np.isfinite(values)
         if not good.any():
             return None
         seeds, index = np.unique(self.rows["seed"].to_numpy()[mine[good]], return_inverse=True)
         means = np.bincount(index, values[good]) / np.bincount(index)
-        return Cell(label, seeds, means, rows)
+        return PairedSample(label, seeds, means, rows)
 
     def floor(self, metric: Metric, settings: Iterable[Setting]) -> float | None:
         """95th percentile of the A/A controls of these data sets and models, else of all; None without any."""
@@ -218,10 +218,10 @@ class Evidence:
             self._known_controls[metric.name] = find(self.rows, column or metric.column)
         return self._known_controls[metric.name]
 
-    def rests_on(self, metric: Metric, cells: Sequence[Cell]) -> tuple[str, ...]:
+    def caveats(self, metric: Metric, cells: Sequence[PairedSample]) -> tuple[str, ...]:
         """What is not the real thing under these cells, in words for the verdict."""
         rows = self._rows(cells)
-        words = unreal(rows["source"])
+        words = non_official_sources(rows["source"])
         kind = "inference_energy_source" if metric.name.startswith("inference_energy") else metric.source_column
         if kind and kind in rows:
             what = "memory" if kind == "memory_source" else "energy"
@@ -233,7 +233,7 @@ class Evidence:
             words.append("compact training")  # the papers' is masked
         return tuple(words)
 
-    def provenance(self, cells: Sequence[Cell]) -> str:
+    def provenance(self, cells: Sequence[PairedSample]) -> str:
         """`bloodmnist: official (11,959 training images, 3 epochs; cpu)`."""
         rows = self._rows(cells).drop_duplicates(["dataset", "source", "train_images", "epochs", "device"])
         said = [
@@ -242,9 +242,9 @@ class Evidence:
         ]
         return "; ".join(said)
 
-    def ids(self, cells: Sequence[Cell]) -> tuple[str, ...]:
+    def ids(self, cells: Sequence[PairedSample]) -> tuple[str, ...]:
         """The trials under these cells."""
         return tuple(sorted(set(self._rows(cells)["id"])))
 
-    def _rows(self, cells: Sequence[Cell]) -> pd.DataFrame:
+    def _rows(self, cells: Sequence[PairedSample]) -> pd.DataFrame:
         return self.rows.iloc[np.unique(np.concatenate([c.rows for c in cells]))]

@@ -14,10 +14,10 @@ from paperlib.claims.builders import (
     at_scale,
     below,
     grid_f,
-    level,
     not_above,
-    on,
+    on_device,
     same,
+    value_in,
 )
 from paperlib.claims.evidence import Evidence
 from paperlib.claims.verdict import Verdict, inconsistent
@@ -108,10 +108,10 @@ def _set_is_in_training(evidence: Evidence) -> Verdict:
     from paperlib.pruners import METHODS as CODE
 
     a, b = CODE["set"], CODE["in-training"]
-    steps = ("width", "start", "boundary", "_swap", "grow", "finish")
+    steps = ("width", "initial_masks", "update_masks", "_swap", "grow", "final_masks")
     differ = [name for name in steps if getattr(a, name) is not getattr(b, name)]
     return Verdict(
-        "supported" if differ == ["start"] else "contradicted", needs="nothing: it is read from the code",
+        "supported" if differ == ["initial_masks"] else "contradicted", needs="nothing: it is read from the code",
         detail=f"of the steps of Algorithm 1 as coded here, SET replaces: {', '.join(differ)}",
     )  # fmt: skip
 
@@ -162,7 +162,7 @@ def _because_of_residuals(evidence: Evidence) -> Verdict:
 
 def _comparable_to_april(evidence: Evidence) -> Verdict:
     rate, _ = majority("visa")
-    ours = at_scale(level("accuracy", grid_f(datasets=("visa",)), 0.84, 0.88))(evidence)
+    ours = at_scale(value_in("accuracy", grid_f(datasets=("visa",)), 0.84, 0.88))(evidence)
     return inconsistent(f"an accuracy beside an F1 of 0.8687; always saying 'normal' reaches {rate:.1%}", ours)
 
 
@@ -175,7 +175,7 @@ def _eighty_five_of_ninety(evidence: Evidence) -> Verdict:
 
 
 def _twelve_of_eighteen(evidence: Evidence) -> Verdict:
-    ours = on("gpu", same("inference_time_b1", grid_f(("set",)), share=12 / 18))(evidence)
+    ours = on_device("gpu", same("inference_time_b1", grid_f(("set",)), share=12 / 18))(evidence)
     if fraction_is(12, 18, 0.75):
         return ours
     return inconsistent(f"12 of 18 is {12 / 18:.1%}, not 75 %", ours)

@@ -22,7 +22,7 @@ _ORDER = ("images", "energy", "memory", "training")  # of the words that a verdi
 class Verdict:
     """A claim's verdict.
 
-    reason: why it is inconclusive or untestable. rests_on: what stands in for the real thing (`stand-in images`,
+    reason: why it is inconclusive or untestable. caveats: what stands in for the real thing (`stand-in images`,
     `modelled energy`); it is part of the word. estimate: the pooled effect in `unit`; floor: the noise floor, or
     the margin of a claim of equality, in the unit, for ratios the distance from 1; p: exact sign-flip test of the
     pooled effect against none. provenance: data set and source of the images; needs: what it takes to decide.
@@ -30,7 +30,7 @@ class Verdict:
 
     base: Base
     reason: str = ""
-    rests_on: tuple[str, ...] = ()
+    caveats: tuple[str, ...] = ()
     estimate: Estimate | None = None
     unit: str = ""
     floor: float | None = None
@@ -44,7 +44,7 @@ class Verdict:
     @property
     def word(self) -> str:
         """`supported`, `supported (stand-in images)`, `inconclusive (needs more seeds)`."""
-        inside = "; ".join([self.reason] * bool(self.reason) + list(self.rests_on))
+        inside = "; ".join([self.reason] * bool(self.reason) + list(self.caveats))
         return f"{self.base} ({inside})" if inside else self.base
 
     @property
@@ -82,8 +82,8 @@ def join(verdicts: Sequence[Verdict]) -> Verdict:
     return replace(
         shown,
         reason="; ".join(dict.fromkeys(v.reason for v in deciding if v.reason)),
-        rests_on=tuple(
-            sorted({word for v in deciding for word in v.rests_on}, key=lambda w: (_ORDER.index(w.split()[-1]), w))
+        caveats=tuple(
+            sorted({word for v in deciding for word in v.caveats}, key=lambda w: (_ORDER.index(w.split()[-1]), w))
         ),
         detail="; ".join(f"{v.detail}: {v.base}" if v.detail else v.base for v in verdicts),
         needs="; ".join(dict.fromkeys(v.needs for v in verdicts if v.needs)),

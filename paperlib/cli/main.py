@@ -157,12 +157,13 @@ def run(
     json: Annotated[bool, typer.Option("--json", help="Print the whole record as JSON.")] = False,
 ) -> None:
     """Run one trial, or find its record, and print it."""
+    from rich.table import Table
+
     from paperlib.core.paths import Layout
     from paperlib.core.progress import progress, wide_console
     from paperlib.data import FOLDER, parse
     from paperlib.models import MODELS
     from paperlib.pruners import METHODS
-    from paperlib.report.record_tables import record_table
     from paperlib.schema.trial import make_trial
     from paperlib.trials.store import Store
 
@@ -210,7 +211,10 @@ def run(
     if json:
         typer.echo(record.model_dump_json(indent=1))
     else:
-        wide_console().print(record_table(record))
+        table = Table(title=record.title, show_header=False, title_justify="left")
+        for line in record.summary():
+            table.add_row(*line)
+        wide_console().print(table)
     if record.status == "failed":
         raise FailedError(f"trial {record.id} failed: {record.reason}")
 

@@ -20,7 +20,7 @@ from paperlib.core.io import write_atomically
 from paperlib.core.paths import Layout
 from paperlib.core.progress import progress
 from paperlib.core.registry import unknown
-from paperlib.execution.backends import Network, engine_of, realise
+from paperlib.execution.backends import Network, engine_of, to_backend
 from paperlib.execution.flops import count
 from paperlib.execution.quantized import OnnxModel
 from paperlib.execution.sparse import SparseLinear, best_time
@@ -33,7 +33,7 @@ from paperlib.schema.measurement import Timing
 from paperlib.schema.record import Costs, Environment, Frozen
 from paperlib.schema.trial import make_trial
 from paperlib.trials.environment import cores, environment
-from paperlib.trials.resources import alone, on_threads
+from paperlib.trials.resources import exclusive_resources, limit_threads
 
 BATCHES = (1, 64)
 SPARSITIES = (0.0, 0.5, 0.8, 0.9, 0.95, 0.99)
@@ -194,13 +194,13 @@ def _weakest(layer: Layer, setting: Setting) -> Tensor:
     return remove_lowest(criteria.l1(layer), min(layer.units - 1, round(layer.units * share)))
 
 
-@alone(["cpu"])
+@exclusive_resources(["cpu"])
 def measure(setting: Setting) -> EdgeRecord:
     """Time every way of one network beside dense, on one thread and on all."""
     dense, model, masks = pruned(setting)
     images = torch.randn(max(BATCHES), SHAPE[2], *SHAPE[:2])
     hows = ["masked", "compact", "sparse", "bf16", *(QUANTISED if setting.quantised else ())]
-    ways = {how: realise(model, masks, how, images) for how in hows if how != "sparse"}
+    ways = {how: to_backend(model, masks, how, images) for how in hows if how != "sparse"}
     runs = tuple(_run(setting, dense, model, masks, ways, images, n) for n in sorted({1, cores()}))
     with torch.inference_mode():
         expected = model(images).argmax(1)
@@ -220,12 +220,12 @@ def _run(
     setting: Setting, dense: nn.Module, model: nn.Module, masks: Masks, ways: dict[str, Network], images: Tensor, n: int
 ) -> Run:
     meters, timings = Meters.for_device("cpu"), list[Timing]()
-    with on_threads(n):
+    with limit_threads(n):
         mine: dict[str, Network] = {"dense": dense, "dense-again": deepcopy(dense)}
         mine |= {how: OnnxModel(w.data, n) if isinstance(w, OnnxModel) else w for how, w in ways.items()}
         for size in BATCHES:
             batch = images[:size]
-            here = mine | {"sparse": realise(model, masks, "sparse", batch)}
+            here = mine | {"sparse": to_backend(model, masks, "sparse", batch)}
             calls = {how: _call(way, batch) for how, way in here.items()}
             timed = compare(calls, batch_size=size, meters=meters, rounds=30, budget_s=setting.budget_s, seed=0)
             timings += [t.model_copy(update={"engine": engine_of(here[t.variant])}) for t in timed]
@@ -255,10 +255,10 @@ def _cold(network: Network, one: Tensor, threads: int) -> Callable[[], object]:
     return load
 
 
-@alone(["cpu"])
+@exclusive_resources(["cpu"])
 def limits(budget: Budget) -> Machine:
     """Peak arithmetic and bandwidth at one thread, the time of every layer, and CSR beside dense per shape."""
-    with on_threads(1), torch.inference_mode():
+    with limit_threads(1), torch.inference_mode():
         a, b = torch.randn(512, 512), torch.randn(512, 512)
         peak = 2 * 512**3 / best_time(lambda: a @ b)
         source, target = torch.randn(2**24), torch.empty(2**24)  # 64 MiB each: larger than the caches
@@ -267,7 +267,7 @@ def limits(budget: Budget) -> Machine:
         for model, width in budget.widths.items():
             setting = Setting(model=model, width=width, scenario="i", sparsity=0.8, quantised=False, budget_s=0)
             dense, masked, masks = pruned(setting)
-            for name, network in (("dense", dense), ("compact", realise(masked, masks, "compact", torch.empty(0)))):
+            for name, network in (("dense", dense), ("compact", to_backend(masked, masks, "compact", torch.empty(0)))):
                 layers += _layer_times(f"{model} {name}", network)  # type: ignore[arg-type]
         shapes = {
             tuple(m.weight.shape)

@@ -28,12 +28,12 @@ from paperlib.meters.paired import MIN_ROUNDS
 from paperlib.pruners import METHODS, layers_of
 from paperlib.schema.measurement import EnergySource
 from paperlib.schema.trial import Trial
-from paperlib.trials.autotune import arrange, choose
+from paperlib.trials.autotune import apply_memory_format, autotune_compute
 from paperlib.trials.environment import cores, devices
-from paperlib.trials.inference_timing import BATCHES, BUDGET_S, beside_dense, load_seconds
-from paperlib.trials.runner import dense_twin, network_of, threads_for
+from paperlib.trials.inference_timing import BATCHES, BUDGET_S, benchmark_against_dense, load_seconds
+from paperlib.trials.runner import build_network, dense_baseline, threads_for
 from paperlib.trials.subprocess_runner import CRASHES
-from paperlib.trials.training import Fit, Images, evaluate, fit, make_optimizer
+from paperlib.trials.training import DeviceSplit, TrainingResult, evaluate, fit, make_optimizer
 
 TRAIN_S = 1.0  # of training per kind
 REPEATS = 2  # of which the faster counts: what else the machine does only slows
@@ -89,7 +89,7 @@ def kind(trial: Trial) -> Trial:
     info = parse(trial.dataset).info
     peer = next(name for name, other in DATASETS.items() if other.shape == info.shape)
     method = "small-dense" if trial.method == "small-dense" else "pre-training"
-    gradual = trial.method == "magnitude-gradual" or METHODS[trial.method].trains != "itself"
+    gradual = trial.method == "magnitude-gradual" or METHODS[trial.method].weights_from != "itself"
     same = {
         "dataset": peer,
         "seed": 0,
@@ -99,7 +99,7 @@ def kind(trial: Trial) -> Trial:
         "test_images": None,
         "real_images": False,
     }
-    bare = dense_twin(trial).model_copy(update=same | {"quirks": (), "schedule": "constant"})
+    bare = dense_baseline(trial).model_copy(update=same | {"quirks": (), "schedule": "constant"})
     removed = method == "small-dense" or (trial.conv_sparsity and not gradual)
     pruned = {"method": method, "sparsity": trial.sparsity, "conv_sparsity": trial.conv_sparsity}
     return bare.model_copy(update=pruned) if removed else bare
@@ -134,19 +134,19 @@ def measure(trial: Trial) -> Rate:
     side = (trial.resolution, trial.resolution) if trial.resolution else info.shape[:2]
     shape = (*side, info.shape[2])
     meters = Meters.for_device(device)
-    model = network_of(trial, shape, len(info.classes)).to(device)
+    model = build_network(trial, shape, len(info.classes)).to(device)
     with threads_for(model):
         evaluate(model, _random(shape, 2, device))
         eval_s = _seconds(lambda: evaluate(model, _random(shape, 2, device))) / 2
         batch = min(trial.batch_size, 2 ** max(1, int(math.log2(max(2.0, TRAIN_S / 8 / eval_s)))))  # as users choose it
         few = trial.model_copy(update={"batch_size": batch})
-        compute = choose(few, model, _random(shape, 2 * batch, device))
-        model, bf16 = arrange(model, compute.choice), compute.choice.startswith("bf16")
+        compute = autotune_compute(few, model, _random(shape, 2 * batch, device))
+        model, bf16 = apply_memory_format(model, compute.choice), compute.choice.startswith("bf16")
         steps = max(8 if eval_s < 0.01 else 4, min(400, int(TRAIN_S / (4 * eval_s * batch))))
         images = _random(shape, steps * batch, device)
         part = replace(images, pixels=images.pixels[: len(images) // 4], labels=images.labels[: len(images) // 4])
 
-        def trained(on: Images) -> Fit:
+        def trained(on: DeviceSplit) -> TrainingResult:
             return fit(few, model, layers_of(model, few), on, part, meters, bf16=bf16)
 
         short, fitted = trained(part), trained(images)
@@ -164,10 +164,10 @@ def measure(trial: Trial) -> Rate:
             rest_s = CALLS * forward
         else:
             networks = {"dense": model, "dense-again": model, "masked": model}
-            rest_s = _seconds(lambda: beside_dense(networks, fitted.masks, sample, meters, 0))
+            rest_s = _seconds(lambda: benchmark_against_dense(networks, fitted.masks, sample, meters, 0))
         rest_s = max(rest_s, len(BATCHES) * BUDGET_S / 2)
         rest_s += _seconds(lambda: (load_seconds(model, sample, meters), count(model, fitted.masks, shape)))
-        rest_s += _seconds(lambda: (network_of(trial, shape, len(info.classes)), make_optimizer(trial, model)))
+        rest_s += _seconds(lambda: (build_network(trial, shape, len(info.classes)), make_optimizer(trial, model)))
     weights = sum(p.numel() * p.element_size() for p in model.parameters())
     peak = None if spent.peak_memory_bytes is None else spent.peak_memory_bytes * trial.batch_size // batch
     watts = None if spent.energy_j is None else spent.energy_j / spent.time_s
@@ -179,7 +179,7 @@ def cost(trial: Trial, rate: Rate) -> Cost:
     limits = trial.train_images, trial.test_images
     train, val, test = split_sizes(trial.dataset, trial.resolution, *limits, real=trial.real_images)
     seconds = rate.rest_s + test * rate.eval_s
-    if METHODS[trial.method].trains == "itself":
+    if METHODS[trial.method].weights_from == "itself":
         seconds += trial.epochs * (rate.epoch_s + train * rate.train_s + val * rate.eval_s)
     height, width, channels = parse(trial.dataset).info.shape
     side = (trial.resolution or height) * (trial.resolution or width)
@@ -231,9 +231,9 @@ def total(costs: Sequence[Cost]) -> Cost:
     return sum(costs, Cost())
 
 
-def _random(shape: tuple[int, int, int], n: int, device: str) -> Images:
+def _random(shape: tuple[int, int, int], n: int, device: str) -> DeviceSplit:
     rng = np.random.default_rng(0)
-    return Images.of(Split(rng.integers(0, 256, (n, *shape), np.uint8), np.arange(n) % 2), device)
+    return DeviceSplit.of(Split(rng.integers(0, 256, (n, *shape), np.uint8), np.arange(n) % 2), device)
 
 
 def _seconds(work: Callable[[], object]) -> float:

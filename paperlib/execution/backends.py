@@ -19,7 +19,7 @@ Maker = Callable[[nn.Module, dict[str, Tensor], Tensor], Network]
 
 
 @dataclass(frozen=True)
-class Way:
+class Backend:
     """make: (model, masks, example images) -> network; exact: same outputs up to float rounding."""
 
     make: Maker
@@ -42,18 +42,18 @@ class Bf16(nn.Module):
 
 ANY, CPU = ("cpu", "cuda"), ("cpu",)
 UNITS, WEIGHTS = "filters and neurons", "single weights of linear layers where measured faster"
-WAYS: Registry[Way] = Registry("execution")
+BACKENDS: Registry[Backend] = Registry("execution")
 for _name, _way in {
-    "masked": Way(lambda m, _, __: deepcopy(m), True, True, ANY, "nothing"),
-    "compact": Way(lambda m, k, _: compact(m, k), True, True, ANY, UNITS),
-    "sparse": Way(lambda m, _, x: sparsify(m, x)[0], True, False, CPU, WEIGHTS),
-    "compact+sparse": Way(lambda m, k, x: sparsify(compact(m, k), x)[0], True, False, CPU, f"{UNITS}, {WEIGHTS}"),
-    "bf16": Way(lambda m, _, __: Bf16(m), False, False, ANY, "nothing"),
-    "compact+bf16": Way(lambda m, k, _: Bf16(compact(m, k)), False, False, ANY, UNITS),
-    "int8": Way(lambda m, _, x: int8(m, x), False, False, CPU, "nothing"),
-    "compact+int8": Way(lambda m, k, x: int8(compact(m, k), x), False, False, CPU, UNITS),
+    "masked": Backend(lambda m, _, __: deepcopy(m), True, True, ANY, "nothing"),
+    "compact": Backend(lambda m, k, _: compact(m, k), True, True, ANY, UNITS),
+    "sparse": Backend(lambda m, _, x: sparsify(m, x)[0], True, False, CPU, WEIGHTS),
+    "compact+sparse": Backend(lambda m, k, x: sparsify(compact(m, k), x)[0], True, False, CPU, f"{UNITS}, {WEIGHTS}"),
+    "bf16": Backend(lambda m, _, __: Bf16(m), False, False, ANY, "nothing"),
+    "compact+bf16": Backend(lambda m, k, _: Bf16(compact(m, k)), False, False, ANY, UNITS),
+    "int8": Backend(lambda m, _, x: int8(m, x), False, False, CPU, "nothing"),
+    "compact+int8": Backend(lambda m, k, x: int8(compact(m, k), x), False, False, CPU, UNITS),
 }.items():
-    WAYS.register(_name)(_way)
+    BACKENDS.register(_name)(_way)
 
 
 def engine_of(network: Network) -> InferenceEngine:
@@ -65,7 +65,7 @@ def engine_of(network: Network) -> InferenceEngine:
     return "torch"
 
 
-def realise(model: nn.Module, masks: dict[str, Tensor], how: str, example: Tensor) -> Network:
+def to_backend(model: nn.Module, masks: dict[str, Tensor], how: str, example: Tensor) -> Network:
     """A network for inference, made from `model` (masks applied) by one of `WAYS`; `model` is left as it is.
 
     `example` (N, C, H, W): real images; their number is the batch size that `sparse` chooses for, and int8
@@ -74,7 +74,7 @@ def realise(model: nn.Module, masks: dict[str, Tensor], how: str, example: Tenso
     check_masks(model, masks)
     was = model.training
     try:
-        network = WAYS[how].make(model.eval(), masks, example)
+        network = BACKENDS[how].make(model.eval(), masks, example)
     finally:
         model.train(was)
     return network

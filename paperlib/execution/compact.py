@@ -20,7 +20,7 @@ PASSING = (nn.Dropout, nn.Identity, nn.Flatten, nn.MaxPool2d, nn.AvgPool2d, nn.A
 
 
 @dataclass(frozen=True)
-class Flow:
+class ChannelState:
     """Channels of a value: indices still there, how many the full network has, values (full,) of the rest."""
 
     kept: Tensor
@@ -29,7 +29,7 @@ class Flow:
 
 
 @dataclass(frozen=True)
-class Cut:
+class ParameterSlice:
     """Which rows and columns of a full layer its compact form holds; None is all of them."""
 
     rows: Tensor | None = None
@@ -88,7 +88,7 @@ class KeptDropout(nn.Module):
 
     kept: Tensor
 
-    def __init__(self, p: float, flow: Flow) -> None:
+    def __init__(self, p: float, flow: ChannelState) -> None:
         super().__init__()
         self.p, self.full = p, flow.full
         self.register_buffer("kept", flow.kept, persistent=False)
@@ -125,7 +125,9 @@ def compact(model: nn.Module, masks: dict[str, Tensor], training: bool = False) 
     return cut_out(model, masks, training)[0]
 
 
-def cut_out(model: nn.Module, masks: dict[str, Tensor], training: bool) -> tuple[fx.GraphModule, dict[str, Cut]]:
+def cut_out(
+    model: nn.Module, masks: dict[str, Tensor], training: bool
+) -> tuple[fx.GraphModule, dict[str, ParameterSlice]]:
     """As `compact`, with the cut of each layer that holds parameters (same names in both networks)."""
     check_masks(model, masks)
     cutter = _Cutter(trace(model), masks, training)
@@ -138,8 +140,8 @@ class _Cutter:
         self.graph, self.masks, self.training = traced.graph, masks, training
         self.modules = dict(traced.named_modules())
         self.new: dict[str, nn.Module] = {}
-        self.cuts: dict[str, Cut] = {}
-        self.flows: dict[fx.Node, Flow | None] = {}
+        self.cuts: dict[str, ParameterSlice] = {}
+        self.flows: dict[fx.Node, ChannelState | None] = {}
         self.wanted = self._wanted()
 
     def run(self) -> fx.GraphModule:
@@ -180,18 +182,18 @@ class _Cutter:
             wanted[node.target][0] |= not wanted[node.target].any()
         return wanted
 
-    def _module(self, node: fx.Node, flow: Flow | None) -> Flow | None:
+    def _module(self, node: fx.Node, flow: ChannelState | None) -> ChannelState | None:
         name, layer = str(node.target), self.modules[str(node.target)]
         if isinstance(layer, nn.Conv2d):
             return self._convolution(name, layer, flow)
         if isinstance(layer, nn.Linear):
             return self._linear(name, layer, flow)
         if isinstance(layer, NORMS):
-            self._install(name, layer, Cut(rows=flow.kept if flow else None))
+            self._install(name, layer, ParameterSlice(rows=flow.kept if flow else None))
             return flow
         if flow and isinstance(layer, ELEMENTWISE):
             self.new[name] = deepcopy(layer)
-            return Flow(flow.kept, flow.full, layer(flow.constant.clone()))
+            return ChannelState(flow.kept, flow.full, layer(flow.constant.clone()))
         if flow and not isinstance(layer, PASSING):
             raise self._lost(type(layer).__name__)
         if flow and self.training and isinstance(layer, nn.Dropout):
@@ -201,7 +203,7 @@ class _Cutter:
             self.new[name] = deepcopy(layer)
         return flow
 
-    def _install(self, name: str, layer: nn.Module, cut: Cut, bias: Tensor | None = None) -> None:
+    def _install(self, name: str, layer: nn.Module, cut: ParameterSlice, bias: Tensor | None = None) -> None:
         if name in self.cuts:
             raise PaperlibError(f"compact cannot cut layer {name!r}, which the model uses twice")
         part = {k: cut.take(v) for k, v in layer.state_dict(keep_vars=True).items()}
@@ -209,15 +211,15 @@ class _Cutter:
             part["bias"] = bias
         self.new[name], self.cuts[name] = _shell(layer, part), cut
 
-    def _convolution(self, name: str, layer: nn.Conv2d, flow: Flow | None) -> Flow | None:
+    def _convolution(self, name: str, layer: nn.Conv2d, flow: ChannelState | None) -> ChannelState | None:
         mask = self.masks.get(name)
         if layer.groups != 1 and (flow or mask is not None):
             raise self._lost(f"{name} (a grouped convolution)")
         rows = None if mask is None or mask.all() else mask.nonzero()[:, 0]
-        self._install(name, layer, Cut(rows, flow.kept if flow else None))
-        return None if rows is None else Flow(rows, len(mask), layer.weight.new_zeros(len(mask)))  # type: ignore[arg-type]
+        self._install(name, layer, ParameterSlice(rows, flow.kept if flow else None))
+        return None if rows is None else ChannelState(rows, len(mask), layer.weight.new_zeros(len(mask)))  # type: ignore[arg-type]
 
-    def _linear(self, name: str, layer: nn.Linear, flow: Flow | None) -> Flow | None:
+    def _linear(self, name: str, layer: nn.Linear, flow: ChannelState | None) -> ChannelState | None:
         weight, cols, bias = layer.weight.detach(), None, None
         mask = self.masks.get(name, torch.ones((), dtype=torch.bool)).expand_as(weight)
         if flow:
@@ -232,15 +234,15 @@ class _Cutter:
             keep = wanted & (mask if cols is None else mask[:, cols]).any(1)
             keep[wanted.nonzero()[0]] |= not keep.any()
         rows = None if keep.all() else keep.nonzero()[:, 0]
-        self._install(name, layer, Cut(rows, cols), bias if rows is None or bias is None else bias[rows])
+        self._install(name, layer, ParameterSlice(rows, cols), bias if rows is None or bias is None else bias[rows])
         if name in self.masks:
             self.new[name].weight.data.mul_(self.cuts[name].take(mask))  # type: ignore[operator]
         if rows is None:
             return None
         removed = wanted & ~keep
-        return Flow(rows, len(weight), weight.new_zeros(len(weight)) if start is None else start * removed)
+        return ChannelState(rows, len(weight), weight.new_zeros(len(weight)) if start is None else start * removed)
 
-    def _sum(self, node: fx.Node) -> Flow | None:
+    def _sum(self, node: fx.Node) -> ChannelState | None:
         """Replaces a sum of differently cut branches by a Join of their union."""
         a, b = node.args[0], node.args[1]
         left, right = self.flows.get(a), self.flows.get(b)  # type: ignore[arg-type]
@@ -255,7 +257,7 @@ class _Cutter:
             name = f"join_{node.name}"
             self.new[name] = Join(torch.searchsorted(union, here[0]), torch.searchsorted(union, here[1]), len(union))
             node.op, node.target = "call_module", name
-        return None if len(union) == one.full else Flow(union, one.full, one.constant)
+        return None if len(union) == one.full else ChannelState(union, one.full, one.constant)
 
 
 def _shell(layer: nn.Module, part: dict[str, Tensor]) -> nn.Module:

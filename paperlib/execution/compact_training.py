@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from paperlib.core.errors import PaperlibError
-from paperlib.execution.compact import Cut, cut_out
+from paperlib.execution.compact import ParameterSlice, cut_out
 from paperlib.models.graph import followers
 
 OPTIMIZERS = (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW)
@@ -60,7 +60,7 @@ class CompactTraining:
             groups.append({**group, "params": mine})
         self.optimizer: torch.optim.Optimizer = type(optimizer)(groups)  # type: ignore[call-arg]
         self._full_of = {small[name]: p for p, name in names.items() if name in small}
-        self._cut_of = {p: self._cuts.get(n.rpartition(".")[0], Cut()) for n, p in small.items()}
+        self._cut_of = {p: self._cuts.get(n.rpartition(".")[0], ParameterSlice()) for n, p in small.items()}
         self._name_of = {p: n for n, p in small.items()}
         for p, full in self._full_of.items():
             if state := optimizer.state.get(full):
@@ -104,7 +104,7 @@ class CompactTraining:
         statistics = dict(self.full.named_buffers())
         for name, value in self.model.named_buffers():
             if name in statistics:
-                self._cuts.get(name.rpartition(".")[0], Cut()).put(statistics[name], value)
+                self._cuts.get(name.rpartition(".")[0], ParameterSlice()).put(statistics[name], value)
 
     def _put(self, p: nn.Parameter, group: dict[str, Any], lrs: list[float]) -> None:
         full, cut, state = self._full_of[p], self._cut_of[p], self.optimizer.state.get(p, {})
@@ -125,7 +125,7 @@ class CompactTraining:
                 tensors = [full, *(target[k] for k in _MOVED if isinstance(target.get(k), Tensor))]
                 parts = [t[rest] for t in tensors]
                 step = target.get("step", torch.zeros(()))
-                (_idle_sgd if sgd else _idle_adam)(
+                (_replay_zero_grad_sgd if sgd else _idle_adam)(
                     parts, group, lrs, float(step), isinstance(self.optimizer, torch.optim.AdamW)
                 )
                 for tensor, part in zip(tensors, parts, strict=True):
@@ -143,7 +143,7 @@ class CompactTraining:
 _MOVED = ("momentum_buffer", "exp_avg", "exp_avg_sq")
 
 
-def _idle_sgd(parts: list[Tensor], group: dict[str, Any], lrs: list[float], _step: float, _: bool) -> None:
+def _replay_zero_grad_sgd(parts: list[Tensor], group: dict[str, Any], lrs: list[float], _step: float, _: bool) -> None:
     """SGD on a zero gradient: linear in (weight, momentum), so all steps are one 2 x 2 matrix."""
     decay, momentum = group["weight_decay"], group["momentum"]
     total = torch.eye(2, dtype=torch.float64)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from paperlib.core.errors import PaperlibError
 from paperlib.execution.compact import pays
 from paperlib.execution.compact_training import CompactTraining
-from paperlib.pruners import MaskKeeper
+from paperlib.pruners import MaskEnforcer
 from paperlib.schema.measurement import TrainingEngine
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -41,7 +41,7 @@ def is_small_mlp(model: nn.Module) -> bool:
 
 
 def steps_for(
-    model: nn.Module, optimizer: torch.optim.Optimizer, keeper: MaskKeeper, loss: Loss, bf16: bool = False
+    model: nn.Module, optimizer: torch.optim.Optimizer, keeper: MaskEnforcer, loss: Loss, bf16: bool = False
 ) -> Steps:
     """The fastest steps that compute the very same update (to float32 rounding); `bf16`: under autocast."""
     plain_sgd = isinstance(optimizer, torch.optim.SGD) and not (
@@ -59,7 +59,7 @@ class TorchSteps:
     engine: TrainingEngine = "torch"
 
     def __init__(
-        self, model: nn.Module, optimizer: torch.optim.Optimizer, keeper: MaskKeeper, loss: Loss, bf16: bool = False
+        self, model: nn.Module, optimizer: torch.optim.Optimizer, keeper: MaskEnforcer, loss: Loss, bf16: bool = False
     ) -> None:
         self.model, self.optimizer, self.keeper, self.loss, self.bf16 = model, optimizer, keeper, loss, bf16
 
@@ -95,7 +95,7 @@ class CompactSteps:
             return self.full.epoch(batches)
         small = copy.copy(self.full)
         small.model, small.optimizer = engine.model, engine.optimizer
-        small.keeper = MaskKeeper([], engine.optimizer)  # the engine masks what is left to mask
+        small.keeper = MaskEnforcer([], engine.optimizer)  # the engine masks what is left to mask
         logits = small.epoch(batches)
         engine.scatter_back()
         self.epochs += 1
@@ -125,7 +125,7 @@ class NumpySteps:
 
     engine: TrainingEngine = "numpy"
 
-    def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer, keeper: MaskKeeper) -> None:
+    def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer, keeper: MaskEnforcer) -> None:
         self.keeper = keeper
         group = optimizer.param_groups[0]
         self.group, self.momentum, self.decay = group, group["momentum"], group["weight_decay"]

@@ -75,7 +75,7 @@ def _legend(figure: Figure, band: bool = True) -> None:
     handles = [Line2D([], [], color=_COLOURS[w], marker=_MARKERS[w], label=w) for w in WAYS]
     if band:
         handles.append(Line2D([], [], color=style.NOISE, linewidth=7, label="A/A control, dense against dense"))
-    style.below(figure, handles, 4)
+    style.legend_below(figure, handles, 4)
 
 
 def ratios(table: pd.DataFrame, records: Sequence[EdgeRecord], threads: int, layout: Layout) -> Exhibit:
@@ -153,7 +153,7 @@ def roofline(machine: Machine, records: Sequence[EdgeRecord], layout: Layout) ->
         for n, c in (("dense", style.COLOURS["dense"]), ("compact, 80 %", _COLOURS["compact"]))
     ]
     handles.append(Line2D([], [], color="black", label="measured limit (matrix product, copy)"))
-    style.below(figure, handles, 3)
+    style.legend_below(figure, handles, 3)
     text = (
         f"Convolutions and linear layers at batch 64, one thread, n = 1 (best of 4); area: share of network time. "
         f"Limits measured here: {machine.peak_flops / 1e9:.0f} GFLOP/s, {machine.bandwidth / 1e9:.1f} GB/s; small "

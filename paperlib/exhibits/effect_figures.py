@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from paperlib.claims.effects import METRICS, Arm, arms, corrected, noise, panel_title
+from paperlib.claims.effects import METRICS, Arm, arms, corrected_protocol, noise, panel_title
 from paperlib.claims.stats import POSITIVE, SHARE, Estimate, mean_interval
 from paperlib.core.paths import Layout
 from paperlib.exhibits import style
@@ -38,7 +38,7 @@ def comparison(tidy: pd.DataFrame, metric_name: str, model: str, layout: Layout)
     figure, grid = style.panels([panel_title(rows, name, model) for name in datasets])
     methods = list(dict.fromkeys(a.method for a in found))
     floor = noise(rows, metric)
-    grams = grams_per_joule(corrected(rows)) if metric_name == "training_energy" else None
+    grams = grams_per_joule(corrected_protocol(rows)) if metric_name == "training_energy" else None
     for axes, dataset in zip(grid, datasets, strict=True):
         here = [a for a in found if a.dataset == dataset]
         scale = metric.scale if absolute else 1.0
@@ -143,7 +143,7 @@ def _majority(tidy: pd.DataFrame, dataset: str) -> float | None:
 
 def curves(records: Sequence[Record], tidy: pd.DataFrame, model: str, quantity: str, layout: Layout) -> Exhibit | None:
     """`accuracy` or `loss` of validation by epoch, mean over seeds, at the highest sparsity of scope global."""
-    rows = corrected(tidy[tidy.model == model])
+    rows = corrected_protocol(tidy[tidy.model == model])
     rows = rows[rows.scope == "global"]
     highest = rows.sparsity.max()
     rows = rows[(rows.sparsity == highest) | (rows.method == "dense")]
@@ -227,7 +227,7 @@ def pareto(tidy: pd.DataFrame, model: str, layout: Layout) -> Exhibit | None:
     text = (
         f"Each point is an arm of {model}: upwards better, to the left faster. Filled: global; hollow: other scopes. "
         f"Larger: sparser ({', '.join(f'{s:.0%}' for s in sparsities)}). Inference at batch 64, measured with masks as "
-        f"in the papers; grey: A/A noise floor. {seeds(corrected(rows))}; images: {provenance(corrected(rows))}."
+        f"in the papers; grey: A/A noise floor. {seeds(corrected_protocol(rows))}; images: {provenance(corrected_protocol(rows))}."
     )
     ids = [i for a, t in pairs for i in (*a.trials, *t.trials)]
     return style.save(figure, f"pareto_{model}", f"Accuracy against real cost, {model}", text, ids, layout)
@@ -273,7 +273,7 @@ def layers(records: Sequence[Record], model: str, layout: Layout, dataset: str =
         axes.set_ylabel("removed, %")
     handles = [Patch(color=style.colour(m), label=m) for m in methods]
     line = Line2D([], [], color="black", label="nominal")
-    style.below(figure, [*handles, line], 3)
+    style.legend_below(figure, [*handles, line], 3)
     text = (
         f"Bars: share of each layer's weights that is gone, counted from the masks ({model}, "
         f"{dataset}: {shown[0].data.source}, seed 0, n = 1, no interval). Line: nominal share of the layer. SET "

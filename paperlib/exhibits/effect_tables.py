@@ -13,11 +13,11 @@ from paperlib.claims.effects import (
     Arm,
     Metric,
     arms,
-    corrected,
-    how_obtained,
+    corrected_protocol,
     marked,
+    measurement_sources,
+    near_chance,
     noise,
-    unlearnt,
 )
 from paperlib.claims.stats import SHARE, SHARE_DIFFERENCE, mean_interval, paired_difference
 from paperlib.core.io import write_atomically
@@ -34,7 +34,7 @@ KEY = ("dataset", "model", "scope", "conv_sparsity", "sparsity", "method")
 def comparison(tidy: pd.DataFrame, metric: Metric) -> tuple[pd.DataFrame, pd.DataFrame, list[Behind]]:
     """(long table with one row per arm, wide table as a reader sees it: dense, then one column per method, and the
     ids behind each number and each whole row of the wide one)."""
-    found, idle = arms(tidy, metric), unlearnt(tidy)
+    found, idle = arms(tidy, metric), near_chance(tidy)
     long = pd.DataFrame([_row(arm, metric) | {"learnt": (arm.dataset, arm.model) not in idle} for arm in found])
     shown = [arm for arm in found if arm.sparsity or arm.conv_sparsity]
     if not shown:
@@ -85,14 +85,14 @@ def caption(tidy: pd.DataFrame, metric: Metric, shown: str = "") -> str:
 
     shown: the first words, where it is not dense in its unit beside the effects of pruning.
     """
-    rows = corrected(tidy)
+    rows = corrected_protocol(tidy)
     effect = "difference to dense in points" if metric.effect == "difference" else "ratio to dense"
     shown = shown or f"Dense in {metric.unit}; pruned arms as {effect}, paired by seed"
     parts = [f"{shown}; {seeds(rows)}"]
     floor = noise(tidy, metric)
     if floor is not None:
         parts.append(f"A/A noise floor ±{floor:.1%}: a smaller effect is none")
-    if source := how_obtained(tidy, metric):
+    if source := measurement_sources(tidy, metric):
         parts.append(f"source: {source}")
     parts.append(f"images: {provenance(rows)}")
     return ". ".join(parts) + "."
@@ -202,7 +202,7 @@ def write_published(tidy: pd.DataFrame, layout: Layout) -> Exhibit | None:
     pruned = rows[rows.method != "dense"]
     if pruned.empty:
         return None
-    table, behind, idle = [], [], unlearnt(rows.assign(protocol="corrected"))
+    table, behind, idle = [], [], near_chance(rows.assign(protocol="corrected"))
     for (dataset, scope, sparsity, method), group in pruned.groupby(["dataset", "scope", "sparsity", "method"]):
         accuracy = group.set_index(["dataset", "seed"])["test_accuracy"]
         twins = dense.reindex(accuracy.index)
@@ -235,7 +235,7 @@ def write_quirks(tidy: pd.DataFrame, layout: Layout) -> Exhibit | None:
         return None
     corrected_arm = arm[arm.quirks == ""]
     plain = corrected_arm.set_index("seed")["test_accuracy"]
-    rows, behind, idle = [], [], bool(unlearnt(tidy[(tidy.dataset == "mnist") & (tidy.model == "mlp-small")]))
+    rows, behind, idle = [], [], bool(near_chance(tidy[(tidy.dataset == "mnist") & (tidy.model == "mlp-small")]))
     for quirk, group in arm.groupby("quirks", sort=True):
         accuracy = group.set_index("seed")["test_accuracy"].reindex(plain.index)
         own, effect = mean_interval(accuracy, SHARE), paired_difference(accuracy, plain, SHARE_DIFFERENCE)

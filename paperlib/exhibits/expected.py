@@ -11,7 +11,7 @@ from paperlib.studies import SCENARIOS
 
 
 @dataclass(frozen=True)
-class Wanted:
+class ExpectedExhibit:
     """One table or figure by what asks for it. name: pattern (whole match) of the exhibits that meet it;
     section: the notebook that makes it."""
 
@@ -26,21 +26,21 @@ class Wanted:
         ]
 
 
-def _scenario_figures() -> list[Wanted]:
+def _scenario_figures() -> list[ExpectedExhibit]:
     first = {
         "training_accuracy": 3, "training_loss": 6, "training_time": 9, "test_accuracy": 12, "training_energy": 15,
     }  # fmt: skip
     return [
-        Wanted(f"F, figure {number + place}", "figure", f"{quantity}_{scenario}", "03")
+        ExpectedExhibit(f"F, figure {number + place}", "figure", f"{quantity}_{scenario}", "03")
         for quantity, number in first.items()
         for place, scenario in enumerate(SCENARIOS)
     ]
 
 
-def _family(asked: str, what: str, kind: str, section: str) -> list[Wanted]:
+def _family(asked: str, what: str, kind: str, section: str) -> list[ExpectedExhibit]:
     # CO2 is energy times a constant: one figure with two axes is both.
     drawn_in = {"co2": "training_energy"} if kind == "figure" else {}
-    return [Wanted(f"{asked}: {m}", kind, f"{drawn_in.get(m, m)}_{what}", section) for m in METRICS]
+    return [ExpectedExhibit(f"{asked}: {m}", kind, f"{drawn_in.get(m, m)}_{what}", section) for m in METRICS]
 
 
 # The ten tables that every pruning tutorial ends with.
@@ -48,39 +48,39 @@ _TUTORIAL = (
     "before_after", "sizes", "techniques", "gain", "connections", "rounds", "shrink", "times", "performance",
     "thresholds",
 )  # fmt: skip
-WANTED: tuple[Wanted, ...] = (
-    Wanted("F, table 1", "table", "blood_industrial", "03"),
-    Wanted("F, table 2", "table", "scenarios_industrial", "03"),
-    Wanted("F, table 3", "table", "settings_industrial", "03"),
-    Wanted("F, metrics declared and not reported", "table", "quality_industrial", "03"),
-    Wanted("F, figure 1", "figure", "architectures", "03"),
-    Wanted("F, figure 2", "figure", "splits", "03"),
+WANTED: tuple[ExpectedExhibit, ...] = (
+    ExpectedExhibit("F, table 1", "table", "blood_industrial", "03"),
+    ExpectedExhibit("F, table 2", "table", "scenarios_industrial", "03"),
+    ExpectedExhibit("F, table 3", "table", "settings_industrial", "03"),
+    ExpectedExhibit("F, metrics declared and not reported", "table", "quality_industrial", "03"),
+    ExpectedExhibit("F, figure 1", "figure", "architectures", "03"),
+    ExpectedExhibit("F, figure 2", "figure", "splits", "03"),
     *_scenario_figures(),
-    Wanted("F, figures 18 and 19", "figure", "edge_scenarios", "04"),
-    Wanted("F, figures 18 and 19 as numbers", "table", "edge_latency", "04"),
+    ExpectedExhibit("F, figures 18 and 19", "figure", "edge_scenarios", "04"),
+    ExpectedExhibit("F, figures 18 and 19 as numbers", "table", "edge_latency", "04"),
     *_family("P, table", "mlp", "table", "01"),
     *_family("P, table", "vgg", "table", "02"),
     *_family("P, figure", "mlp-.*", "figure", "01"),
     *_family("P, figure", "vgg16", "figure", "02"),
     *_family("F as P, table", "industrial", "table", "03"),
-    Wanted("P, training curves", "figure", "curve_accuracy_mlp-.*", "01"),
-    Wanted("P, accuracy against cost", "figure", "pareto_mlp-.*", "01"),
-    Wanted("sparsity of each layer", "table", "layers_mlp", "01"),
-    Wanted("quirks of the published code", "table", "quirks_mlp", "01"),
-    Wanted("optimiser and learning rate", "table", "sensitivity_mlp", "01"),
-    Wanted("optimiser and learning rate", "figure", "rates_mlp", "01"),
+    ExpectedExhibit("P, training curves", "figure", "curve_accuracy_mlp-.*", "01"),
+    ExpectedExhibit("P, accuracy against cost", "figure", "pareto_mlp-.*", "01"),
+    ExpectedExhibit("sparsity of each layer", "table", "layers_mlp", "01"),
+    ExpectedExhibit("quirks of the published code", "table", "quirks_mlp", "01"),
+    ExpectedExhibit("optimiser and learning rate", "table", "sensitivity_mlp", "01"),
+    ExpectedExhibit("optimiser and learning rate", "figure", "rates_mlp", "01"),
     *(
-        Wanted("dense accuracies beside published ones", "table", f"world_{study}", section)
+        ExpectedExhibit("dense accuracies beside published ones", "table", f"world_{study}", section)
         for study, section in (("mlp", "01"), ("vgg", "02"), ("industrial", "03"))
     ),
-    Wanted("P, VGG-16 as published", "table", "published_vgg", "02"),
-    *(Wanted(f"generic table: {name}", "table", f"tutorial_{name}", "01") for name in _TUTORIAL),
-    Wanted("compression curve", "figure", "compression_mlp-small", "01"),
-    Wanted("classes that pruning forgets", "figure", "recall_mlp-small", "01"),
-    Wanted("images that pruning forgets", "table", "disagreement_mlp-small", "01"),
-    Wanted("sample of the pruning space", "figure", "space_mlp-small", "01"),
-    Wanted("where sparse execution pays", "table", "edge_break_even", "04"),
-    Wanted("stored size", "table", "edge_costs", "04"),
+    ExpectedExhibit("P, VGG-16 as published", "table", "published_vgg", "02"),
+    *(ExpectedExhibit(f"generic table: {name}", "table", f"tutorial_{name}", "01") for name in _TUTORIAL),
+    ExpectedExhibit("compression curve", "figure", "compression_mlp-small", "01"),
+    ExpectedExhibit("classes that pruning forgets", "figure", "recall_mlp-small", "01"),
+    ExpectedExhibit("images that pruning forgets", "table", "disagreement_mlp-small", "01"),
+    ExpectedExhibit("sample of the pruning space", "figure", "space_mlp-small", "01"),
+    ExpectedExhibit("where sparse execution pays", "table", "edge_break_even", "04"),
+    ExpectedExhibit("stored size", "table", "edge_costs", "04"),
 )
 
 

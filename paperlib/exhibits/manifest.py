@@ -36,7 +36,7 @@ class Exhibit:
     inputs: str = ""
 
 
-def base(layout: Layout) -> Path:
+def output_root(layout: Layout) -> Path:
     """The folder above results/ and figures/, to which an exhibit's paths are relative."""
     return layout.results.parents[1]
 
@@ -119,7 +119,7 @@ def read_manifest(layout: Layout) -> list[Exhibit]:
 
 def relative(paths: Iterable[Path], layout: Layout) -> tuple[str, ...]:
     """Paths as the manifest names them."""
-    return tuple(p.relative_to(base(layout)).as_posix() for p in paths)
+    return tuple(p.relative_to(output_root(layout)).as_posix() for p in paths)
 
 
 def csv_bytes(table: pd.DataFrame) -> bytes:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from paperlib.claims.effects import corrected, panel_title
+from paperlib.claims.effects import corrected_protocol, panel_title
 from paperlib.claims.stats import POSITIVE, SHARE, Bounds, mean_interval, seeded_noise_floor
 from paperlib.core.paths import Layout
 from paperlib.exhibits import architecture, style
@@ -62,9 +62,9 @@ def scenarios(tidy: pd.DataFrame) -> list[Scenario]:
     return [s for key, s in named.items() if key in found] + own
 
 
-def inside(tidy: pd.DataFrame, scenario: Scenario) -> pd.DataFrame:
+def scenario_rows(tidy: pd.DataFrame, scenario: Scenario) -> pd.DataFrame:
     """Finished rows of the scenario, and dense beside them."""
-    rows = corrected(tidy)
+    rows = corrected_protocol(tidy)
     pruned = (rows.conv_sparsity == scenario.conv) & (rows.sparsity == scenario.linear)
     return rows[((rows.method == "dense") | pruned) & (rows.method != "majority")]
 
@@ -85,14 +85,14 @@ def _methods(rows: pd.DataFrame) -> list[str]:
 
 def by_method(tidy: pd.DataFrame, quantity: Quantity, scenario: Scenario, layout: Layout) -> Exhibit | None:
     """Figures 9 to 17: one quantity of every method in one scenario, a panel per data set and model."""
-    rows = inside(tidy, scenario)
+    rows = scenario_rows(tidy, scenario)
     rows = rows[rows[quantity.column].notna()]
     methods = _methods(rows)
     if methods in ([], ["dense"]):
         return None
     cells = _cells(rows)
     figure, grid = style.panels(_names(rows, cells), columns=2)
-    floor = None if quantity.scale == 100 else seeded_noise_floor(corrected(tidy), quantity.column)
+    floor = None if quantity.scale == 100 else seeded_noise_floor(corrected_protocol(tidy), quantity.column)
     grams = grams_per_joule(rows) if quantity.name == "training_energy" else None
     for axes, (dataset, model) in zip(grid, cells, strict=True):
         here = rows[(rows.dataset == dataset) & (rows.model == model)]
@@ -132,7 +132,7 @@ def curves(
     records: Sequence[Record], tidy: pd.DataFrame, quantity: Quantity, scenario: Scenario, layout: Layout
 ) -> Exhibit | None:
     """Figures 3 to 8: the training pass by epoch, mean over seeds, with what a constant predictor would reach."""
-    rows = inside(tidy, scenario)
+    rows = scenario_rows(tidy, scenario)
     rows = rows[rows.method != "post-training"]  # its curve is dense's
     curve = {r.id: [getattr(e.train, quantity.name) for e in r.curve] for r in records}
     methods = _methods(rows)
@@ -212,7 +212,7 @@ def networks(tidy: pd.DataFrame, records: Sequence[Record], layout: Layout) -> E
         Line2D([], [], color="black", linestyle="-", label="sum with projection"),
         Line2D([], [], color="black", linestyle=":", label="sum with identity"),
     ]
-    style.below(figure, handles, 5)
+    style.legend_below(figure, handles, 5)
     ids = [r.id for r in dense.values()]
     text = (
         "Read from the modules of these trials: each box is one operation, its height the side of its feature map, "

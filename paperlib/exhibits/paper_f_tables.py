@@ -4,13 +4,13 @@ from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
-from paperlib.claims.effects import DRAWN, corrected, drawn, marked, unlearnt
+from paperlib.claims.effects import DRAWN, corrected_protocol, drawn, marked, near_chance
 from paperlib.claims.stats import SHARE, mean_interval
 from paperlib.core.paths import Layout
 from paperlib.exhibits.captions import provenance, seeds
 from paperlib.exhibits.effect_tables import write
 from paperlib.exhibits.manifest import Exhibit
-from paperlib.exhibits.paper_f_figures import inside, scenarios
+from paperlib.exhibits.paper_f_figures import scenario_rows, scenarios
 from paperlib.pruners import METHODS
 from paperlib.schema.record import Record
 from paperlib.studies import SCENARIOS
@@ -28,10 +28,10 @@ QUALITY = {
 
 def doerrich(tidy: pd.DataFrame, layout: Layout) -> Exhibit | None:
     """Table 1: BloodMNIST, dense and scenario ii, beside Doerrich et al. at the nearest published resolution."""
-    rows = inside(tidy[tidy.dataset == "bloodmnist"], SCENARIOS["ii"])
+    rows = scenario_rows(tidy[tidy.dataset == "bloodmnist"], SCENARIOS["ii"])
     if rows.empty:
         return None
-    table, behind, idle = [], [], unlearnt(rows)
+    table, behind, idle = [], [], near_chance(rows)
     for model, group in rows.groupby("model", sort=False):
         px = int(group.resolution.iloc[0])
         reference = {} if drawn(group.source) else DOERRICH.get(str(model), {})
@@ -66,7 +66,7 @@ def sparsities(tidy: pd.DataFrame, layout: Layout) -> Exhibit | None:
     """Table 2: what each scenario removes, and what that is of the whole network, by counting."""
     table, used = [], []
     for scenario in scenarios(tidy):
-        rows = inside(tidy, scenario)
+        rows = scenario_rows(tidy, scenario)
         rows = rows[rows.zeros > 0]  # small-dense has no mask
         for model, group in rows.groupby("model", sort=False):
             used.append(group)
@@ -94,7 +94,7 @@ def sparsities(tidy: pd.DataFrame, layout: Layout) -> Exhibit | None:
 
 def settings(tidy: pd.DataFrame, records: Sequence[Record], layout: Layout) -> Exhibit | None:
     """Table 3: the settings, generated from the trials themselves, beside what the paper states."""
-    rows = corrected(tidy)
+    rows = corrected_protocol(tidy)
     trials = [r.trial for r in records if r.id in set(rows.id)]
     if not trials:
         return None
@@ -131,9 +131,9 @@ def _listed(values: Iterable[object]) -> str:
 
 def quality(tidy: pd.DataFrame, layout: Layout) -> Exhibit | None:
     """Every metric of quality that F declares, for every arm; a constant predictor shows in the balanced ones."""
-    table, idle = [], unlearnt(tidy)
+    table, idle = [], near_chance(tidy)
     for scenario in scenarios(tidy):
-        rows = inside(tidy, scenario)
+        rows = scenario_rows(tidy, scenario)
         for (dataset, model, method), group in rows.groupby(["dataset", "model", "method"], sort=False):
             means = {column: mean_interval(group[column], SHARE) for column in QUALITY}
             table.append(
@@ -155,7 +155,7 @@ def quality(tidy: pd.DataFrame, layout: Layout) -> Exhibit | None:
         long[title] = frame[title].map(lambda e: e.mean * 100 if e else None)
         wide[title] = frame[title].map(lambda e: e.text(100, 1) if e else "–")
     wide["model"] = [marked(m, (d, m) in idle) for d, m in zip(wide["data set"], wide.model, strict=True)]
-    used = corrected(tidy)
+    used = corrected_protocol(tidy)
     used = used[used.id.isin([i for row in behind for i in row["method"]])]
     text = (
         "Test set; F1, precision and recall are macro averages. A network that answers one class only has a balanced "

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from paperlib.claims.effects import DRAWN, corrected, drawn, marked, unlearnt
+from paperlib.claims.effects import DRAWN, corrected_protocol, drawn, marked, near_chance
 from paperlib.claims.stats import SHARE, Estimate, mean_interval
 from paperlib.core.paths import Layout
 from paperlib.data import DATASETS
@@ -60,11 +60,11 @@ def write(tidy: pd.DataFrame, study: str, layout: Layout) -> Exhibit | None:
 
     Beside results on drawn images nothing published stands.
     """
-    rows = corrected(tidy)
+    rows = corrected_protocol(tidy)
     dense = rows[rows.method == "dense"]
     if dense.empty:
         return None
-    table, behind, idle = [], [], unlearnt(rows)
+    table, behind, idle = [], [], near_chance(rows)
     for (dataset, model), group in dense.groupby(["dataset", "model"], sort=False):
         own, known = mean_interval(group.test_accuracy, SHARE), KNOWN.get((str(dataset), str(model)))
         nothing, known = (DRAWN, None) if known and drawn(group.source) else ("none known", known)

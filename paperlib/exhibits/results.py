@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from paperlib.claims.effects import comparable
+from paperlib.claims.effects import main_setting_only
 from paperlib.core.errors import PaperlibError
 from paperlib.core.paths import Layout
 from paperlib.schema.record import Record
@@ -33,7 +33,7 @@ class Source:
 
     def comparable(self) -> "Source":
         """Only the records of one training setting for each data set and model."""
-        return self.only(set(comparable(self.table).id))
+        return self.only(set(main_setting_only(self.table).id))
 
     def models(self, *prefixes: str) -> "Source":
         """Only the records of models whose names start so."""

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullFormatter
 
-from paperlib.claims.effects import marked, near_chance
+from paperlib.claims.effects import is_near_chance, marked
 from paperlib.claims.stats import SHARE, SHARE_DIFFERENCE, Estimate, mean_interval, paired_difference
 from paperlib.core.paths import Layout
 from paperlib.exhibits import style
@@ -77,7 +77,7 @@ def _table(rows: pd.DataFrame, study: str, layout: Layout) -> Exhibit:
 
 
 def _near_chance(group: pd.DataFrame, dense: Estimate | None) -> bool:
-    return dense is not None and near_chance(dense.mean, group.test_majority.iloc[0])
+    return dense is not None and is_near_chance(dense.mean, group.test_majority.iloc[0])
 
 
 def _league(group: pd.DataFrame) -> tuple[object, ...]:
@@ -126,7 +126,7 @@ def _figure(rows: pd.DataFrame, study: str, layout: Layout) -> Exhibit:
         for kind, (colour, marker) in looks.items()
     ]
     handles.append(Line2D([], [], color=style.COLOURS["majority"], linestyle=":", label="majority rate"))
-    style.below(figure, handles, 3)
+    style.legend_below(figure, handles, 3)
     text = (
         f"Dense networks after training, one line per optimiser, epochs and resolution. {seeds(rows)}; "
         f"images: {provenance(rows)}."

@@ -86,10 +86,10 @@ def legend(figure: Figure, methods: Sequence[str], lines: Sequence[tuple[str, Li
     for name, line in lines:
         line.set_label(name)
         handles.append(line)
-    below(figure, handles, min(4, max(2, int(figure.get_figwidth() // 2))))
+    legend_below(figure, handles, min(4, max(2, int(figure.get_figwidth() // 2))))
 
 
-def below(figure: Figure, handles: Sequence[Artist], columns: int) -> None:
+def legend_below(figure: Figure, handles: Sequence[Artist], columns: int) -> None:
     """A legend of these under all panels, in `columns` columns or as many as the figure is wide enough for."""
     renderer = FigureCanvasAgg(figure).get_renderer()
     for number in range(min(columns, len(handles)), 0, -1):

@@ -7,7 +7,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.lines import Line2D
 
-from paperlib.claims.effects import corrected, marked, panel_title, unlearnt
+from paperlib.claims.effects import corrected_protocol, marked, near_chance, panel_title
 from paperlib.claims.stats import SHARE, SHARE_DIFFERENCE, mean_interval, paired_difference
 from paperlib.core.paths import Layout
 from paperlib.data import DATASETS
@@ -17,7 +17,7 @@ from paperlib.exhibits.effect_figures import dot, interval_reach, level
 from paperlib.exhibits.effect_tables import write
 from paperlib.exhibits.manifest import Exhibit
 from paperlib.schema.record import Record
-from paperlib.trials.predictions import Answers, disagreement, forgotten, unpack
+from paperlib.trials.predictions import Answers, disagreement, pruning_identified_exemplars, unpack
 
 CURVES = ("post-training", "post-training-random", "iterative")
 ALLOCATIONS = {"global": "uniform", "global-threshold": "global threshold", "erdos-renyi": "Erdős–Rényi"}
@@ -26,7 +26,7 @@ SPACE = "random-ratios"
 
 def compression(tidy: pd.DataFrame, layout: Layout) -> Exhibit | None:
     """Test accuracy at 2x to 32x fewer weights, a panel per data set, on a logarithmic axis."""
-    rows = corrected(tidy)
+    rows = corrected_protocol(tidy)
     rows = rows[(rows.scope == "global") & rows.method.isin(["dense", *CURVES])]
     pruned = rows[rows.method != "dense"]
     if pruned.empty:
@@ -102,7 +102,7 @@ def recall(records: Sequence[Record], tidy: pd.DataFrame, layout: Layout) -> Exh
     arms = _by_sparsity(records, tidy)
     if not arms:
         return None
-    first, idle = next(iter(arms.values()))[0][0], bool(unlearnt(tidy))
+    first, idle = next(iter(arms.values()))[0][0], bool(near_chance(tidy))
     figure, grid = style.panels([marked(f"{sparsity:.1%} removed", idle) for sparsity in arms], height=3.2)
     names = _names(first)
     for axes, pairs in zip(grid, arms.values(), strict=True):
@@ -130,20 +130,24 @@ def recall(records: Sequence[Record], tidy: pd.DataFrame, layout: Layout) -> Exh
 def disagreement_of(pairs: Sequence[tuple[Record, Record]]) -> tuple[list[float], int, int]:
     """(share of changed answers by seed, how many images are forgotten over all seeds, images)."""
     own, dense = ([_answers(r) for r in side] for side in zip(*pairs, strict=True))
-    return [disagreement(a, b) for a, b in zip(own, dense, strict=True)], len(forgotten(dense, own)), len(own[0])
+    return (
+        [disagreement(a, b) for a, b in zip(own, dense, strict=True)],
+        len(pruning_identified_exemplars(dense, own)),
+        len(own[0]),
+    )
 
 
 def disagreements(records: Sequence[Record], tidy: pd.DataFrame, layout: Layout) -> Exhibit | None:
     """How many test images are answered otherwise than by dense, beside how much accuracy changed."""
     arms = _by_sparsity(records, tidy)
-    table, behind, idle = [], [], bool(unlearnt(tidy))
+    table, behind, idle = [], [], bool(near_chance(tidy))
     for sparsity, pairs in arms.items():
         shares, lost, images = disagreement_of(pairs)
         estimate = mean_interval(shares, SHARE)
         changes = [a.test.accuracy - b.test.accuracy for a, b in pairs if a.test and b.test]
         change = mean_interval(changes, SHARE_DIFFERENCE)
         own, dense = ([_answers(r) for r in side] for side in zip(*pairs, strict=True))
-        which = forgotten(dense, own)[:8]
+        which = pruning_identified_exemplars(dense, own)[:8]
         behind.append({"removed": [r.id for pair in pairs for r in pair]})
         table.append(
             {

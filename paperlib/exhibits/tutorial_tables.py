@@ -5,7 +5,7 @@ from itertools import chain
 
 import pandas as pd
 
-from paperlib.claims.effects import corrected, marked, unlearnt
+from paperlib.claims.effects import corrected_protocol, marked, near_chance
 from paperlib.claims.stats import (
     POSITIVE,
     SHARE,
@@ -36,7 +36,7 @@ def _share(values: pd.Series) -> str:
 
 
 def _arms(tidy: pd.DataFrame) -> list[tuple[str, float, pd.DataFrame]]:
-    rows = corrected(tidy)
+    rows = corrected_protocol(tidy)
     rows = rows[rows.method.isin(TECHNIQUES) & (rows.scope == "global")]
     groups = rows.groupby(["method", "sparsity"], sort=False)
     return [(str(group.method.iloc[0]), float(group.sparsity.iloc[0]), group) for _, group in groups]
@@ -98,7 +98,7 @@ def _size(tidy: pd.DataFrame) -> pd.DataFrame:
 
 def _shrink(tidy: pd.DataFrame) -> pd.DataFrame:
     """One row per sparsity: what every way of storing takes of dense."""
-    rows = corrected(tidy)
+    rows = corrected_protocol(tidy)
     rows = rows[(rows.method == "post-training") & (rows.scope == "global")]
     return pd.DataFrame(
         {"pruned": f"{sparsity:.1%}"}
@@ -226,7 +226,7 @@ def write_all(tidy: pd.DataFrame, records: Records, layout: Layout) -> list[Exhi
     )
     frames = {n: (title, make(tidy)) for n, (title, make) in _TIDY.items()}
     frames |= {n: (title, make(records)) for n, (title, make) in _RECORDS.items()}
-    made, idle = [], bool(unlearnt(tidy))
+    made, idle = [], bool(near_chance(tidy))
     for name, (title, frame) in frames.items():
         if not frame.empty:
             behind = [ids if isinstance(ids, dict) else {frame.columns[0]: ids} for ids in frame.pop(IDS)]

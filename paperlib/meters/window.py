@@ -10,17 +10,17 @@ from paperlib.meters.carbon import Grid, grid
 from paperlib.meters.clock import Clock, clock_for
 from paperlib.meters.energy import EnergyMeter, NoEnergy, RaplEnergy, energy_meter
 from paperlib.meters.memory import MemoryMeter, NoMemory, memory_meter
-from paperlib.schema.measurement import EnergySource, Reading
+from paperlib.schema.measurement import EnergySource, Measurement
 
 
 class Window:
     """What `Meters.window` hands out; `reading` is there once the window is closed."""
 
     def __init__(self) -> None:
-        self._reading: Reading | None = None
+        self._reading: Measurement | None = None
 
     @property
-    def reading(self) -> Reading:
+    def reading(self) -> Measurement:
         """What the window cost; PaperlibError while it is open."""
         if self._reading is None:
             raise PaperlibError("the meter window is still open: read it after the `with` block")
@@ -63,14 +63,14 @@ class Meters:
         self.energy.begin()
         self._opened = self.clock()
 
-    def end(self) -> Reading:
+    def end(self) -> Measurement:
         """Close the window; PaperlibError if none is open."""
         if self._opened is None:
             raise PaperlibError("no meter window is open: call begin() first")
         time_s = self.clock() - self._opened
         self._opened = None
         energy_j = self.energy.end()
-        return Reading(
+        return Measurement(
             time_s=time_s,
             energy_j=energy_j,
             energy_source=self.energy.source,

@@ -7,13 +7,13 @@ from paperlib.pruners.registry import METHODS
 
 if TYPE_CHECKING:
     from paperlib.pruners.layers import Layer, layers_of
-    from paperlib.pruners.masks import MaskKeeper, Masks, apply_masks, remove_lowest
+    from paperlib.pruners.masks import MaskEnforcer, Masks, apply_masks, remove_lowest
     from paperlib.pruners.methods import Method, Pruning
 
 __all__ = [
     "METHODS",
     "Layer",
-    "MaskKeeper",
+    "MaskEnforcer",
     "Masks",
     "Method",
     "Pruning",
@@ -26,7 +26,7 @@ _HEAVY = {
     name: module
     for module, names in {
         "layers": ("Layer", "layers_of"),
-        "masks": ("MaskKeeper", "Masks", "apply_masks", "remove_lowest"),
+        "masks": ("MaskEnforcer", "Masks", "apply_masks", "remove_lowest"),
         "methods": ("Method", "Pruning"),
     }.items()
     for name in names

@@ -18,11 +18,11 @@ RAMP = 0.75  # share of training after which the final sparsity stands
 class MagnitudeGradual(Method):
     """Zhu & Gupta (2017): at each epoch the smallest L1 go, by a cubic schedule from 0 to the target."""
 
-    def boundary(self, pruning: Pruning, masks: Masks, epoch: int) -> Masks:
+    def update_masks(self, pruning: Pruning, masks: Masks, epoch: int) -> Masks:
         ramp = max(1, int(RAMP * pruning.trial.epochs))
         return self._at(pruning, 1 - (1 - min(1.0, epoch / ramp)) ** 3)
 
-    def finish(self, pruning: Pruning, masks: Masks) -> Masks:
+    def final_masks(self, pruning: Pruning, masks: Masks) -> Masks:
         return self._at(pruning, 1.0)
 
     @staticmethod
@@ -37,11 +37,11 @@ class RigL(SET):
     A filter's score is the L1 norm of its weight gradient with all removed filters at their initial values.
     """
 
-    def boundary(self, pruning: Pruning, masks: Masks, epoch: int) -> Masks:
+    def update_masks(self, pruning: Pruning, masks: Masks, epoch: int) -> Masks:
         if epoch == 0 and "swap-first" not in pruning.trial.quirks:
             return masks
         gradients = pruning.gradients()  # one batch for all layers
-        return super().boundary(replace(pruning, gradients=lambda: gradients), masks, epoch)
+        return super().update_masks(replace(pruning, gradients=lambda: gradients), masks, epoch)
 
     def grow(self, pruning: Pruning, layer: Layer, mask: Tensor, count: int) -> Tensor:
         gradient = pruning.gradients()[layer.name].abs()
@@ -73,7 +73,7 @@ class SmallDense(Method):
 class Majority(Method):
     """The constant predictor with the training labels' frequencies."""
 
-    trains = "nothing"
+    weights_from = "nothing"
     prunes = False
 
 

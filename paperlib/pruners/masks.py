@@ -37,7 +37,7 @@ def _reset_statistics(layer: Layer, filters: Tensor) -> None:
         norm.running_var[filters] = 1
 
 
-class MaskKeeper:
+class MaskEnforcer:
     """Keeps removed weights and their optimizer state at zero: call `after_step` after every step.
 
     Masking only the gradient would not do: momentum and Adam's moments go on moving a weight.
@@ -50,7 +50,7 @@ class MaskKeeper:
     def __init__(self, layers: Sequence[Layer], optimizer: torch.optim.Optimizer, *, stale: bool = False) -> None:
         self.layers = layers
         self.optimizer = optimizer
-        self._attic: dict[str, Tensor] | None = {} if stale else None
+        self._pruned_values: dict[str, Tensor] | None = {} if stale else None
         self._initial = {x.name: [t.detach().clone() for t in x.tensors()] for x in layers if x.unit == "filter"}
         self.masks: Masks = {}
         self._tensors: list[Tensor] | None = None
@@ -58,8 +58,8 @@ class MaskKeeper:
 
     def set(self, masks: Masks) -> None:
         """New masks from now on; applied at once to weights and state."""
-        if self._attic is not None:
-            self._bring_back(masks, self._attic)
+        if self._pruned_values is not None:
+            self._bring_back(masks, self._pruned_values)
         self._restart_filters(masks)
         self.masks = masks
         self._tensors = None
@@ -87,7 +87,7 @@ class MaskKeeper:
                 _reset_statistics(layer, regrown)
 
     @contextmanager
-    def whole(self) -> Iterator[None]:
+    def filters_restored(self) -> Iterator[None]:
         """All filters present for a moment, removed ones at their initial values; weights stay masked."""
         masks = self.masks
         kept = {x.name: [t.detach().clone() for t in x.tensors()] for x in self.layers if x.name in self._initial}

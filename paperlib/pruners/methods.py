@@ -57,12 +57,12 @@ class Pruning:
 class Method:
     """The base of all methods; by itself it never masks anything.
 
-    trains: "itself"; "dense" when it takes the dense trial's trained network (post-training); "nothing" for
+    weights_from: "itself"; "dense" when it takes the dense trial's trained network (post-training); "nothing" for
         the constant predictor. prunes: whether any layer ever has a mask. in_rounds: whether it removes more at
         each boundary, so that what pruning alone does is worth an evaluation before the rest trains on.
     """
 
-    trains: ClassVar[Literal["itself", "dense", "nothing"]] = "itself"
+    weights_from: ClassVar[Literal["itself", "dense", "nothing"]] = "itself"
     prunes: ClassVar[bool] = True
     in_rounds: ClassVar[bool] = False
 
@@ -70,15 +70,15 @@ class Method:
         """The width factor to build; `network(width)` gives the model without memory, for counting."""
         return trial.width
 
-    def start(self, pruning: Pruning) -> Masks:
+    def initial_masks(self, pruning: Pruning) -> Masks:
         """Masks at initialisation, before the first step."""
         return {}
 
-    def boundary(self, pruning: Pruning, masks: Masks, epoch: int) -> Masks:
+    def update_masks(self, pruning: Pruning, masks: Masks, epoch: int) -> Masks:
         """Masks for `epoch` (0-based), called before every epoch; `masks` are those in force."""
         return masks
 
-    def finish(self, pruning: Pruning, masks: Masks) -> Masks:
+    def final_masks(self, pruning: Pruning, masks: Masks) -> Masks:
         """Masks after the last step."""
         return masks
 
@@ -92,23 +92,23 @@ class Dense(Method):
 class RandomMask(Method):
     """Uniform random mask at initialisation, fixed; at sparsity 0 the control "mask at 0 % vs dense"."""
 
-    def start(self, pruning: Pruning) -> Masks:
+    def initial_masks(self, pruning: Pruning) -> Masks:
         return pruning.remove_lowest(pruning.random_score)
 
 
 class PreTraining(Method):
     """Smallest L1 removed at initialisation, mask fixed (paper F, section 3.1.1)."""
 
-    def start(self, pruning: Pruning) -> Masks:
+    def initial_masks(self, pruning: Pruning) -> Masks:
         return pruning.remove_lowest(criteria.l1)
 
 
 class PostTraining(Method):
     """Smallest L1 removed from the trained dense network, no fine-tuning (paper F, section 3.1.3)."""
 
-    trains = "dense"
+    weights_from = "dense"
 
-    def finish(self, pruning: Pruning, masks: Masks) -> Masks:
+    def final_masks(self, pruning: Pruning, masks: Masks) -> Masks:
         return pruning.remove_lowest(criteria.l1)
 
 
@@ -119,10 +119,10 @@ class InTraining(Method):
     and none after the last, where regrown units could not train.
     """
 
-    def start(self, pruning: Pruning) -> Masks:
+    def initial_masks(self, pruning: Pruning) -> Masks:
         return pruning.remove_lowest(pruning.random_score)
 
-    def boundary(self, pruning: Pruning, masks: Masks, epoch: int) -> Masks:
+    def update_masks(self, pruning: Pruning, masks: Masks, epoch: int) -> Masks:
         if epoch == 0 and "swap-first" not in pruning.trial.quirks:
             return masks
         return {layer.name: self._swap(pruning, layer, masks[layer.name]) for layer in pruning.targets}
@@ -148,7 +148,7 @@ class InTraining(Method):
 class SET(InTraining):
     """In-training with an Erdős–Rényi start; P's code draws it uniformly (quirk `uniform-er`)."""
 
-    def start(self, pruning: Pruning) -> Masks:
+    def initial_masks(self, pruning: Pruning) -> Masks:
         if "uniform-er" in pruning.trial.quirks:
             return {layer.name: pruning.random_score(layer) >= layer.nominal for layer in pruning.targets}
         if pruning.trial.scope in {"global-threshold", "random-ratios"}:

@@ -10,9 +10,9 @@ from paperlib.pruners.methods import Method, Pruning
 class PostTrainingRandom(Method):
     """Random weights removed from the trained dense network: what `post-training` is worth beyond its count."""
 
-    trains = "dense"
+    weights_from = "dense"
 
-    def finish(self, pruning: Pruning, masks: Masks) -> Masks:
+    def final_masks(self, pruning: Pruning, masks: Masks) -> Masks:
         return pruning.remove_lowest(pruning.random_score)
 
 
@@ -22,9 +22,9 @@ class Threshold(Method):
     The sparsity is what comes out, layer by layer, but each keeps its largest weight: none is empty. Filters stay.
     """
 
-    trains = "dense"
+    weights_from = "dense"
 
-    def finish(self, pruning: Pruning, masks: Masks) -> Masks:
+    def final_masks(self, pruning: Pruning, masks: Masks) -> Masks:
         scores = {x.name: criteria.l1(x) for x in pruning.targets if x.unit == "weight"}
         limit = pruning.trial.threshold
         return {name: score >= min(limit, float(score.max())) for name, score in scores.items()}
@@ -39,12 +39,12 @@ class Iterative(Method):
 
     in_rounds = True
 
-    def boundary(self, pruning: Pruning, masks: Masks, epoch: int) -> Masks:
+    def update_masks(self, pruning: Pruning, masks: Masks, epoch: int) -> Masks:
         rounds = pruning.trial.epochs // 2
         done = epoch + 1 - (pruning.trial.epochs - rounds)
         return self._after(pruning, done / rounds) if rounds and done > 0 else masks
 
-    def finish(self, pruning: Pruning, masks: Masks) -> Masks:
+    def final_masks(self, pruning: Pruning, masks: Masks) -> Masks:
         return masks or self._after(pruning, 1.0)
 
     @staticmethod

@@ -6,7 +6,7 @@ from paperlib.core.paths import Layout
 from paperlib.report.committed import trials_of
 from paperlib.report.pages import settled
 from paperlib.schema.record import Record
-from paperlib.trials.archive import archives, opened
+from paperlib.trials.archive import archives, open_archive
 from paperlib.trials.differences import TOLERANCES
 from paperlib.trials.store import Store
 
@@ -32,7 +32,7 @@ def _agreement(layout: Layout) -> list[str]:
     for archive in archives():
         if not trials_of(archive) & own.keys():
             continue
-        with opened(archive) as kept:
+        with open_archive(archive) as kept:
             theirs = {r.id: r for r in Store(kept).records()}
             pairs = [(own[i], theirs[i]) for i in own if i in theirs]
             if pairs:

@@ -21,7 +21,7 @@ from paperlib.core.errors import PaperlibError
 from paperlib.core.io import write_atomically
 from paperlib.core.paths import Layout
 from paperlib.core.registry import unknown
-from paperlib.trials.archive import ARCHIVE, ORDER, archives, damage_told, opened, pack
+from paperlib.trials.archive import ARCHIVE, ORDER, archives, damage_told, open_archive, pack
 from paperlib.trials.store import Store
 
 
@@ -76,7 +76,7 @@ def _table(archive: Path) -> pd.DataFrame:
         content = archive.with_name("tidy.parquet").read_bytes()
         if hashlib.sha256(content).hexdigest() == _about(archive).get("files", {}).get(name):
             return pd.read_parquet(io.BytesIO(content))
-    with opened(archive) as layout:
+    with open_archive(archive) as layout:
         return Store(layout).table()
 
 
@@ -94,7 +94,7 @@ def regenerate(layout: Layout) -> list[Path]:
     return sorted({*made, *(layout.results / name for name in names)})
 
 
-def hashes(layout: Layout) -> dict[str, str]:
+def regenerated_hashes(layout: Layout) -> dict[str, str]:
     """SHA-256 of each file that the records of `layout` give, by its path below the project."""
     top = layout.results.parents[1]
     return {f.relative_to(top).as_posix(): hashlib.sha256(f.read_bytes()).hexdigest() for f in regenerate(layout)}
@@ -111,8 +111,8 @@ def keep(layout: Layout, project: Path) -> Path:
         write_atomically(archive, pack(layout))
     elif not archive.exists():
         raise PaperlibError(f"no records in {layout.trials}: run `paperlib reproduce --profile {layout.name}` first")
-    with opened(archive) as again:
-        records, made = Store(again).records(), hashes(again)
+    with open_archive(archive) as again:
+        records, made = Store(again).records(), regenerated_hashes(again)
         for name in made:
             write_atomically(project / name, (again.results.parents[1] / name).read_bytes())
     for notebook in sorted(layout.notebooks.glob("0?_*.ipynb")):

@@ -3,7 +3,7 @@
 from IPython.display import HTML, Image, Markdown, display
 
 from paperlib.core.paths import Layout
-from paperlib.exhibits.manifest import Exhibit, base
+from paperlib.exhibits.manifest import Exhibit, output_root
 from paperlib.exhibits.trial_links import unmarked
 
 
@@ -16,8 +16,8 @@ def show(exhibits: list[Exhibit], *names: str, layout: Layout) -> None:
             display(Markdown(f"*{name}: no records for it in results/{layout.name}.*"))
         elif exhibit.kind == "table":
             page = next(f for f in exhibit.files if f.endswith(".html"))
-            display(HTML(unmarked((base(layout) / page).read_text())))
+            display(HTML(unmarked((output_root(layout) / page).read_text())))
         else:
             picture = next(f for f in exhibit.files if f.endswith(".png"))
-            display(Image(str(base(layout) / picture), alt=exhibit.title))
+            display(Image(str(output_root(layout) / picture), alt=exhibit.title))
             display(Markdown(f"**{exhibit.title}.** {exhibit.caption}"))

@@ -21,7 +21,7 @@ from paperlib.pruners import METHODS
 from paperlib.schema.measurement import Timing
 from paperlib.schema.record import Epoch, Record
 from paperlib.schema.trial import SCOPES, Fields, Trial, again, make_trial
-from paperlib.trials.runner import dense_twin, run
+from paperlib.trials.runner import dense_baseline, run
 
 # Small enough that mlp-small answers within seconds on two cores.
 BUDGET: Fields = {"batch_size": 16, "train_images": 6_000, "test_images": 2_000}
@@ -35,7 +35,7 @@ def answer(
     trials: Sequence[Trial], layout: Layout, on_epoch: Callable[[Epoch], None] = lambda epoch: None
 ) -> tuple[list[Record], list[Record]]:
     """Records of the trials and of their dense twins, run or found. Raises PaperlibError for impossible ones."""
-    dense = [run(dense_twin(trial), layout, on_epoch) for trial in trials]
+    dense = [run(dense_baseline(trial), layout, on_epoch) for trial in trials]
     return [run(trial, layout, on_epoch) for trial in trials], dense
 
 

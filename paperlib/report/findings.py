@@ -13,11 +13,11 @@ from paperlib.claims.effects import (
     Arm,
     Metric,
     arms,
-    comparable,
-    corrected,
-    how_obtained,
+    corrected_protocol,
+    main_setting_only,
+    measurement_sources,
+    near_chance,
     noise,
-    unlearnt,
 )
 from paperlib.claims.stats import Estimate
 from paperlib.exhibits.captions import provenance
@@ -40,10 +40,10 @@ def findings(tidy: pd.DataFrame) -> list[Finding]:
 
     The last two name the machine and the images.
     """
-    tidy = comparable(tidy)
+    tidy = main_setting_only(tidy)
     told = [_bought(tidy), _cost(tidy, "inference_time"), _cost(tidy, "training_time"), _energy(tidy)]
     told += [_accuracy(tidy), _abstract(tidy), _failures(tidy), _machines(tidy)]
-    return [f for f in told if f] + [Finding("Images", f"{provenance(corrected(tidy))}.")]
+    return [f for f in told if f] + [Finding("Images", f"{provenance(corrected_protocol(tidy))}.")]
 
 
 def _arms(tidy: pd.DataFrame, metric: Metric) -> list[Arm]:
@@ -58,7 +58,7 @@ def _accuracy(tidy: pd.DataFrame) -> Finding | None:
     lower = sum(e.mean < 0 for e in apart)
     means = sorted(100 * e.mean for e in found)
     changes = f"The changes run from {means[0]:+.1f} to {means[-1]:+.1f} points, median {median(means):+.1f}."
-    idle = unlearnt(tidy)
+    idle = near_chance(tidy)
     if near := sum((a.dataset, a.model) in idle for a in _arms(tidy, METRICS["accuracy"])):
         changes += f" {near} of these arms stand beside a dense network near chance, which has nothing to lose."
     if all(e.n == 1 for e in found):
@@ -78,7 +78,7 @@ def _cost(tidy: pd.DataFrame, name: str) -> Finding | None:
         return None
     less, more = _beyond(found, floor)
     means = sorted(e.mean for e in found)
-    source = f" ({how_obtained(tidy, metric)})" if metric.source_column else ""
+    source = f" ({measurement_sources(tidy, metric)})" if metric.source_column else ""
     return Finding(
         f"{metric.title}{source}, {_way(tidy, name)}: {less} of {len(found)} arms cost less than dense, {more} more",
         f"That is, beyond the A/A noise floor of ±{floor:.1%}. The median arm takes ×{median(means):.3f} of "
@@ -94,7 +94,7 @@ def _beyond(found: Sequence[Estimate], floor: float) -> tuple[int, int]:
 
 def _energy(tidy: pd.DataFrame) -> Finding | None:
     """Training energy where a counter gave it; a modelled one is training time again and would say nothing new."""
-    words = set(how_obtained(tidy, METRICS["training_energy"]).split("/"))
+    words = set(measurement_sources(tidy, METRICS["training_energy"]).split("/"))
     return None if words <= {"modelled", "not measured"} else _cost(tidy, "training_energy")
 
 
@@ -110,7 +110,7 @@ LOSS = 0.01  # of accuracy: what a reader may be glad to pay
 def _bought(tidy: pd.DataFrame) -> Finding | None:
     """The fastest arm of each model once removed work is skipped, of those that cost at most LOSS of accuracy."""
     metric = METRICS["realised_time"]
-    floor, idle = noise(tidy, metric), unlearnt(tidy)
+    floor, idle = noise(tidy, metric), near_chance(tidy)
     if floor is None:
         return None  # without a floor nothing can be said to lie beyond it
     payable = {
@@ -154,7 +154,7 @@ def _abstract(tidy: pd.DataFrame) -> Finding | None:
         for arm in _arms(tidy, metric):
             if arm.paper not in {NOT_PUBLISHED, DRAWN} and arm.method == "pre-training" and arm.effect:
                 shown = arm.effect.text(100) + unit if name == "accuracy" else "×" + arm.effect.text(1, 3)
-                source = f", {how_obtained(tidy, metric)}" if metric.source_column else ""
+                source = f", {measurement_sources(tidy, metric)}" if metric.source_column else ""
                 parts.append(f"{metric.title.lower()} {shown}{source} (paper {arm.paper})")
     if not parts:
         return None

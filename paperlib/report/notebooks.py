@@ -19,7 +19,7 @@ from paperlib.exhibits.manifest import inputs
 from paperlib.report.notebook_links import END, TOP, link, written
 from paperlib.studies.sections import COLLATION, NOTEBOOKS, Notebook, chosen
 from paperlib.trials.environment import cores
-from paperlib.trials.subprocess_runner import run_apart
+from paperlib.trials.subprocess_runner import run_in_subprocess
 
 SIDE_BY_SIDE = min(2, cores())  # drawing takes one core; a notebook that trains waits for its turn (`places.alone`)
 
@@ -48,7 +48,7 @@ def execute(
     if parameters:
         layout = layout.tweaked
     for notebook in asked.values() if not parameters else ():
-        run_apart(notebook.trials(profile), layout)
+        run_in_subprocess(notebook.trials(profile), layout)
         notebook.measure(profile, layout)
     # Only now, since all notebooks see all records; the collation last, since it sees the others' exhibits.
     for group in ([n for k, n in asked.items() if k != COLLATION], [n for k, n in asked.items() if k == COLLATION]):

@@ -15,11 +15,11 @@ from rich.table import Table
 
 from paperlib import claims
 from paperlib.claims import CLAIMS
-from paperlib.claims.effects import METRICS, arms, noise, unlearnt
+from paperlib.claims.effects import METRICS, arms, near_chance, noise
 from paperlib.core.io import write_atomically
 from paperlib.core.paths import Layout
 from paperlib.exhibits.captions import provenance
-from paperlib.exhibits.manifest import Exhibit, base, inputs, read_manifest
+from paperlib.exhibits.manifest import Exhibit, inputs, output_root, read_manifest
 from paperlib.exhibits.trial_links import address, linked
 from paperlib.report.checklist import CHECKLIST
 from paperlib.schema.trial import again
@@ -111,7 +111,7 @@ def tally(layout: Layout) -> str:
 def headline(layout: Layout) -> Table:
     """The table that ends a reproduction: per data set, model and setting, what all methods did against dense."""
     tidy = Store(layout).table()
-    names, idle = ("accuracy", "inference_time", "realised_time", "training_time"), unlearnt(tidy)
+    names, idle = ("accuracy", "inference_time", "realised_time", "training_time"), near_chance(tidy)
     lines: dict[tuple[str, str, str], dict[str, list[float]]] = {}
     dense: dict[tuple[str, str, str], str] = {}
     for name in names:
@@ -162,14 +162,14 @@ def _picture(exhibit: Exhibit, layout: Layout) -> Picture:
 
 
 def _file(exhibit: Exhibit, ending: str, layout: Layout) -> Path:
-    return base(layout) / next(f for f in exhibit.files if f.endswith(ending))
+    return output_root(layout) / next(f for f in exhibit.files if f.endswith(ending))
 
 
 def _copy(exhibits: Iterable[Exhibit], layout: Layout) -> None:
     # The report folder can be sent to someone alone: it holds its own pictures and tables.
     for exhibit in exhibits:
         for name in exhibit.files:
-            source = base(layout) / name
+            source = output_root(layout) / name
             target = layout.report / ("figures" if exhibit.kind == "figure" else "tables") / source.name
             if not target.exists() or target.read_bytes() != source.read_bytes():
                 write_atomically(target, source.read_bytes())

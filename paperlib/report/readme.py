@@ -12,9 +12,9 @@ from paperlib.claims import CLAIMS, Verdict, tally, verdicts
 from paperlib.core.errors import PaperlibError
 from paperlib.core.io import write_atomically
 from paperlib.core.paths import Layout
-from paperlib.exhibits.manifest import Exhibit, base, read_manifest
+from paperlib.exhibits.manifest import Exhibit, output_root, read_manifest
 from paperlib.report.committed import committed, regenerate
-from paperlib.trials.archive import archives, opened
+from paperlib.trials.archive import archives, open_archive
 
 START, END = "<!-- findings: written by `paperlib findings --write README.md` -->", "<!-- end of findings -->"
 # The tables of dense accuracies beside published ones.
@@ -36,7 +36,9 @@ def section(layout: Layout) -> tuple[str, dict[str, bytes]]:
     *said, images = findings(table)
     exhibits = {e.name: e for e in read_manifest(layout)}
     shown = [exhibits[name] for name in PICTURES if name in exhibits][:2]
-    pictures = {e.name: (base(layout) / next(f for f in e.files if f.endswith(".png"))).read_bytes() for e in shown}
+    pictures = {
+        e.name: (output_root(layout) / next(f for f in e.files if f.endswith(".png"))).read_bytes() for e in shown
+    }
     untestable = sum(v.base.startswith(("untestable", "inconclusive")) for v in decided)
     lines = [
         "## What was found",
@@ -84,7 +86,7 @@ def _dense(world: Sequence[Exhibit], layout: Layout) -> Iterator[str]:
     """The dense accuracies beside published ones, of all sections in one table."""
     if not world:
         return
-    files = [base(layout) / next(f for f in e.files if f.endswith(".csv")) for e in world]
+    files = [output_root(layout) / next(f for f in e.files if f.endswith(".csv")) for e in world]
     table = pd.concat([pd.read_csv(f, dtype=str, keep_default_na=False) for f in files])
     lines = _markdown([list(table.columns), *table.to_numpy().tolist()])
     caption = world[0].caption.partition(" n = ")[0]
@@ -98,7 +100,7 @@ def _figure(verdict: Verdict) -> str:
 
 
 def _basis(verdict: Verdict) -> str:
-    return f" ({'; '.join(verdict.rests_on)})" if verdict.rests_on else ""
+    return f" ({'; '.join(verdict.caveats)})" if verdict.caveats else ""
 
 
 def written(page: str, text: str) -> str:
@@ -136,7 +138,7 @@ def findings_command(
         raise PaperlibError("no results are committed: `paperlib keep-results quick` after a run")
     lack = "" if write else f"no own results in {own.results}: "
     typer.echo(f"paperlib: {lack}{committed(found[0])}", err=True)
-    with opened(found[0]) as layout:
+    with open_archive(found[0]) as layout:
         regenerate(layout)
         text, pictures = section(layout)
     if write is None or page is None:

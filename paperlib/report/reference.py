@@ -8,7 +8,7 @@ import typer
 from paperlib.core.errors import PaperlibError
 from paperlib.core.paths import Layout
 from paperlib.report.committed import regenerate
-from paperlib.trials.archive import archives, opened
+from paperlib.trials.archive import archives, open_archive
 
 
 def reference(
@@ -25,7 +25,7 @@ def reference(
     if name not in known:
         raise PaperlibError(f"no results of {name!r} are committed, only of {', '.join(known)}")
     target = Layout.of("reference").results / name
-    with progress(f"report of results/{name}", 2) as step, opened(known[name]) as layout:
+    with progress(f"report of results/{name}", 2) as step, open_archive(known[name]) as layout:
         if (notebooks := known[name].parent / "notebooks").is_dir():
             shutil.copytree(notebooks, layout.notebooks)
         regenerate(layout)

@@ -11,7 +11,7 @@ InferenceEngine = Literal["torch", "llvm", "torch-csr", "onnxruntime"]
 MemorySource = Literal["cuda-allocator", "process-peak", "process-sampled", "simulated"]
 
 
-class Reading(BaseModel):
+class Measurement(BaseModel):
     """What one window cost.
 
     time_s: wall-clock seconds, device synchronised at both ends.
@@ -39,7 +39,7 @@ class Reading(BaseModel):
             raise ValueError("energy without a source")
         return self
 
-    def __add__(self, other: "Reading") -> "Reading":
+    def __add__(self, other: "Measurement") -> "Measurement":
         """Two windows in sequence: times, energies and CO2 add, the peak is the larger one.
 
         A figure that one of the two lacks is lacking in the sum; sources must agree (ValueError).

@@ -1,13 +1,14 @@
 """What a trial leaves behind: one versioned, self-contained value per trial."""
 
 from dataclasses import dataclass
+from html import escape
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from paperlib.data.imageset import Source
-from paperlib.schema.measurement import Reading, Timing, TrainingEngine
-from paperlib.schema.trial import Trial
+from paperlib.schema.measurement import Measurement, Timing, TrainingEngine
+from paperlib.schema.trial import Trial, again
 
 SCHEMA = 1
 
@@ -116,7 +117,7 @@ class Environment(Frozen):
     gpu: str | None = None
 
 
-class Place(Frozen):
+class ResourceAllocation(Frozen):
     """What the trial had for itself alone, by a lock, while it ran; waited_s: until it was free.
 
     others: share of the cores' time that other processes took meanwhile, in [0, 1]; None in older records and where
@@ -167,7 +168,7 @@ class Record(Frozen):
     curve: tuple[Epoch, ...] = ()
     test: Scores | None = None
     predictions: str | None = Field(None, description="class of each test image, in order: base64 of zlib of uint8")
-    training: Reading | None = None
+    training: Measurement | None = None
     compute: Compute | None = None
     engine: TrainingEngine | None = Field(
         None, description="what trained it; none in older records and where nothing was trained"
@@ -178,10 +179,66 @@ class Record(Frozen):
     load_s: float | None = None
     inference: tuple[Timing, ...] = ()
     environment: Environment
-    place: Place | None = Field(None, description="none in records from before there were locks")
+    place: ResourceAllocation | None = Field(None, description="none in records from before there were locks")
     finished: str
 
-    def _repr_html_(self) -> str:
-        from paperlib.report.record_tables import record_html
+    @property
+    def title(self) -> str:
+        return f"Trial {self.id} ({self.status})"
 
-        return record_html(self)
+    def summary(self) -> list[tuple[str, str]]:
+        """Name and value of the main figures, each with its source; what was not measured reads `not measured`."""
+        rows: list[tuple[str, str]] = []
+
+        def add(name: str, value: str) -> None:
+            rows.append((name, value))
+
+        add(
+            "images",
+            f"{self.data.name}, {self.data.source}: {self.data.train:,} train, {self.data.test:,} test",
+        )
+        if self.data.source == "own":
+            add("own images", self.data.note)
+        if self.network is not None:
+            net = self.network
+            add("network", f"{net.parameters:,} parameters; {net.zeros:,} of {net.weights:,} weights removed")
+            add("sparsity", f"{net.scope_sparsity:.2%} in scope, {net.sparsity:.2%} of the whole network")
+        if self.reason:
+            add("reason", self.reason)
+        if self.test is not None:
+            test = self.test
+            add(
+                "test accuracy",
+                f"{test.accuracy:.2%} (balanced {test.balanced_accuracy:.2%}, macro F1 {test.macro_f1:.3f})",
+            )
+        if self.engine is not None:
+            add("trained by", f"{self.engine}, {self.compute.choice if self.compute else 'fp32'}")
+        if self.training is not None:
+            spent = self.training
+            shared = f" (shared with dense trial {self.shared_training})" if self.shared_training else ""
+            add("training time", f"{spent.time_s:.2f} s{shared}")
+            add("training energy", _with_source(spent.energy_j, "J", spent.energy_source))
+            if spent.dram_j is not None:
+                add("training energy of memory", _with_source(spent.dram_j, "J", f"{spent.energy_source}, apart"))
+            add("training CO2", _with_source(spent.co2_g, "g", spent.grid))
+            peak = None if spent.peak_memory_bytes is None else spent.peak_memory_bytes / 2**20
+            add("training peak memory", _with_source(peak, "MiB", spent.memory_source))
+        for timing in self.inference:
+            if timing.variant != "dense":
+                add(f"inference, batch {timing.batch_size}", _ratio(timing))
+        add("again", again(self.command))
+        return rows
+
+    def _repr_html_(self) -> str:
+        rows = (f'<tr><th scope="row">{escape(n)}</th><td>{escape(v)}</td></tr>' for n, v in self.summary())
+        return f"<table><caption>{escape(self.title)}</caption>{''.join(rows)}</table>"
+
+
+def _with_source(value: float | None, unit: str, source: str | None) -> str:
+    return "not measured" if value is None else f"{value:.4g} {unit} ({source})"
+
+
+def _ratio(timing: Timing) -> str:
+    interval = f"[{timing.ratio_low:.3f}, {timing.ratio_high:.3f}]"
+    engine = f" ({timing.engine})" if timing.engine not in {None, "torch"} else ""
+    return f"{timing.variant}{engine}: {timing.median_s * 1e6:.0f} µs, {timing.ratio:.3f} {interval} of dense"

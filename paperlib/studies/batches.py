@@ -16,11 +16,11 @@ def batches(trials: list[Trial], count: int) -> list[list[Trial]]:
 
     Trials that share a dense training stay together, so that no two jobs train the same network.
     """
-    from paperlib.trials.runner import dense_twin
+    from paperlib.trials.runner import dense_baseline
 
     families: dict[Trial, list[Trial]] = {}
     for trial in dict.fromkeys(trials):
-        families.setdefault(dense_twin(trial), []).append(trial)
+        families.setdefault(dense_baseline(trial), []).append(trial)
     found: list[list[Trial]] = [[] for _ in range(min(count, len(families)))]
     for family in sorted(families.values(), key=len, reverse=True):
         min(found, key=len).extend(family)

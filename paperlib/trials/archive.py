@@ -31,7 +31,7 @@ def pack(layout: Layout) -> bytes:
 
 
 @contextmanager
-def opened(archive: Path) -> Iterator[Layout]:
+def open_archive(archive: Path) -> Iterator[Layout]:
     """The records of an archive in a folder that goes at the end. PaperlibError if it is damaged."""
     name = archive.parent.name
     with tempfile.TemporaryDirectory() as folder:

@@ -7,7 +7,7 @@ from torch import nn
 
 from paperlib.schema.record import Compute
 from paperlib.schema.trial import Trial
-from paperlib.trials.training import Images, warm_up
+from paperlib.trials.training import DeviceSplit, warm_up
 
 STEPS = 4  # timed pairs of steps per candidate
 GAIN = 0.95  # bf16 loses digits, so it must save at least 5 %
@@ -17,7 +17,7 @@ CHANNELS_LAST_FROM = 8
 _known: dict[tuple[object, ...], Compute] = {}
 
 
-def choose(trial: Trial, model: nn.Module, train: Images) -> Compute:
+def autotune_compute(trial: Trial, model: nn.Module, train: DeviceSplit) -> Compute:
     """The compute that the trial names, or for `auto` the fastest of fp32 and bf16 in both layouts.
 
     A network too narrow for fp32-channels-last computes in fp32, which the record then says.
@@ -51,15 +51,15 @@ def fastest(seconds: dict[str, float]) -> str:
     return min(seconds, key=lambda name: seconds[name] / (GAIN if name.startswith("bf16") else 1))
 
 
-def arrange(model: nn.Module, choice: str) -> nn.Module:
+def apply_memory_format(model: nn.Module, choice: str) -> nn.Module:
     """The model with its weights in the memory layout of `choice`."""
     last = choice.endswith("channels-last")
     return model.to(memory_format=torch.channels_last if last else torch.contiguous_format)  # type: ignore[call-overload]
 
 
-def _seconds(trial: Trial, model: nn.Module, train: Images, choice: str) -> float:
+def _seconds(trial: Trial, model: nn.Module, train: DeviceSplit, choice: str) -> float:
     bf16 = choice.startswith("bf16")
-    arrange(model, choice)
+    apply_memory_format(model, choice)
     times = []
     for _ in range(STEPS + 1):  # the first one starts kernels
         before = time.perf_counter()

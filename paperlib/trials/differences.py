@@ -15,7 +15,7 @@ from paperlib.core.errors import FailedError, PaperlibError
 from paperlib.core.paths import Layout
 from paperlib.core.registry import unknown
 from paperlib.schema.record import Record
-from paperlib.trials.archive import opened
+from paperlib.trials.archive import open_archive
 from paperlib.trials.predictions import disagreement, unpack
 from paperlib.trials.store import Store
 
@@ -156,7 +156,7 @@ def results_folder(path: Path) -> Store:
 
 def _records(path: Path) -> dict[str, Record]:
     if path.is_file():
-        with opened(path) as kept:
+        with open_archive(path) as kept:
             return {record.id: record for record in Store(kept).records()}
     return {record.id: record for record in results_folder(path).records()}
 

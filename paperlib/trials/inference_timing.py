@@ -15,15 +15,15 @@ from paperlib.execution.sparse import sparsify
 from paperlib.meters import Meters, compare, load_time
 from paperlib.pruners import Masks
 from paperlib.schema.measurement import Timing
-from paperlib.trials.training import Images
+from paperlib.trials.training import DeviceSplit
 
 BATCHES = (1, 64)
 ROUNDS = 20
 BUDGET_S = 0.2
 
 
-def beside_dense(
-    networks: Mapping[str, nn.Module], masks: Masks, test: Images, meters: Meters, seed: int
+def benchmark_against_dense(
+    networks: Mapping[str, nn.Module], masks: Masks, test: DeviceSplit, meters: Meters, seed: int
 ) -> tuple[Timing, ...]:
     """Time the networks against the first (dense) at batch 1 and 64; a second dense copy is the A/A control.
 
@@ -34,14 +34,14 @@ def beside_dense(
         batch = _example(test, size)
         variants = dict(networks)
         if masks:
-            variants |= realised([*networks.values()][-1], masks, batch)
+            variants |= fastest_exact_variant([*networks.values()][-1], masks, batch)
         calls = {name: _call(network.eval(), batch) for name, network in variants.items()}
         timings = compare(calls, batch_size=size, meters=meters, rounds=ROUNDS, budget_s=BUDGET_S, seed=seed)
         found += [t.model_copy(update={"engine": engine_of(variants[t.variant])}) for t in timings]
     return tuple(found)
 
 
-def realised(model: nn.Module, masks: Masks, batch: Tensor) -> list[tuple[str, nn.Module]]:
+def fastest_exact_variant(model: nn.Module, masks: Masks, batch: Tensor) -> list[tuple[str, nn.Module]]:
     """(`compact`, `sparse` or `compact+sparse`, network): filters cut out and linear layers as CSR, where each pays
     for this batch; empty if nothing does."""
     ways, network = [], model.eval()
@@ -57,7 +57,7 @@ def realised(model: nn.Module, masks: Masks, batch: Tensor) -> list[tuple[str, n
     return [("+".join(ways), network)] if ways else []
 
 
-def load_seconds(model: nn.Module, test: Images, meters: Meters) -> float:
+def load_seconds(model: nn.Module, test: DeviceSplit, meters: Meters) -> float:
     """Seconds to read the weights from bytes and give the first answer, apart from steady state."""
     stored = save({name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()})
     target = copy.deepcopy(model).eval()
@@ -70,7 +70,7 @@ def load_seconds(model: nn.Module, test: Images, meters: Meters) -> float:
     return load_time(first_answer, meters, repeats=3)
 
 
-def _example(images: Images, size: int) -> Tensor:
+def _example(images: DeviceSplit, size: int) -> Tensor:
     pixels, _ = next(images.batches(size, torch.arange(size, device=images.labels.device) % len(images)))
     return pixels.clone()
 

@@ -17,9 +17,9 @@ from paperlib.execution.compact import compact
 from paperlib.execution.quantized import OnnxModel, to_onnx
 from paperlib.models.graph import followers
 from paperlib.schema.record import Record
-from paperlib.trials.runner import PRUNING, checkpoint, network_of, prepare
+from paperlib.trials.runner import PRUNING, build_network, checkpoint, load_images
 from paperlib.trials.store import Store
-from paperlib.trials.training import MEAN, STD, Images, predict
+from paperlib.trials.training import MEAN, STD, DeviceSplit, predict
 
 TOLERANCE = 1e-3  # of the largest logit: float32 rounding through sixteen layers stays well below
 PRUNING_LENGTH = 400  # characters that the pruning fields of a trial take in the files, whatever they hold
@@ -56,13 +56,13 @@ def export(trial_id: str, layout: Layout, to: Path) -> Exported:
     again = f"run `{record.command} --keep-weights` first"
     if not path.exists():
         raise PaperlibError(f"the weights of trial {trial_id} are not kept: {again}")
-    data = prepare(record.trial)
+    data = load_images(record.trial)
     if data.content_hash != record.data.content_hash:
         raise PaperlibError(f"the images of trial {trial_id} ({record.data.source}) are others by now: {again}")
-    model = network_of(record.trial, record.data.shape, record.data.classes).eval()
+    model = build_network(record.trial, record.data.shape, record.data.classes).eval()
     model.load_state_dict(load_file(path))
     about = describe(record, data)
-    images = Images.of(data.test, "cpu")
+    images = DeviceSplit.of(data.test, "cpu")
     some, _ = next(images.batches(min(64, len(images))))
     dense = content = contents(model, about, some)
     small = compact(model, found_masks(model)).eval()

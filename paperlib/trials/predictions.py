@@ -38,7 +38,7 @@ def modal(answers: Sequence[Answers]) -> Answers:
     return counts.argmax(0).astype(np.uint8)
 
 
-def forgotten(dense: Sequence[Answers], pruned: Sequence[Answers]) -> NDArray[np.intp]:
+def pruning_identified_exemplars(dense: Sequence[Answers], pruned: Sequence[Answers]) -> NDArray[np.intp]:
     """Indices of the pruning-identified exemplars: images whose modal answer differs between dense and pruned
     networks (Hooker et al. 2019, arXiv 1911.05248)."""
     return np.flatnonzero(modal(dense) != modal(pruned))

@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 from paperlib.core import paths
 from paperlib.core.errors import PaperlibError
 from paperlib.core.progress import between_steps
-from paperlib.schema.record import Place
+from paperlib.schema.record import ResourceAllocation
 from paperlib.trials.environment import core_numbers, devices
 
 MIN_WINDOW_S = 0.2  # the system counts in hundredths of a second
@@ -24,7 +24,7 @@ PATIENCE_S = 2.0  # before a line says what is waited for
 
 
 @contextmanager
-def alone(on: Sequence[str] = ()) -> Iterator[Place]:
+def exclusive_resources(on: Sequence[str] = ()) -> Iterator[ResourceAllocation]:
     """A device and CPU cores that no other trial of this user on this machine has until the block ends.
 
     on: devices to choose from, the first free one is taken; those of this machine (`devices()`) if left out. A
@@ -54,17 +54,17 @@ def _share(choice: Sequence[str], cores: Sequence[int]) -> int:
     return int(given)
 
 
-def _wait(choice: Sequence[str], cores: Sequence[int], share: int, held: ExitStack) -> Place:
+def _wait(choice: Sequence[str], cores: Sequence[int], share: int, held: ExitStack) -> ResourceAllocation:
     start, said = time.monotonic(), False
     while True:
         with FileLock(_file("choosing")):  # one chooses at a time, so that no two hold half of what both want
             for device in choice:
                 mine = ExitStack()
-                got = device == "cpu" or _take([key(device)], 1, mine)
+                got = device == "cpu" or _take([device_lock_name(device)], 1, mine)
                 if got and (numbers := _take([f"core-{n}" for n in cores], share, mine)):
                     held.push(mine.pop_all())
                     taken = tuple(cores[n] for n in numbers)
-                    return Place(device=device, cores=taken, waited_s=round(time.monotonic() - start, 3))
+                    return ResourceAllocation(device=device, cores=taken, waited_s=round(time.monotonic() - start, 3))
                 mine.close()
         if not said and time.monotonic() - start > PATIENCE_S:
             said = True
@@ -96,7 +96,7 @@ def _file(name: str) -> Path:
     return folder / f"{name}.lock"
 
 
-def key(device: str) -> str:
+def device_lock_name(device: str) -> str:
     """A name of the device itself: with CUDA_VISIBLE_DEVICES two processes may both call theirs cuda:0."""
     wanted = torch.device(device)
     if wanted.type != "cuda":
@@ -104,7 +104,7 @@ def key(device: str) -> str:
     return f"cuda-{torch.cuda.get_device_properties(wanted).uuid}"
 
 
-class Neighbours:
+class BackgroundLoad:
     """What other processes take of some cores from now on."""
 
     def __init__(self, cores: Sequence[int]) -> None:
@@ -129,7 +129,7 @@ class Neighbours:
 
 
 @contextmanager
-def on_threads(n: int) -> Iterator[None]:
+def limit_threads(n: int) -> Iterator[None]:
     """torch and NumPy's BLAS on `n` threads for a while."""
     before = torch.get_num_threads()
     torch.set_num_threads(n)
@@ -148,7 +148,7 @@ def _confined(cores: Sequence[int], whole: Sequence[int]) -> Iterator[None]:
         return
     _pin(cores)
     try:
-        with on_threads(len(cores)):
+        with limit_threads(len(cores)):
             yield
     finally:
         _pin(whole)

@@ -27,16 +27,16 @@ from paperlib.models import build
 from paperlib.models.constant import Constant
 from paperlib.pruners import METHODS, Layer, Pruning, apply_masks, layers_of
 from paperlib.pruners.sparsity_counts import count_layers, count_network
-from paperlib.schema.record import Data, Epoch, Place, Record
+from paperlib.schema.record import Data, Epoch, Record, ResourceAllocation
 from paperlib.schema.trial import Trial, make_trial
-from paperlib.trials.autotune import arrange, choose
+from paperlib.trials.autotune import apply_memory_format, autotune_compute
 from paperlib.trials.environment import environment
-from paperlib.trials.inference_timing import beside_dense, load_seconds
+from paperlib.trials.inference_timing import benchmark_against_dense, load_seconds
 from paperlib.trials.metrics import scores
 from paperlib.trials.predictions import pack
-from paperlib.trials.resources import Neighbours, alone, on_threads
+from paperlib.trials.resources import BackgroundLoad, exclusive_resources, limit_threads
 from paperlib.trials.store import Store
-from paperlib.trials.training import Fit, Images, answer, fit, make_optimizer, optimizer_of
+from paperlib.trials.training import DeviceSplit, TrainingResult, eval_logits, fit, make_optimizer, optimizer_of
 
 ONE_THREAD = 1_000_000  # parameters
 OnEpoch = Callable[[Epoch], None]
@@ -94,13 +94,13 @@ def run(
         return record
     store.check_writable()
     shared: Record | None = None
-    if METHODS[trial.method].trains == "dense":
-        dense = dense_twin(trial)
+    if METHODS[trial.method].weights_from == "dense":
+        dense = dense_baseline(trial)
         shared = run(dense, layout, on_epoch, fresh=fresh, meters=meters)
         if shared.status == "done" and not checkpoint(layout, dense.id).exists():
-            with alone() as place:  # same numbers again; only the checkpoint was lost
+            with exclusive_resources() as place:  # same numbers again; only the checkpoint was lost
                 _compute(dense, layout, place, None, on_epoch, True, content, meters)
-    with alone() as place:
+    with exclusive_resources() as place:
         record = None if fresh else known()  # another process may have been at it while this one waited
         if record is None:
             _leave_other_images(trial, store, content)
@@ -123,7 +123,7 @@ def _leave_other_images(trial: Trial, store: Store, content: Content) -> None:
 PRUNING = ("method", "sparsity", "conv_sparsity", "scope", "threshold", "draw", "swap", "execution")
 
 
-def dense_twin(trial: Trial) -> Trial:
+def dense_baseline(trial: Trial) -> Trial:
     """The dense trial of the same data, budget and seed, whose network post-training takes."""
     nothing_removed = {name: getattr(make_trial(), name) for name in PRUNING}
     return Trial.model_validate(trial.model_dump() | nothing_removed)
@@ -134,7 +134,7 @@ def checkpoint(layout: Layout, trial_id: str) -> Path:
     return layout.checkpoints / f"{trial_id}.safetensors"
 
 
-def prepare(trial: Trial, content: Content | None = None) -> ImageSet:
+def load_images(trial: Trial, content: Content | None = None) -> ImageSet:
     """The trial's images, with its split and limits. PaperlibError if it wants real ones and none are here.
 
     content: what `data.identify` said of them, if it was asked already.
@@ -149,35 +149,35 @@ def prepare(trial: Trial, content: Content | None = None) -> ImageSet:
 def _compute(
     trial: Trial,
     layout: Layout,
-    place: Place,
+    place: ResourceAllocation,
     shared: Record | None,
     on_epoch: OnEpoch,
     keep: bool,
     content: Content,
     meters_for: MetersFor | None,
 ) -> Record:
-    device, method, neighbours = place.device, METHODS[trial.method], Neighbours(place.cores)
-    images = prepare(trial, content)
+    device, method, neighbours = place.device, METHODS[trial.method], BackgroundLoad(place.cores)
+    images = load_images(trial, content)
     torch.manual_seed(trial.seed)
-    model = network_of(trial, images.shape, len(images.classes)).to(device)
+    model = build_network(trial, images.shape, len(images.classes)).to(device)
     few = images.train.take(np.arange(min(len(images.train), 2 * trial.batch_size)))
-    compute = (shared and shared.compute) or choose(trial, model, Images.of(few, device))
-    model, bf16 = arrange(model, compute.choice), compute.choice.startswith("bf16")
+    compute = (shared and shared.compute) or autotune_compute(trial, model, DeviceSplit.of(few, device))
+    model, bf16 = apply_memory_format(model, compute.choice), compute.choice.startswith("bf16")
     untrained = copy.deepcopy(model)
-    layers = layers_of(model, trial if method.prunes else dense_twin(trial))
+    layers = layers_of(model, trial if method.prunes else dense_baseline(trial))
     make_optimizer(trial, model)  # a wrong value of an option shows before any data moves
     meters = (meters_for or Meters.for_device)(device)
     with threads_for(model):
-        if method.trains == "nothing":
-            model, result = Constant(images.train.labels, len(images.classes)).to(device), Fit((), None, {})
+        if method.weights_from == "nothing":
+            model, result = Constant(images.train.labels, len(images.classes)).to(device), TrainingResult((), None, {})
         elif shared is None:
-            train, val = Images.of(images.train, device), Images.of(images.val, device)
+            train, val = DeviceSplit.of(images.train, device), DeviceSplit.of(images.val, device)
             result = fit(trial, model, layers, train, val, meters, on_epoch, bf16)
         else:
             result = _prune_trained(trial, layout, shared, model, layers)
         apply_masks(layers, result.masks)
-        test = Images.of(images.test, device)
-        logits = answer(model, test, bf16=bf16) if result.failure is None else None
+        test = DeviceSplit.of(images.test, device)
+        logits = eval_logits(model, test, bf16=bf16) if result.failure is None else None
         if logits is not None and not bool(logits.isfinite().all()):
             result = replace(result, failure="diverged: its answers to the test images are no numbers; lower the lr")
         done = result.failure is None
@@ -187,14 +187,14 @@ def _compute(
         networks = {"dense": untrained, "dense-again": copy.deepcopy(untrained)}
         if trial.method != "dense":
             networks["masked"] = model
-        prunes = done and method.trains != "nothing"
+        prunes = done and method.weights_from != "nothing"
         return Record(
             id=trial.id,
             trial=trial,
             command=trial.command(layout.name),
             status="done" if done else "failed",
             reason=result.failure,
-            data=describe(images),
+            data=data_provenance(images),
             network=count_network(model, layers, result.masks),
             layers=count_layers(layers, result.masks),
             curve=result.curve,
@@ -207,14 +207,14 @@ def _compute(
             compute=compute,
             shared_training=shared.id if shared else None,
             load_s=load_seconds(model, test, meters) if done else None,
-            inference=beside_dense(networks, result.masks, test, meters, trial.seed) if done else (),
+            inference=benchmark_against_dense(networks, result.masks, test, meters, trial.seed) if done else (),
             environment=environment(device),
             place=place.model_copy(update={"others": neighbours.share()}),
             finished=datetime.now(UTC).isoformat(timespec="seconds"),
         )
 
 
-def network_of(trial: Trial, shape: tuple[int, int, int], classes: int) -> nn.Module:
+def build_network(trial: Trial, shape: tuple[int, int, int], classes: int) -> nn.Module:
     """The trial's untrained network for images of `shape` (height, width, channels)."""
 
     def empty(width: float) -> nn.Module:
@@ -229,14 +229,16 @@ def threads_for(model: nn.Module) -> Iterator[None]:
     """One thread for a small network of linear layers, whose kernels are shorter than waking a second one."""
     convolutions = any(isinstance(module, nn.Conv2d) for module in model.modules())
     small = not convolutions and sum(p.numel() for p in model.parameters()) < ONE_THREAD
-    with on_threads(1 if small else torch.get_num_threads()):
+    with limit_threads(1 if small else torch.get_num_threads()):
         yield
 
 
-def _prune_trained(trial: Trial, layout: Layout, shared: Record, model: nn.Module, layers: list[Layer]) -> Fit:
+def _prune_trained(
+    trial: Trial, layout: Layout, shared: Record, model: nn.Module, layers: list[Layer]
+) -> TrainingResult:
     if shared.status == "failed":
         why = f"its dense trial {shared.id} {shared.reason}"
-        return Fit(shared.curve, shared.training, {}, why, engine=shared.engine)
+        return TrainingResult(shared.curve, shared.training, {}, why, engine=shared.engine)
     path = checkpoint(layout, shared.id)
     try:
         model.load_state_dict(load_file(path))
@@ -245,11 +247,11 @@ def _prune_trained(trial: Trial, layout: Layout, shared: Record, model: nn.Modul
         cure = "delete it, and its trial trains again"
         raise PaperlibError(f"damaged checkpoint {path} ({first}); {cure}") from None
     pruning = Pruning(trial, layers, torch.Generator().manual_seed(trial.seed + 1))
-    masks = METHODS[trial.method]().finish(pruning, {})
-    return Fit(shared.curve, shared.training, masks, engine=shared.engine)
+    masks = METHODS[trial.method]().final_masks(pruning, {})
+    return TrainingResult(shared.curve, shared.training, masks, engine=shared.engine)
 
 
-def describe(images: ImageSet) -> Data:
+def data_provenance(images: ImageSet) -> Data:
     """The provenance part of a record, with what a constant predictor would reach."""
     train = np.bincount(images.train.labels, minlength=len(images.classes)) / len(images.train)
     return Data(

@@ -15,7 +15,7 @@ from paperlib.trials.store import Store
 CRASHES = 3
 
 
-def run_apart(trials: Sequence[Trial], layout: Layout) -> None:
+def run_in_subprocess(trials: Sequence[Trial], layout: Layout) -> None:
     """`run_all` in a fresh process; after a crash (a signal, not an exception) another one goes on.
 
     Raises what `run_all` raises, and FailedError after the third crash.

@@ -17,8 +17,8 @@ from paperlib.data.augmentation import crop_and_flip
 from paperlib.data.imageset import Split
 from paperlib.execution.steps import CompactSteps, TorchSteps, steps_for
 from paperlib.meters import Meters
-from paperlib.pruners import METHODS, Layer, MaskKeeper, Masks, Pruning
-from paperlib.schema.measurement import Reading, TrainingEngine
+from paperlib.pruners import METHODS, Layer, MaskEnforcer, Masks, Pruning
+from paperlib.schema.measurement import Measurement, TrainingEngine
 from paperlib.schema.record import Epoch, Scores
 from paperlib.schema.trial import Trial
 from paperlib.trials.metrics import scores
@@ -29,14 +29,14 @@ DIVERGED = 100.0  # times the loss of a uniform guess
 
 
 @dataclass(frozen=True, eq=False)
-class Images:
+class DeviceSplit:
     """A split on the device: pixels uint8 (N, C, H, W), normalised chunk by chunk, and labels (N,)."""
 
     pixels: Tensor
     labels: Tensor
 
     @classmethod
-    def of(cls, split: Split, device: str) -> "Images":
+    def of(cls, split: Split, device: str) -> "DeviceSplit":
         """Move a split to the device."""
         pixels = torch.from_numpy(split.images).permute(0, 3, 1, 2).contiguous()
         return cls(pixels.to(device), torch.from_numpy(split.labels).to(device))
@@ -69,11 +69,11 @@ def normalise(pixels: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Fit:
+class TrainingResult:
     """What training left: curve, cost, masks, why it failed if it did, how many epochs ran compact, on what engine."""
 
     curve: tuple[Epoch, ...]
-    reading: Reading | None
+    reading: Measurement | None
     masks: Masks
     failure: str | None = None
     compact_epochs: int | None = None
@@ -125,12 +125,12 @@ def fit(
     trial: Trial,
     model: nn.Module,
     layers: list[Layer],
-    train: Images,
-    val: Images,
+    train: DeviceSplit,
+    val: DeviceSplit,
     meters: Meters,
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
     bf16: bool = False,
-) -> Fit:
+) -> TrainingResult:
     """Train `model` in place as the trial says and return curve, cost and final masks.
 
     The reading covers the epochs with their mask updates, not the evaluations between them. Train scores
@@ -141,12 +141,12 @@ def fit(
     method = METHODS[trial.method]()
     shuffle = torch.Generator().manual_seed(trial.seed + 2)
     optimizer = make_optimizer(trial, model)
-    keeper = MaskKeeper(layers, optimizer, stale="stale-regrowth" in trial.quirks)
+    keeper = MaskEnforcer(layers, optimizer, stale="stale-regrowth" in trial.quirks)
     loss_function = loss_of(trial)
 
     def gradients() -> dict[str, Tensor]:
         first = next(train.batches(trial.batch_size, order[: trial.batch_size]))
-        with keeper.whole():
+        with keeper.filters_restored():
             loss_function(model(first[0]), first[1]).backward()
         found = {x.name: x.module.weight.grad.clone() for x in layers if x.module.weight.grad is not None}
         optimizer.zero_grad()
@@ -159,14 +159,14 @@ def fit(
     augment = torch.Generator(device).manual_seed(trial.seed + 3) if trial.augment else None
     warm_up(trial, model, train, bf16)
     curve: list[Epoch] = []
-    reading: Reading | None = None
+    reading: Measurement | None = None
     masks: Masks = {}
     for epoch in range(trial.epochs):
         order = torch.randperm(len(train), generator=shuffle).to(device)
         model.train()
         meters.begin()
-        changed = method.start(pruning) if epoch == 0 else masks
-        changed = method.boundary(pruning, changed, epoch)
+        changed = method.initial_masks(pruning) if epoch == 0 else masks
+        changed = method.update_masks(pruning, changed, epoch)
         before = masks
         if epoch == 0 or changed is not masks:
             masks = _checked(changed)
@@ -195,10 +195,10 @@ def fit(
         )
         on_epoch(curve[-1])
         if why := _divergence(curve[-1], trial, logits.shape[1]):
-            return Fit(tuple(curve), reading, masks, why, engine=steps.engine)
+            return TrainingResult(tuple(curve), reading, masks, why, engine=steps.engine)
     compact = steps.epochs if isinstance(steps, CompactSteps) else 0
-    masks = _checked(method.finish(pruning, masks))
-    return Fit(tuple(curve), reading, masks, compact_epochs=compact, engine=steps.engine)
+    masks = _checked(method.final_masks(pruning, masks))
+    return TrainingResult(tuple(curve), reading, masks, compact_epochs=compact, engine=steps.engine)
 
 
 def _divergence(epoch: Epoch, trial: Trial, classes: int) -> str | None:
@@ -228,12 +228,12 @@ def _scheduled(
         yield batch
 
 
-def warm_up(trial: Trial, model: nn.Module, train: Images, bf16: bool) -> None:
+def warm_up(trial: Trial, model: nn.Module, train: DeviceSplit, bf16: bool) -> None:
     """Two steps on copies: kernels, thread pools and lazy imports start here, not on the first epoch's bill."""
     with torch.random.fork_rng(devices=[train.labels.device] if train.labels.is_cuda else []):
         twin = copy.deepcopy(model).train()
         optimizer = make_optimizer(trial, twin)
-        steps = steps_for(twin, optimizer, MaskKeeper([], optimizer), loss_of(trial), bf16)
+        steps = steps_for(twin, optimizer, MaskEnforcer([], optimizer), loss_of(trial), bf16)
         few = torch.arange(min(len(train), 2 * trial.batch_size), device=train.labels.device)
         steps.epoch(train.batches(trial.batch_size, few))
 
@@ -246,13 +246,13 @@ def _checked(masks: Masks) -> Masks:
 
 
 @torch.inference_mode()
-def evaluate(model: nn.Module, images: Images, *, final: bool = False, bf16: bool = False) -> Scores:
+def evaluate(model: nn.Module, images: DeviceSplit, *, final: bool = False, bf16: bool = False) -> Scores:
     """Scores of the model in eval mode on all images."""
-    return scores(answer(model, images, bf16=bf16), images.labels, final=final)
+    return scores(eval_logits(model, images, bf16=bf16), images.labels, final=final)
 
 
 @torch.inference_mode()
-def answer(model: nn.Module, images: Images, *, bf16: bool = False) -> Tensor:
+def eval_logits(model: nn.Module, images: DeviceSplit, *, bf16: bool = False) -> Tensor:
     """Logits (N, classes) of the model in eval mode."""
     model.eval()
     with torch.autocast(images.labels.device.type, torch.bfloat16, enabled=bf16):
@@ -260,7 +260,7 @@ def answer(model: nn.Module, images: Images, *, bf16: bool = False) -> Tensor:
 
 
 @torch.inference_mode()
-def predict(model: nn.Module, images: Images, size: int = 512) -> Tensor:
+def predict(model: nn.Module, images: DeviceSplit, size: int = 512) -> Tensor:
     """Logits (N, classes) in the images' order."""
     check, logits = between_steps.get(), list[Tensor]()
     for pixels, _ in images.batches(size):

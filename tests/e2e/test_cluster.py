@@ -21,7 +21,7 @@ from paperlib.core.paths import Layout
 from paperlib.schema.record import Record
 from paperlib.studies.batches import batches
 from paperlib.trials.differences import differences
-from paperlib.trials.runner import dense_twin
+from paperlib.trials.runner import dense_baseline
 from paperlib.trials.store import Store
 from tests.cluster_study import TRIALS, write_notebooks
 from tests.conftest import ROOT
@@ -47,8 +47,8 @@ def test_batches_hold_every_trial_once_and_keep_families_together(count: int) ->
     found = batches(SMOKE, count)
     assert sorted(t.id for batch in found for t in batch) == sorted({t.id for t in SMOKE})
     assert all(found) and len(found) <= count
-    home = {dense_twin(t): n for n, batch in enumerate(found) for t in batch}
-    assert all(home[dense_twin(t)] == n for n, batch in enumerate(found) for t in batch)
+    home = {dense_baseline(t): n for n, batch in enumerate(found) for t in batch}
+    assert all(home[dense_baseline(t)] == n for n, batch in enumerate(found) for t in batch)
     assert found == batches(SMOKE[::-1][::-1], count)
 
 

@@ -21,7 +21,7 @@ from paperlib.core.errors import PaperlibError
 from paperlib.core.paths import Layout
 from paperlib.schema.trial import make_trial
 from paperlib.studies.sections import COLLATION, NOTEBOOKS
-from paperlib.trials.archive import ARCHIVE, opened
+from paperlib.trials.archive import ARCHIVE, open_archive
 from paperlib.trials.runner import run
 from tests.conftest import ROOT
 
@@ -48,7 +48,7 @@ def compared(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
 @pytest.fixture(scope="module")
 def again() -> Iterator[Callable[[str], nbformat.NotebookNode]]:
     """Notebooks executed on the committed records of their profile, without the cells that run other trials."""
-    with opened(paths.root() / "results" / "quick" / ARCHIVE) as layout, pytest.MonkeyPatch.context() as patch:
+    with open_archive(paths.root() / "results" / "quick" / ARCHIVE) as layout, pytest.MonkeyPatch.context() as patch:
         patch.setenv("PAPERLIB_OUTPUT", str(layout.results.parents[1]))
         patch.setenv("PAPERLIB_ROOT", str(paths.root()))
         patch.setenv("PYTHONPATH", os.pathsep.join([str(paths.root()), os.environ.get("PYTHONPATH", "")]))

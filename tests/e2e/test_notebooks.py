@@ -16,7 +16,7 @@ from paperlib.core.errors import FailedError, PaperlibError
 from paperlib.core.paths import Layout
 from paperlib.exhibits import manifest
 from paperlib.exhibits.expected import problems
-from paperlib.exhibits.manifest import base, read_manifest
+from paperlib.exhibits.manifest import output_root, read_manifest
 from paperlib.report import notebooks, pages
 from paperlib.studies.sections import NOTEBOOKS, Notebook
 
@@ -38,7 +38,7 @@ def smoke(tmp_path_factory: pytest.TempPathFactory) -> Layout:
 
 def nbval(notebook: Path, layout: Layout) -> subprocess.CompletedProcess[str]:
     """nbval on one notebook, in its own process, with the results that are already there."""
-    environment = os.environ | {"PAPERLIB_OUTPUT": str(base(layout)), "PAPERLIB_ROOT": str(paths.root())}
+    environment = os.environ | {"PAPERLIB_OUTPUT": str(output_root(layout)), "PAPERLIB_ROOT": str(paths.root())}
     command = [sys.executable, "-m", "pytest", "--nbval", "-q", "-p", "no:cacheprovider", "--no-cov", str(notebook)]
     return subprocess.run(
         command, env=environment, capture_output=True, text=True, check=False, cwd=notebook.parent, timeout=600
@@ -113,7 +113,7 @@ def test_the_report_stands_alone(smoke: Layout) -> None:
 
 
 def test_a_second_run_leaves_all_as_it_is(smoke: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PAPERLIB_OUTPUT", str(base(smoke)))
+    monkeypatch.setenv("PAPERLIB_OUTPUT", str(output_root(smoke)))
     files = [*smoke.notebooks.glob("*.ipynb"), smoke.report / "index.html", *smoke.trials.glob("*.json")]
     before = {f: f.stat().st_mtime_ns for f in files}
     monkeypatch.setattr(notebooks, "_execute", lambda *_: pytest.fail("ran a notebook again"))
@@ -128,7 +128,7 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 def test_a_readers_tweak_stays_out_of_the_reproduction(smoke: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PAPERLIB_OUTPUT", str(base(smoke)))
+    monkeypatch.setenv("PAPERLIB_OUTPUT", str(output_root(smoke)))
     before = [files(smoke.results), files(smoke.figures)]
     tweak = {"datasets": ["mnist"], "models": ["mlp-small"], "sparsities": [0.9], "seeds": 1}
     (ran,) = notebooks.execute(["01"], "smoke", smoke, tweak)

@@ -208,7 +208,7 @@ def test_help_comes_within_a_second() -> None:
 
 
 def test_one_claim_is_decided_without_torch(layout: Layout) -> None:
-    with archive.opened(paths.root() / "results" / "quick" / archive.ARCHIVE) as records:
+    with archive.open_archive(paths.root() / "results" / "quick" / archive.ARCHIVE) as records:
         shutil.copytree(records.trials, Layout.of("quick").trials)
     finished, found = loaded(HEAVY, "claims", "C46")
     assert finished.returncode == 0 and "C46" in finished.stdout

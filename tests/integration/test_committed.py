@@ -48,21 +48,21 @@ def test_what_is_kept_comes_again_byte_for_byte(made: Layout, tmp_path: Path) ->
     assert about["records"] == 4 and len(about["machines"]) == 1
     for name, expected in about["files"].items():
         assert hashlib.sha256((project / name).read_bytes()).hexdigest() == expected
-    with archive.opened(where) as again:
-        assert committed.hashes(again) == about["files"]
+    with archive.open_archive(where) as again:
+        assert committed.regenerated_hashes(again) == about["files"]
         assert Store(again).records() == Store(made).records()
     assert where.read_bytes() == archive.pack(made)
     where.write_bytes(where.read_bytes()[:200])
-    with pytest.raises(PaperlibError, match="damaged"), archive.opened(where):
+    with pytest.raises(PaperlibError, match="damaged"), archive.open_archive(where):
         pass
 
 
 def test_the_committed_records_give_the_committed_files_and_the_readme() -> None:
     assert archive.archives(), "no results are committed"
     for place, where in enumerate(archive.archives()):
-        with archive.opened(where) as again:
+        with archive.open_archive(where) as again:
             about = json.loads(where.with_name("kept.json").read_text())
-            made = committed.hashes(again)
+            made = committed.regenerated_hashes(again)
             assert made.keys() == about["files"].keys(), f"run `paperlib keep-results {where.parent.name}`"
             # Byte for byte on the machine that kept them; another CPU may round a last digit, and a few files with it.
             other = [name for name in made if made[name] != about["files"][name]]

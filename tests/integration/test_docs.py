@@ -10,7 +10,7 @@ import typer
 
 from paperlib.cli.main import app
 from paperlib.core.paths import Layout
-from paperlib.execution.backends import WAYS
+from paperlib.execution.backends import BACKENDS
 from paperlib.pruners import METHODS
 from paperlib.schema.measurement import EnergySource, MemorySource
 from paperlib.schema.trial import make_trial
@@ -93,10 +93,10 @@ def test_the_table_of_ways_is_the_one_in_code() -> None:
     table = (ROOT / "docs/measuring.md").read_text().partition("## What each way")[2]
     rows = [line.split("|")[1:-1] for line in table.splitlines() if line.startswith("| `")]
     written = {name: row for row in rows for name in re.findall(r"`([a-z0-9+]+)`", row[0])}
-    assert written.keys() == set(WAYS)
+    assert written.keys() == set(BACKENDS)
     for name, row in written.items():
-        assert (row[2].strip() == "yes") == WAYS[name].exact
-        assert (row[4].strip() == "any") == ("cuda" in WAYS[name].devices)
+        assert (row[2].strip() == "yes") == BACKENDS[name].exact
+        assert (row[4].strip() == "any") == ("cuda" in BACKENDS[name].devices)
 
 
 def test_measuring_names_every_source_of_energy_and_memory() -> None:

@@ -19,7 +19,7 @@ from paperlib.core.paths import Layout
 from paperlib.exhibits import collation, effect_tables, style, tutorial_tables
 from paperlib.exhibits import published as literature
 from paperlib.exhibits.expected import WANTED
-from paperlib.exhibits.manifest import base, read_manifest
+from paperlib.exhibits.manifest import output_root, read_manifest
 from paperlib.exhibits.results import Source
 from paperlib.report import display, pages
 from paperlib.report.findings import findings
@@ -88,21 +88,21 @@ def test_the_section_is_written_whole_and_listed(made: Source) -> None:
         endings = {".svg", ".png"} if exhibit.kind == "figure" else {".csv", ".html", ".tex"}
         assert {re.sub(r".*(?=\.)", "", f) for f in exhibit.files} == endings
         for name in exhibit.files:
-            assert (base(made.layout) / name).stat().st_size > 0
+            assert (output_root(made.layout) / name).stat().st_size > 0
     for energy in ("training_energy_mlp", "inference_energy_mlp"):
         assert "source: modelled" in next(e for e in exhibits if e.name == energy).caption
 
 
 def test_figures_are_not_empty_and_the_same_again(made: Source) -> None:
     first = collation.write("01", made.layout)
-    kept = {f: (base(made.layout) / f).read_bytes() for e in first for f in e.files}
+    kept = {f: (output_root(made.layout) / f).read_bytes() for e in first for f in e.files}
     for name, content in kept.items():
         if name.endswith(".png"):
-            pixels = np.asarray(Image.open(base(made.layout) / name).convert("RGB"))
+            pixels = np.asarray(Image.open(output_root(made.layout) / name).convert("RGB"))
             assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 5
         assert content
     collation.write("01", made.layout)
-    changed = [f for f, content in kept.items() if (base(made.layout) / f).read_bytes() != content]
+    changed = [f for f, content in kept.items() if (output_root(made.layout) / f).read_bytes() != content]
     assert changed == []
 
 
@@ -114,7 +114,7 @@ def test_a_legend_is_never_wider_than_its_figure() -> None:
         ("much too long for any line " * 4, 1),
     ):
         figure.legends.clear()
-        style.below(figure, [Line2D([], [], label=words) for _ in range(6)], 3)
+        style.legend_below(figure, [Line2D([], [], label=words) for _ in range(6)], 3)
         (legend,) = figure.legends
         assert legend._ncols == columns, words
         extent = legend.get_window_extent(FigureCanvasAgg(figure).get_renderer())
@@ -181,7 +181,9 @@ def test_captions_say_what_is_drawn(made: Source) -> None:
     assert "co2_mlp-small" not in exhibits and "co2_mlp" in exhibits
     # Where no way pays, the fastest exact one is masked itself, and its figure that of the masked networks.
     figures = [e for e in exhibits.values() if e.kind == "figure" and not e.name.startswith("realised")]
-    pictures = [(base(made.layout) / next(f for f in e.files if f.endswith(".png"))).read_bytes() for e in figures]
+    pictures = [
+        (output_root(made.layout) / next(f for f in e.files if f.endswith(".png"))).read_bytes() for e in figures
+    ]
     twice = [e.name for e, p in zip(figures, pictures, strict=True) if pictures.count(p) > 1]
     assert twice == [], "the same picture"
     assert all(w.met_by(list(exhibits.values())) for w in WANTED if w.asked == "P, figure: co2" and w.section == "01")

@@ -22,7 +22,7 @@ from paperlib.execution.compact import compact
 from paperlib.execution.quantized import OnnxModel
 from paperlib.schema.trial import Trial, make_trial
 from paperlib.trials.onnx_export import Exported, export, found_masks
-from paperlib.trials.runner import checkpoint, dense_twin, network_of, run
+from paperlib.trials.runner import build_network, checkpoint, dense_baseline, run
 from paperlib.trials.store import Store
 from tests.conftest import ROOT, served, tiny
 
@@ -57,7 +57,7 @@ def test_export_round_trip(layout: Layout, tmp_path: Path, model: str) -> None:
     asked = filters(model)
     done = exported(asked, layout, tmp_path)
     assert done.largest_difference < 1e-3
-    full = network_of(asked, (16, 16, 1), 3).eval()
+    full = build_network(asked, (16, 16, 1), 3).eval()
     full.load_state_dict(load_file(checkpoint(layout, asked.id)))
     small = compact(full, found_masks(full))
     torch.nn.init.zeros_(next(small.parameters()))
@@ -139,7 +139,7 @@ def test_no_file_of_a_pruned_network_is_larger_than_denses(
     layout: Layout, tmp_path: Path, fields: dict[str, Any]
 ) -> None:
     trial = make_trial(**fields, epochs=1, batch_size=13)
-    pruned, dense = (exported(t, layout, tmp_path) for t in (trial, dense_twin(trial)))
+    pruned, dense = (exported(t, layout, tmp_path) for t in (trial, dense_baseline(trial)))
     for mine, full, size in zip(pruned.files, dense.files, pruned.dense_bytes, strict=False):
         assert mine.stat().st_size <= full.stat().st_size == size, mine.suffix
 

@@ -17,7 +17,7 @@ from paperlib.core.errors import PaperlibError
 from paperlib.core.paths import Layout
 from paperlib.data.registry import DATASETS
 from paperlib.exhibits import architecture, collation, effect_tables, paper_f_figures, paper_f_tables, style
-from paperlib.exhibits.manifest import base
+from paperlib.exhibits.manifest import output_root
 from paperlib.exhibits.results import Source
 from paperlib.meters import Meters
 from paperlib.models import build
@@ -26,16 +26,16 @@ from paperlib.report import pages
 from paperlib.report.findings import findings
 from paperlib.schema.trial import Trial, make_trial
 from paperlib.trials import runner as run_module
-from paperlib.trials.training import Images, fit
+from paperlib.trials.training import DeviceSplit, fit
 from tests import report_links
 from tests.conftest import served, tiny, train
 
 CNN = {"width": 0.05, "epochs": 2, "batch_size": 16, "optimizer": "AdamW", "lr": 1e-3}
 
 
-def images(n: int = 48, side: int = 16) -> Images:
+def images(n: int = 48, side: int = 16) -> DeviceSplit:
     pixels = torch.randint(0, 256, (n, 3, side, side), dtype=torch.uint8)
-    return Images(pixels, torch.arange(n) % 3)
+    return DeviceSplit(pixels, torch.arange(n) % 3)
 
 
 @pytest.mark.parametrize("model", ["vgg16", "resnet18"])
@@ -190,15 +190,15 @@ def test_exhibits_of_f_state_what_they_show(made: Source, layout: Layout) -> Non
     for exhibit in exhibits.values():
         assert "n = " in exhibit.caption and "stand-in" in exhibit.caption, exhibit.name
         assert exhibit.trials and set(exhibit.trials) <= known
-        assert all((base(layout) / f).stat().st_size > 0 for f in exhibit.files)
+        assert all((output_root(layout) / f).stat().st_size > 0 for f in exhibit.files)
     assert "figure 13" in exhibits["test_accuracy_ii"].title
-    rows = paper_f_figures.inside(made.table, studies.SCENARIOS["ii"])
+    rows = paper_f_figures.scenario_rows(made.table, studies.SCENARIOS["ii"])
     assert set(rows.method) == {"dense", "post-training", "set", "small-dense"} and set(rows.seed) == {0, 1}
 
 
 def test_tables_of_f_agree_with_the_records(made: Source, layout: Layout) -> None:
     exhibits = {e.name: e for e in collation.write("03", layout)}
-    read = {n: pd.read_csv(base(layout) / e.files[0]) for n, e in exhibits.items() if e.kind == "table"}
+    read = {n: pd.read_csv(output_root(layout) / e.files[0]) for n, e in exhibits.items() if e.kind == "table"}
     mean = np.mean(
         [r.test.macro_f1 for r in made.records if r.trial.model == "vgg16" and r.trial.method == "dense" and r.test]
     )
@@ -211,7 +211,7 @@ def test_tables_of_f_agree_with_the_records(made: Source, layout: Layout) -> Non
         table = made.table.assign(source=source)
         exhibit = paper_f_tables.doerrich(table, layout)
         assert exhibit is not None
-        doerrich = pd.read_csv(base(layout) / exhibit.files[0])
+        doerrich = pd.read_csv(output_root(layout) / exhibit.files[0])
         cells = dict(zip(doerrich.model.str.split().str[0], doerrich["Doerrich et al., %"], strict=True))
         assert (cells["vgg16"][: len(begins[0])], cells["resnet18"][: len(begins[1])]) == begins
 
@@ -248,7 +248,7 @@ def test_energy_and_co2_are_one_figure_with_two_axes(made: Source, layout: Layou
     factor = (made.table.train_co2_g / made.table.train_energy_j).mean() * 3.6e6
     assert f"CO2, which is energy times {factor:.4g} g per kWh" in energy.caption and "figure 16" in energy.title
     figures = [e for e in exhibits.values() if e.kind == "figure"]
-    pictures = [(base(layout) / next(f for f in e.files if f.endswith(".png"))).read_bytes() for e in figures]
+    pictures = [(output_root(layout) / next(f for f in e.files if f.endswith(".png"))).read_bytes() for e in figures]
     assert len(set(pictures)) == len(pictures), "two figures are the same picture"
     mixed = made.table.assign(train_co2_g=made.table.train_co2_g * (1 + made.table.seed))
     plain = paper_f_figures.by_method(mixed, paper_f_figures.COSTS_AND_SCORES[2], studies.SCENARIOS["ii"], layout)

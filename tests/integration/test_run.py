@@ -19,9 +19,9 @@ from paperlib.core.paths import Layout
 from paperlib.data.imageset import ImageSet
 from paperlib.schema.record import Record
 from paperlib.schema.trial import Fields, Trial, make_trial
-from paperlib.trials.runner import dense_twin, run, run_all
+from paperlib.trials.runner import dense_baseline, run, run_all
 from paperlib.trials.store import Store, tidy
-from paperlib.trials.training import Images, evaluate
+from paperlib.trials.training import DeviceSplit, evaluate
 
 FAST = {"epochs": 2, "lr": 0.05, "batch_size": 16}
 METHODS = ["random", "pre-training", "in-training", "post-training", "set"]
@@ -82,7 +82,7 @@ def test_the_same_trial_gives_the_same_numbers(tmp_path: Path, monkeypatch: pyte
 def test_post_training_shares_the_dense_training(layout: Layout) -> None:
     trial = Trial(method="post-training", sparsity=0.5, scope="layerwise", **FAST)
     record = run(trial, layout)
-    dense = run(dense_twin(trial), layout)
+    dense = run(dense_baseline(trial), layout)
     assert record.shared_training == dense.id
     assert record.curve == dense.curve
     assert record.training == dense.training
@@ -153,7 +153,7 @@ def test_double_softmax_floor() -> None:
 
 def test_evaluation_is_batched_without_changing_anything(tiny_images: ImageSet) -> None:
     model = nn.Sequential(nn.Flatten(), nn.Linear(36, 3))
-    images = Images.of(tiny_images.test, "cpu")
+    images = DeviceSplit.of(tiny_images.test, "cpu")
     from paperlib.trials.training import normalise, predict
 
     whole = model(normalise(images.pixels))

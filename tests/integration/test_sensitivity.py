@@ -6,11 +6,11 @@ import pandas as pd
 import pytest
 
 from paperlib import claims, studies
-from paperlib.claims.effects import METRICS, arms, comparable
+from paperlib.claims.effects import METRICS, arms, main_setting_only
 from paperlib.core.paths import Layout
 from paperlib.data.imageset import ImageSet
 from paperlib.exhibits import sensitivity
-from paperlib.exhibits.manifest import base
+from paperlib.exhibits.manifest import output_root
 from paperlib.exhibits.results import Source
 from paperlib.schema.trial import Trial
 from paperlib.studies.profiles import PROFILES
@@ -48,7 +48,7 @@ def test_every_sweep_differs_from_the_budget_in_its_settings_only(profile: str) 
 def test_the_table_shows_validation_accuracy_and_marks_the_best_and_the_used(source: Source) -> None:
     made = [e for e in sensitivity.write(source.table, "own", source.layout) if e]
     assert {e.kind for e in made} == {"table", "figure"}
-    table = pd.read_csv(base(source.layout) / next(f for e in made for f in e.files if f.endswith(".csv")))
+    table = pd.read_csv(output_root(source.layout) / next(f for e in made for f in e.files if f.endswith(".csv")))
     # By hand, from the records and not from the tidy table.
     by_hand: dict[float, list[float]] = {}
     for record in source.records:
@@ -70,9 +70,9 @@ def test_the_table_shows_validation_accuracy_and_marks_the_best_and_the_used(sou
 def test_no_arm_and_no_verdict_sees_other_settings(source: Source) -> None:
     alone = tidy([r for r in source.records if r.trial.lr == 0.05])
     for metric in METRICS.values():
-        assert arms(comparable(source.table), metric) == arms(alone, metric)
+        assert arms(main_setting_only(source.table), metric) == arms(alone, metric)
     assert claims.verdicts(source.table) == claims.verdicts(alone)
 
 
 def test_one_setting_gives_no_table(source: Source) -> None:
-    assert sensitivity.write(comparable(source.table), "own", source.layout) == []
+    assert sensitivity.write(main_setting_only(source.table), "own", source.layout) == []

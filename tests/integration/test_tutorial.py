@@ -17,7 +17,7 @@ from paperlib.pruners import METHODS, Pruning, layers_of
 from paperlib.pruners.allocation import erdos_renyi, random_ratios, uniform
 from paperlib.report import pages
 from paperlib.schema.trial import Trial, make_trial
-from paperlib.trials.predictions import disagreement, forgotten, modal, pack, unpack
+from paperlib.trials.predictions import disagreement, modal, pack, pruning_identified_exemplars, unpack
 from paperlib.trials.runner import checkpoint, run, run_all
 from tests import report_links
 
@@ -43,7 +43,7 @@ def test_random_ratios_differ_by_draw_and_keep_the_total() -> None:
 def test_the_scope_decides_the_counts() -> None:
     trial = Trial(method="post-training", sparsity=0.8, scope="erdos-renyi")
     layers = layers_of(network(), trial)
-    masks = METHODS["post-training"]().finish(Pruning(trial, layers, torch.Generator()), {})
+    masks = METHODS["post-training"]().final_masks(Pruning(trial, layers, torch.Generator()), {})
     assert {n: int((~m).sum()) for n, m in masks.items()} == erdos_renyi(layers)
 
 
@@ -51,13 +51,13 @@ def test_iterative_cuts_the_same_factor_each_round() -> None:
     trial = Trial(method="iterative", sparsity=0.875, epochs=6)
     layers = layers_of(network(), trial)
     pruning, method = Pruning(trial, layers, torch.Generator()), METHODS["iterative"]()
-    masks = method.start(pruning)
+    masks = method.initial_masks(pruning)
     left = []
     for epoch in range(6):
-        masks = method.boundary(pruning, masks, epoch)
+        masks = method.update_masks(pruning, masks, epoch)
         left.append(masks["0"].float().mean().item() if masks else 1.0)
     assert left == pytest.approx([1, 1, 1, 1 / 2, 1 / 4, 1 / 8], abs=1e-3)
-    assert method.finish(pruning, masks) is masks
+    assert method.final_masks(pruning, masks) is masks
 
 
 @pytest.mark.usefixtures("tiny_images")
@@ -116,7 +116,7 @@ def test_predictions_come_back_and_are_compared() -> None:
     a, b, c = (np.array(x, np.uint8) for x in ([0, 1, 2, 2], [0, 1, 1, 2], [0, 1, 1, 0]))
     assert disagreement(a, c) == 0.5
     assert modal([a, b, c]).tolist() == [0, 1, 1, 2]
-    assert forgotten([a, a, b], [c, c, b]).tolist() == [2, 3]
+    assert pruning_identified_exemplars([a, a, b], [c, c, b]).tolist() == [2, 3]
 
 
 @pytest.mark.usefixtures("tiny_images")

@@ -12,7 +12,7 @@ from paperlib.data.imageset import LABELS, Source, Split, stratified_index
 from paperlib.data.readers.arrays import Parts
 from paperlib.data.readers.image_files import decode
 from paperlib.data.registry import DATASETS
-from paperlib.data.spec import Found, Spec
+from paperlib.data.spec import ResolvedSource, Spec
 
 FOLDERS = {"train": "Train_Dataset", "val": "Valid_Dataset", "test": "Test_Dataset"}
 TABLE = "coco_annotations.json"
@@ -20,7 +20,7 @@ LABEL = "provenance.json"
 MAX_BYTES = 2**30
 
 
-def find(spec: Spec, folder: Path, size: int) -> Found:
+def find(spec: Spec, folder: Path, size: int) -> ResolvedSource:
     """The three splits under `folder`, ready to be decoded at `size` px.
 
     `provenance.json` ({"source", "note"}) labels what the renderer wrote; without it the counts decide
@@ -49,7 +49,7 @@ def find(spec: Spec, folder: Path, size: int) -> Found:
     train, val, test = (len(labels) for _, labels in splits.values())
     everything = tuple(path for paths, _ in splits.values() for path in paths)
     everything += tuple(folder / part / TABLE for part in FOLDERS.values())
-    return Found(source, note, str(folder), everything, (train, val, test), size, read)
+    return ResolvedSource(source, note, str(folder), everything, (train, val, test), size, read)
 
 
 def _label(folder: Path, complete: bool) -> tuple[Source, str]:

@@ -10,7 +10,7 @@ from paperlib.core.errors import PaperlibError
 from paperlib.data.imageset import Split
 from paperlib.data.readers.arrays import Parts
 from paperlib.data.readers.image_files import decode
-from paperlib.data.spec import Found, Spec
+from paperlib.data.spec import ResolvedSource, Spec
 from paperlib.data.splits import holdout
 
 CSV_FOLDER = "split_csv"
@@ -28,7 +28,7 @@ class Row:
     path: Path
 
 
-def find(spec: Spec, folder: Path, size: int) -> Found:
+def find(spec: Spec, folder: Path, size: int) -> ResolvedSource:
     """The objects that lie under `folder` (or those asked for), split, ready to be decoded at `size` px.
 
     F's split (section 3.3) holds out 20 % of each object and label for testing; `2cls_highshot` is the
@@ -61,7 +61,9 @@ def find(spec: Spec, folder: Path, size: int) -> Found:
 
     counts = (len(kept), len(held), len(test))
     files = (*(r.path for r in rows), table)
-    return Found("official" if len(chosen) == OBJECTS else "subset", note, str(folder), files, counts, size, read)
+    return ResolvedSource(
+        "official" if len(chosen) == OBJECTS else "subset", note, str(folder), files, counts, size, read
+    )
 
 
 def _rows(table: Path, folder: Path) -> list[Row]:

@@ -130,7 +130,7 @@ def _join(*parts: tuple[Points, Faces]) -> Mesh:
     return Mesh(points, faces, True)
 
 
-def own() -> list[Mesh]:
+def builtin_meshes() -> list[Mesh]:
     """Ten solids in the spirit of the class names, in the order of the classes."""
     rounded = 0.75 + 0.25 * np.cos(3 * 2 * np.pi * np.arange(48) / 48)
     arc = np.linspace(0.15, 1.6, 13) * np.pi

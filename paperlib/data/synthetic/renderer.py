@@ -94,7 +94,7 @@ def _draw_all(jobs: list[Job]) -> list[dict[str, Any]]:
 
 @lru_cache(maxsize=1)
 def _shapes(meshes: Path | None) -> list[solids.Mesh]:
-    return solids.load_folder(meshes) if meshes else solids.own()
+    return solids.load_folder(meshes) if meshes else solids.builtin_meshes()
 
 
 def _draw_file(job: Job) -> dict[str, Any]:

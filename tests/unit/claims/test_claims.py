@@ -187,7 +187,7 @@ def test_a_conjunction_is_as_weak_as_its_weakest_part(bases: list[Base]) -> None
     assert len(joined.trials) == len(bases)
     assert deny(deny(Verdict("supported"))).base == "supported"
     words = ("short training", "compact training", "modelled energy")  # one order, whatever the hash seed
-    assert join([Verdict("supported", rests_on=(w,)) for w in words]).rests_on == words[:-4:-1]
+    assert join([Verdict("supported", caveats=(w,)) for w in words]).caveats == words[:-4:-1]
 
 
 def test_noise_verdict_has_few_false_alarms_and_enough_power() -> None:
@@ -275,7 +275,7 @@ def test_files_and_tally(layout: Layout) -> None:
     entries = json.loads(Path(layout.results / "claims.json").read_text())
     assert [e["id"] for e in entries] == list(CLAIMS) and entries[0]["verdict"] == found[0].word
     assert list(table(found)["verdict"]) == [v.word for v in found]
-    assert tally([Verdict("supported", rests_on=("stand-in images",))], qualified=True) == {
+    assert tally([Verdict("supported", caveats=("stand-in images",))], qualified=True) == {
         "supported (stand-in images)": 1
     }
 

@@ -13,7 +13,7 @@ from paperlib.data.sources import find
 from paperlib.data.spec import parse
 from paperlib.schema.trial import Trial, make_trial
 from paperlib.studies.sections import NOTEBOOKS
-from paperlib.trials.runner import prepare, run
+from paperlib.trials.runner import load_images, run
 from paperlib.trials.store import Store
 
 RATE = Rate(1.0, 10.0, 0.1, 5.0, 2.0, "modelled", 1_000, 4_000)
@@ -31,7 +31,7 @@ def test_the_forecast_of_quick_has_the_size_of_what_it_takes(tmp_path: Path, mon
     filters = [t for t in studies.vgg("quick", scopes=["global"], methods=["set"]) if t.sparsity and not t.quirks]
     trials = [*small[:4], *medium[:3], *filters]
     for trial in trials:
-        prepare(trial)  # reading or drawing images is no part of the forecast
+        load_images(trial)  # reading or drawing images is no part of the forecast
     monkeypatch.setenv("PAPERLIB_OUTPUT", str(tmp_path))
     rates = calibrate(trials)
     forecast = total([cost(t, rates[kind(t)]) for t in trials]).time_s
@@ -56,7 +56,7 @@ def test_a_trial_costs_its_epochs_images_and_tests() -> None:
 
 
 def test_split_sizes_are_those_of_the_images() -> None:
-    images = prepare(trial := make_trial(train_images=600, test_images=200))
+    images = load_images(trial := make_trial(train_images=600, test_images=200))
     found = split_sizes(trial.dataset, None, 600, 200, real=False)
     assert found == pytest.approx((len(images.train), len(images.val), len(images.test)), abs=len(images.classes))
     if find(parse("visa")).source == "stand-in":

@@ -25,7 +25,7 @@ def _alone(tmp_path, monkeypatch):
     data._load.cache_clear()
 
 
-@pytest.mark.parametrize("mesh", solids.own(), ids=CLASSES)
+@pytest.mark.parametrize("mesh", solids.builtin_meshes(), ids=CLASSES)
 def test_own_solids_fit_the_unit_ball_and_face_outward(mesh):
     assert np.linalg.norm(mesh.vertices, axis=1).max() == pytest.approx(1, abs=0.01)
     assert mesh.faces.max() < len(mesh.vertices) and len(mesh.faces) < 15_000
@@ -35,7 +35,7 @@ def test_own_solids_fit_the_unit_ball_and_face_outward(mesh):
 
 
 def test_a_picture_shows_its_part_inside_the_box():
-    for c, mesh in enumerate(solids.own()):
+    for c, mesh in enumerate(solids.builtin_meshes()):
         image, (x, y, w, h) = renderer.draw(mesh, np.random.default_rng(c))
         again, _ = renderer.draw(mesh, np.random.default_rng(c))
         pixels = np.asarray(image)

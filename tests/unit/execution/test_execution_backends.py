@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from paperlib.core.errors import PaperlibError
 from paperlib.execution import sparse_kernel
-from paperlib.execution.backends import WAYS, realise
+from paperlib.execution.backends import BACKENDS, to_backend
 from paperlib.execution.flops import count
 from paperlib.execution.quantized import OnnxModel, to_onnx
 from paperlib.execution.sparse import SparseLinear, sparsify
@@ -40,7 +40,7 @@ def pruned(model: nn.Module, sparsity: float = 0.5) -> tuple[nn.Module, dict[str
     return model, masks
 
 
-@pytest.mark.parametrize("how", WAYS)
+@pytest.mark.parametrize("how", BACKENDS)
 @pytest.mark.parametrize("build", [vgg16, resnet18])
 def test_every_way_gives_the_masked_answer(how: str, build) -> None:  # type: ignore[no-untyped-def]
     model, masks = pruned(build((16, 16, 1), 4, 0.06))
@@ -48,12 +48,12 @@ def test_every_way_gives_the_masked_answer(how: str, build) -> None:  # type: ig
     with torch.inference_mode():
         expected = model.eval()(images)
         model.train()
-        network = realise(model, masks, how, images)
+        network = to_backend(model, masks, how, images)
         found = network(images)
         assert network(images[:1]).shape == (1, 4)
     assert model.training
     assert found.dtype == torch.float32
-    if WAYS[how].exact:
+    if BACKENDS[how].exact:
         torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
     else:
         assert (found - expected).norm() <= 0.15 * expected.norm()
@@ -62,7 +62,7 @@ def test_every_way_gives_the_masked_answer(how: str, build) -> None:  # type: ig
 def test_unknown_way_suggests_the_nearest() -> None:
     model, masks = pruned(vgg16((16, 16, 1), 4, 0.06))
     with pytest.raises(PaperlibError, match="did you mean 'compact'"):
-        realise(model, masks, "compakt", torch.randn(2, 1, 16, 16))
+        to_backend(model, masks, "compakt", torch.randn(2, 1, 16, 16))
 
 
 @pytest.mark.parametrize("compiled", [True, False])
@@ -152,7 +152,7 @@ def test_compact_bytes_are_those_of_a_file() -> None:
 
 def test_int8_bytes_are_those_of_a_file() -> None:
     model, masks = pruned(vgg16((16, 16, 1), 4, 0.25))
-    network = realise(model, {}, "int8", torch.randn(8, 1, 16, 16))
+    network = to_backend(model, {}, "int8", torch.randn(8, 1, 16, 16))
     assert isinstance(network, OnnxModel)
     # the file adds scales per channel and the graph itself, some 40 kB here
     assert len(network.data) == pytest.approx(count(model, masks, (16, 16, 1)).int8_bytes, rel=0.1)

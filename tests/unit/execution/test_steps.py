@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from paperlib.execution.steps import NumpySteps, TorchSteps, steps_for
 from paperlib.models.mlp import mlp
-from paperlib.pruners import METHODS, MaskKeeper, Pruning, layers_of
+from paperlib.pruners import METHODS, MaskEnforcer, Pruning, layers_of
 from paperlib.schema.trial import Trial
 
 
@@ -37,7 +37,7 @@ def test_numpy_steps_equal_torch_steps(
         optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=momentum, weight_decay=decay)
         trial = Trial(method="random", sparsity=sparsity or 0.0)
         layers = layers_of(model, trial)
-        keeper = MaskKeeper(layers, optimizer)
+        keeper = MaskEnforcer(layers, optimizer)
         steps = (
             kind(model, optimizer, keeper, F.cross_entropy) if kind is TorchSteps else kind(model, optimizer, keeper)
         )
@@ -65,11 +65,11 @@ def test_numpy_steps_equal_torch_steps(
 )
 def test_anything_else_takes_torch(model: nn.Module, options: dict[str, float], loss: object) -> None:
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, **options)
-    keeper = MaskKeeper([], optimizer)
+    keeper = MaskEnforcer([], optimizer)
     assert isinstance(steps_for(model, optimizer, keeper, loss), TorchSteps)  # type: ignore[arg-type]
 
 
 def test_a_small_mlp_with_plain_sgd_takes_numpy() -> None:
     model = mlp(784, (16, 16), 10)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, fused=True)
-    assert isinstance(steps_for(model, optimizer, MaskKeeper([], optimizer), F.cross_entropy), NumpySteps)
+    assert isinstance(steps_for(model, optimizer, MaskEnforcer([], optimizer), F.cross_entropy), NumpySteps)

@@ -8,7 +8,7 @@ from paperlib.core.paths import Layout
 from paperlib.data import DATASETS
 from paperlib.data.imageset import ImageSet
 from paperlib.exhibits import published
-from paperlib.exhibits.manifest import base
+from paperlib.exhibits.manifest import output_root
 from paperlib.models import MODELS
 from paperlib.schema.trial import Trial
 from paperlib.trials.runner import run
@@ -18,7 +18,7 @@ from paperlib.trials.store import Store
 def made(layout: Layout) -> pd.DataFrame:
     exhibit = published.write(Store(layout).table().assign(source="subset"), "own", layout)
     assert exhibit is not None
-    return pd.read_csv(base(layout) / next(f for f in exhibit.files if f.endswith(".csv"))).set_index("data set")
+    return pd.read_csv(output_root(layout) / next(f for f in exhibit.files if f.endswith(".csv"))).set_index("data set")
 
 
 def test_a_low_accuracy_is_explained_by_what_was_less(layout: Layout, tiny_images: ImageSet) -> None:
@@ -51,10 +51,10 @@ def test_nothing_published_stands_beside_drawn_images(source: str, layout: Layou
     table = Store(layout).table().assign(source=source)
     exhibit = published.write(table, "own", layout)
     assert exhibit is not None
-    texts = [(base(layout) / f).read_text() for f in exhibit.files]
+    texts = [(output_root(layout) / f).read_text() for f in exhibit.files]
     assert all(("70.25" in text and "SET" in text) == (source != "stand-in") for text in texts)
     if source == "stand-in":
-        row = pd.read_csv(base(layout) / exhibit.files[0]).iloc[0]
+        row = pd.read_csv(output_root(layout) / exhibit.files[0]).iloc[0]
         assert row["published, %"] == effects.DRAWN and row["by"] == row["difference, points"] == "–"
 
 
@@ -64,7 +64,7 @@ def test_a_dense_network_near_chance_is_marked_in_its_row(layout: Layout, tiny_i
         table = Store(layout).table().assign(test_accuracy=accuracy, test_majority=1 / 3)
         exhibit = published.write(table, "own", layout)
         assert exhibit is not None
-        assert list(pd.read_csv(base(layout) / exhibit.files[0]).model) == [model]
+        assert list(pd.read_csv(output_root(layout) / exhibit.files[0]).model) == [model]
 
 
 def test_only_known_data_sets_and_models_have_published_values() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from zeus.device.gpu.common import ZeusGPUInitError, ZeusGPULostError
 
-from paperlib.meters import Meters, Reading, energy, inventory
+from paperlib.meters import Measurement, Meters, energy, inventory
 from paperlib.meters.cpu_power import DEFAULT_WATTS, clean, design_power, watts_per_cpu
 from paperlib.meters.energy import CounterEnergy, ModelledEnergy, RaplCounter, RaplEnergy, energy_meter
 
@@ -150,7 +150,7 @@ def add(counter: Path, joules: float, range_uj: int = RANGE_UJ) -> None:
     new.replace(counter)
 
 
-def spent(joules: dict[Path, float]) -> Reading:
+def spent(joules: dict[Path, float]) -> Measurement:
     """What the cpu's meters say of a window in which the counters move by these joules."""
     meters = Meters.for_device("cpu")
     assert isinstance(meters.energy, RaplEnergy)

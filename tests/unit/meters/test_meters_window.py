@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from paperlib.core.errors import PaperlibError
-from paperlib.meters import Meters, Reading, Timing
+from paperlib.meters import Measurement, Meters, Timing
 from paperlib.meters.carbon import Grid
 from paperlib.meters.clock import clock_for
 from paperlib.meters.simulated import PowerTrace, SimulatedEnergy, SimulatedMemory, SimulatedTime
@@ -110,12 +110,12 @@ def test_time_only_meters_answer_none_never_zero() -> None:
 
 def test_readings_of_different_sources_do_not_add() -> None:
     with pytest.raises(ValueError, match="different sources"):
-        _ = Reading(time_s=1, energy_source="nvml") + Reading(time_s=1, energy_source="modelled")
+        _ = Measurement(time_s=1, energy_source="nvml") + Measurement(time_s=1, energy_source="modelled")
 
 
 def test_energy_without_a_source_is_impossible() -> None:
     for build in (
-        lambda: Reading(time_s=1, energy_j=2.0),
+        lambda: Measurement(time_s=1, energy_j=2.0),
         lambda: Timing(
             variant="dense", batch_size=1, rounds=5, median_s=1, p95_s=1, p99_s=1, ratio=1, ratio_low=1, ratio_high=1,
             energy_j_per_image=1.0,
@@ -141,7 +141,8 @@ def test_adding_readings_sums_costs_takes_the_larger_peak_and_keeps_gaps(
     rows: list[tuple[int, int | None, int | None]],
 ) -> None:
     a, b, c = (
-        Reading(time_s=t, energy_j=e, energy_source="rapl", dram_j=e, co2_g=e, peak_memory_bytes=m) for t, e, m in rows
+        Measurement(time_s=t, energy_j=e, energy_source="rapl", dram_j=e, co2_g=e, peak_memory_bytes=m)
+        for t, e, m in rows
     )
     left, right = (a + b) + c, a + (b + c)
     assert left == right

@@ -12,7 +12,7 @@ from paperlib.models.mlp import mlp
 from paperlib.pruners import METHODS, Masks, Method, Pruning, layers_of
 from paperlib.schema.trial import Trial
 from paperlib.trials.runner import run
-from paperlib.trials.training import Images, fit
+from paperlib.trials.training import DeviceSplit, fit
 
 FAST = {"epochs": 4, "lr": 0.05, "batch_size": 16}
 
@@ -30,7 +30,7 @@ def test_rigl_grows_where_a_brute_force_gradient_is_largest() -> None:
 
     pruning = Pruning(trial, layers, torch.Generator().manual_seed(0), gradients)
     method = METHODS["rigl"]()
-    mask = method.start(pruning)["0"]
+    mask = method.initial_masks(pruning)["0"]
     grown = set(method.grow(pruning, layers[0], mask.flatten(), 5).tolist())
     slopes = {}
     for i in torch.nonzero(~mask.flatten()).flatten().tolist():
@@ -55,15 +55,15 @@ def test_filters_that_come_back_can_learn(method: str) -> None:
     layers = layers_of(model, trial)
     initial = model[0].weight.detach().clone()
     rng = np.random.default_rng(0)
-    images = Images(torch.from_numpy(rng.integers(0, 256, (64, 1, 6, 6), dtype=np.uint8)), torch.arange(64) % 3)
+    images = DeviceSplit(torch.from_numpy(rng.integers(0, 256, (64, 1, 6, 6), dtype=np.uint8)), torch.arange(64) % 3)
     from paperlib.meters import Meters
 
     seen: list[Masks] = []
     kind = METHODS[method]
 
     class Spy(kind):  # type: ignore[misc, valid-type]
-        def boundary(self, pruning: Pruning, masks: Masks, epoch: int) -> Masks:
-            seen.append(super().boundary(pruning, masks, epoch))
+        def update_masks(self, pruning: Pruning, masks: Masks, epoch: int) -> Masks:
+            seen.append(super().update_masks(pruning, masks, epoch))
             return seen[-1]
 
     METHODS._things["spy"] = Spy
@@ -86,7 +86,7 @@ def test_gradual_follows_the_cubic_schedule() -> None:
     reached = []
     masks: Masks = {}
     for epoch in range(8):
-        new = METHODS["magnitude-gradual"]().boundary(pruning, masks, epoch)
+        new = METHODS["magnitude-gradual"]().update_masks(pruning, masks, epoch)
         for name, mask in masks.items():
             with torch.no_grad():
                 dict(model.named_modules())[name].weight.mul_(mask)
@@ -124,7 +124,7 @@ def test_a_method_of_ones_own_is_one_class(layout: Layout) -> None:
     class Checkerboard(Method):
         """Every second weight goes."""
 
-        def start(self, pruning: Pruning) -> Masks:
+        def initial_masks(self, pruning: Pruning) -> Masks:
             return {
                 layer.name: (torch.arange(layer.units) % 2 == 0).reshape(layer.mask_shape) for layer in pruning.targets
             }

@@ -14,7 +14,7 @@ from torch.nn.utils import prune
 from paperlib.core.errors import PaperlibError
 from paperlib.models import build
 from paperlib.models.mlp import mlp
-from paperlib.pruners import METHODS, MaskKeeper, Pruning, apply_masks, layers_of
+from paperlib.pruners import METHODS, MaskEnforcer, Pruning, apply_masks, layers_of
 from paperlib.pruners.allocation import erdos_renyi, uniform
 from paperlib.pruners.criteria import weakest_active
 from paperlib.schema.trial import Trial, make_trial
@@ -34,7 +34,7 @@ def linears(model: nn.Module) -> list[nn.Linear]:
 @pytest.mark.parametrize("sparsity", [0.1, 0.5, 0.8, 0.95])
 def test_uniform_l1_equals_torch_prune(sparsity: float) -> None:
     model = build("mlp-small", SHAPE, 10)
-    masks = METHODS["pre-training"]().start(pruning_of(model, sparsity=sparsity))
+    masks = METHODS["pre-training"]().initial_masks(pruning_of(model, sparsity=sparsity))
     for (name, module), twin in zip(
         [(n, m) for n, m in model.named_modules() if isinstance(m, nn.Linear)],
         linears(copy.deepcopy(model)),
@@ -48,7 +48,7 @@ def test_uniform_l1_equals_torch_prune(sparsity: float) -> None:
 @pytest.mark.parametrize("sparsity", [0.3, 0.5, 0.8])
 def test_global_threshold_equals_torch_global_unstructured(sparsity: float) -> None:
     model = build("mlp-small", SHAPE, 10)
-    masks = METHODS["pre-training"]().start(pruning_of(model, sparsity=sparsity, scope="global-threshold"))
+    masks = METHODS["pre-training"]().initial_masks(pruning_of(model, sparsity=sparsity, scope="global-threshold"))
     twin = copy.deepcopy(model)
     prune.global_unstructured([(m, "weight") for m in linears(twin)], prune.L1Unstructured, amount=sparsity)
     for mask, module in zip(masks.values(), linears(twin), strict=True):
@@ -58,7 +58,7 @@ def test_global_threshold_equals_torch_global_unstructured(sparsity: float) -> N
 def test_layerwise_leaves_first_and_last_dense() -> None:
     model = build("mlp-small", (28, 28, 1), 10)
     pruning = pruning_of(model, sparsity=0.5, scope="layerwise")
-    masks = METHODS["random"]().start(pruning)
+    masks = METHODS["random"]().initial_masks(pruning)
     assert [tuple(m.shape) for m in masks.values()] == [(16, 16)]
     # In P's published code: 128 of 12,960 weights at "50 %", 0.99 % of the network.
     assert sum(int((~m).sum()) for m in masks.values()) == 128
@@ -69,7 +69,7 @@ def test_layerwise_matched_reaches_the_total_of_global() -> None:
     model = mlp(36, (40, 50, 60), 5)
     totals = {}
     for scope in ("global", "layerwise-matched"):
-        masks = METHODS["random"]().start(pruning_of(model, sparsity=0.4, scope=scope))
+        masks = METHODS["random"]().initial_masks(pruning_of(model, sparsity=0.4, scope=scope))
         totals[scope] = sum(int((~m).sum()) for m in masks.values())
     assert totals["global"] == pytest.approx(totals["layerwise-matched"], abs=2)
 
@@ -105,7 +105,7 @@ def test_erdos_renyi_formula_and_exact_total(widths: list[int], sparsity: float)
 def test_erdos_renyi_density_matches_a_networkx_random_bipartite_graph() -> None:
     model = mlp(200, (100, 50), 20)
     pruning = pruning_of(model, method="set", sparsity=0.9)
-    masks = METHODS["set"]().start(pruning)
+    masks = METHODS["set"]().initial_masks(pruning)
     for layer in pruning.targets:
         n_out, n_in = layer.module.weight.shape
         mask = masks[layer.name]
@@ -129,11 +129,11 @@ def test_exact_counts_or_a_clear_error(shape: tuple[int, int], sparsity: float, 
     expected = round(sparsity * shape[0] * shape[1])
     if expected >= shape[0] * shape[1]:
         with pytest.raises(PaperlibError, match="leaves layer '0' empty"):
-            METHODS[method]().start(pruning)
+            METHODS[method]().initial_masks(pruning)
         return
-    masks = METHODS[method]().start(pruning)
+    masks = METHODS[method]().initial_masks(pruning)
     assert int((~masks["0"]).sum()) == expected
-    after = METHODS[method]().boundary(pruning, masks, 1)
+    after = METHODS[method]().update_masks(pruning, masks, 1)
     assert int((~after["0"]).sum()) == expected, "a boundary never changes the count"
 
 
@@ -141,7 +141,7 @@ def test_swap_drops_the_weakest_of_each_sign() -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(30, 20))
     pruning = pruning_of(model, method="in-training", sparsity=0.5)
-    mask = METHODS["in-training"]().start(pruning)["0"]
+    mask = METHODS["in-training"]().initial_masks(pruning)["0"]
     layer = pruning.layers[0]
     dropped = set(weakest_active(layer, mask, 60).tolist())
     weight = layer.module.weight.detach().flatten().tolist()
@@ -166,15 +166,15 @@ def test_set_swaps_between_epochs_only() -> None:
     model = build("mlp-small", SHAPE, 5)
     for quirks, same in (((), True), (("swap-first",), False)):
         pruning = pruning_of(model, method="set", sparsity=0.5, quirks=quirks)
-        masks = METHODS["set"]().start(pruning)
-        first = METHODS["set"]().boundary(pruning, masks, 0)
+        masks = METHODS["set"]().initial_masks(pruning)
+        first = METHODS["set"]().update_masks(pruning, masks, 0)
         assert all(torch.equal(first[n], masks[n]) for n in masks) == same
 
 
 def test_uniform_er_quirk_ignores_the_layer_shapes() -> None:
     model = mlp(400, (100, 100), 100)
     pruning = pruning_of(model, method="set", sparsity=0.8, quirks=("uniform-er",))
-    masks = METHODS["set"]().start(pruning)
+    masks = METHODS["set"]().initial_masks(pruning)
     assert all(0.18 < m.float().mean().item() < 0.22 for m in masks.values())
     true = erdos_renyi(pruning.layers)
     share = [1 - true[x.name] / x.units for x in pruning.layers]
@@ -197,8 +197,8 @@ def test_the_removed_stay_removed_in_weights_and_state(kind: str) -> None:
     for _ in range(3):
         step()  # so that moments exist before the mask does
     pruning = pruning_of(model, sparsity=0.7)
-    masks = METHODS["random"]().start(pruning)
-    keeper = MaskKeeper(pruning.layers, optimizer)
+    masks = METHODS["random"]().initial_masks(pruning)
+    keeper = MaskEnforcer(pruning.layers, optimizer)
     keeper.set(masks)
     for _ in range(5):
         step()
@@ -219,7 +219,7 @@ def test_an_optimizer_that_masks_cannot_follow_is_refused() -> None:
     optimizer.step()
     trial = Trial(method="random", sparsity=0.5)
     layers = layers_of(model, trial)
-    keeper = MaskKeeper(layers, optimizer)
+    keeper = MaskEnforcer(layers, optimizer)
     with pytest.raises(PaperlibError, match="Adafactor.*row_var"):
         keeper.set({"0": torch.ones(8, 8, dtype=torch.bool)})
 
@@ -229,7 +229,7 @@ def test_regrown_weights_start_at_zero_or_at_their_stale_value() -> None:
         model = nn.Sequential(nn.Linear(6, 6))
         before = model[0].weight.detach().clone()
         layers = layers_of(model, Trial(method="random", sparsity=0.5))
-        keeper = MaskKeeper(layers, torch.optim.SGD(model.parameters(), lr=1.0), stale=stale)
+        keeper = MaskEnforcer(layers, torch.optim.SGD(model.parameters(), lr=1.0), stale=stale)
         first = torch.ones(6, 6, dtype=torch.bool)
         first[0] = False
         keeper.set({"0": first})
@@ -250,7 +250,7 @@ def test_filters_lose_bias_and_batch_norm_too() -> None:
     model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 16, 4))
     trial = Trial(method="pre-training", sparsity=0.5, conv_sparsity=0.5)
     layers = layers_of(model, trial)
-    masks = METHODS["pre-training"]().start(Pruning(trial, layers, torch.Generator()))
+    masks = METHODS["pre-training"]().initial_masks(Pruning(trial, layers, torch.Generator()))
     twin = copy.deepcopy(model[0])
     prune.ln_structured(twin, "weight", amount=0.5, n=1, dim=0)
     assert torch.equal(masks["0"], twin.weight_mask.flatten(1).any(1))

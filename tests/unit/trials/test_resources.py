@@ -18,11 +18,11 @@ from threadpoolctl import threadpool_info
 from paperlib.core import paths
 from paperlib.core.errors import PaperlibError
 from paperlib.core.paths import Layout
-from paperlib.schema.record import Place
+from paperlib.schema.record import ResourceAllocation
 from paperlib.schema.trial import Trial
 from paperlib.trials import resources
 from paperlib.trials import runner as run_module
-from paperlib.trials.resources import Neighbours, alone
+from paperlib.trials.resources import BackgroundLoad, exclusive_resources
 from paperlib.trials.runner import run
 from paperlib.trials.store import Store
 from tests.not_tested import TO_TEST
@@ -39,7 +39,7 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[list[s
         monkeypatch.setenv("PAPERLIB_LOCKS", str(tmp_path / "locks"))
         monkeypatch.setattr(resources, "devices", lambda: devices)
         monkeypatch.setattr(resources, "core_numbers", lambda: list(range(cores)))
-        monkeypatch.setattr(resources, "key", lambda device: device.replace(":", "-"))
+        monkeypatch.setattr(resources, "device_lock_name", lambda device: device.replace(":", "-"))
         monkeypatch.setattr(resources, "_pin", lambda cores: None)
         monkeypatch.setattr(torch.cuda, "device_count", lambda: sum(d != "cpu" for d in devices))
 
@@ -48,7 +48,7 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[list[s
 
 def work(log: Path, turns: int) -> None:
     for _ in range(turns):
-        with alone() as place, log.open("a") as file:
+        with exclusive_resources() as place, log.open("a") as file:
             start = time.monotonic()
             time.sleep(0.05)
             file.write(f"{start} {time.monotonic()} {place.device} {','.join(map(str, place.cores))}\n")
@@ -86,7 +86,7 @@ def test_no_device_and_no_core_is_ever_shared(
 
 
 def hold(ready: object, go: object) -> None:
-    with alone():
+    with exclusive_resources():
         ready.set()  # type: ignore[attr-defined]
         go.wait()  # type: ignore[attr-defined]
 
@@ -101,7 +101,7 @@ def test_the_lock_of_a_killed_process_is_free_at_once(machine: Callable[[list[st
     process.join()
     left = sorted(path.name for path in paths.locks().iterdir())
     assert "cuda-0.lock" in left and "core-0.lock" in left, "this proves nothing if no lock file was left"
-    with alone() as place:
+    with exclusive_resources() as place:
         assert place.device == "cuda:0"
 
 
@@ -130,9 +130,9 @@ def test_what_another_process_made_meanwhile_is_not_made_again(layout: Layout, m
     Store(layout).path(record.id).unlink()
 
     @contextmanager
-    def late() -> Iterator[Place]:
+    def late() -> Iterator[ResourceAllocation]:
         Store(layout).put(record)
-        yield Place(device="cpu", cores=(0,), waited_s=1)
+        yield ResourceAllocation(device="cpu", cores=(0,), waited_s=1)
 
     monkeypatch.setattr(run_module, "alone", late)
     monkeypatch.setattr(run_module, "_compute", lambda *_: pytest.fail("made again"))
@@ -147,7 +147,7 @@ def test_every_thread_is_confined_to_its_cores_and_let_go_afterwards(monkeypatch
     torch.ones(300, 300) @ torch.ones(300, 300)  # so that there are other threads
     before, threads = os.sched_getaffinity(0), torch.get_num_threads()
     monkeypatch.setenv("PAPERLIB_CORES", "1")
-    with alone(["cpu"]) as place:
+    with exclusive_resources(["cpu"]) as place:
         assert affinities() == {frozenset(place.cores)} and len(place.cores) == torch.get_num_threads() == 1
     assert os.sched_getaffinity(0) == before and torch.get_num_threads() == threads
 
@@ -164,7 +164,7 @@ def test_what_others_take_of_a_core_is_seen_and_ones_own_work_is_not() -> None:
     try:
         spinner = fork.Process(target=_spin, args=(core,))
         spinner.start()
-        beside = Neighbours([core])
+        beside = BackgroundLoad([core])
         end = time.monotonic() + 1.5
         while time.monotonic() < end:
             pass  # both want the core all the time, so each gets about half
@@ -191,7 +191,7 @@ def test_the_share_is_what_is_busy_without_ones_own_time(
     monkeypatch.setattr(resources.psutil, "cpu_times", times)
     monkeypatch.setattr(resources.time, "process_time", lambda: clock["own"])
     monkeypatch.setattr(resources.time, "monotonic", lambda: clock["now"])
-    neighbours = Neighbours([1])
+    neighbours = BackgroundLoad([1])
     assert neighbours.share() is None  # no time has passed
     clock.update(busy=100 + busy, own=50 + own, now=10.0)
     assert neighbours.share() == pytest.approx(expected)
@@ -208,7 +208,7 @@ def test_blas_takes_no_more_threads_than_the_trial_has_cores(monkeypatch: pytest
         pytest.skip(f"BLAS has one thread only here{TO_TEST}make test on two cores or more, OMP_NUM_THREADS unset")
     monkeypatch.setenv("PAPERLIB_CORES", "1")
     before = threads()
-    with alone(["cpu"]):
+    with exclusive_resources(["cpu"]):
         assert threads() == {1}
     assert threads() == before
 
@@ -216,12 +216,12 @@ def test_blas_takes_no_more_threads_than_the_trial_has_cores(monkeypatch: pytest
 @pytest.mark.parametrize("cores", ["0", "two", "-1", "100000", "1.5"])
 def test_a_wrong_number_of_cores_is_one_line(cores: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PAPERLIB_CORES", cores)
-    with pytest.raises(PaperlibError, match="must be a number from 1 to"), alone(["cpu"]):
+    with pytest.raises(PaperlibError, match="must be a number from 1 to"), exclusive_resources(["cpu"]):
         pass
 
 
 def test_a_folder_that_takes_no_locks_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("PAPERLIB_LOCKS", str(tmp_path / "file" / "locks"))
-    with pytest.raises(PaperlibError, match="PAPERLIB_LOCKS"), alone(["cpu"]):
+    with pytest.raises(PaperlibError, match="PAPERLIB_LOCKS"), exclusive_resources(["cpu"]):
         pass

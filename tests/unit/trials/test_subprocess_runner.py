@@ -15,7 +15,7 @@ from paperlib.core.paths import Layout
 from paperlib.schema.trial import Trial, make_trial
 from paperlib.trials import subprocess_runner
 from paperlib.trials.store import Store
-from paperlib.trials.subprocess_runner import run_apart
+from paperlib.trials.subprocess_runner import run_in_subprocess
 
 SMALL = {"epochs": 1, "train_images": 300, "test_images": 100, "batch_size": 32}
 
@@ -40,11 +40,11 @@ WORK = subprocess_runner._work
 
 def test_trials_run_and_the_impossible_is_said(layout: Layout) -> None:
     trial = make_trial(**SMALL)
-    run_apart([trial], layout)
+    run_in_subprocess([trial], layout)
     record = Store(layout).get(trial.id)
     assert record is not None and record.status == "done"
     with pytest.raises(PaperlibError, match="empty"):
-        run_apart([make_trial(**SMALL, method="pre-training", sparsity=0.9999)], layout)
+        run_in_subprocess([make_trial(**SMALL, method="pre-training", sparsity=0.9999)], layout)
 
 
 def test_two_crashes_are_survived(
@@ -52,7 +52,7 @@ def test_two_crashes_are_survived(
 ) -> None:
     monkeypatch.setattr(subprocess_runner, "_work", crashes_until_third)
     trial = make_trial(**SMALL)
-    run_apart([trial], layout)
+    run_in_subprocess([trial], layout)
     assert Store(layout).get(trial.id) is not None
     assert capfd.readouterr().err.count("died (exit code -6") == 2
 
@@ -77,11 +77,11 @@ def test_a_killed_parent_takes_its_trials_with_it(layout: Layout) -> None:
 def test_the_third_crash_ends_it_with_one_line(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(subprocess_runner, "_work", crashes_always)
     with pytest.raises(FailedError, match="crashed 3 times"):
-        run_apart([make_trial(**SMALL)], layout)
+        run_in_subprocess([make_trial(**SMALL)], layout)
 
 
 def test_nothing_starts_when_all_is_done(layout: Layout, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     trial = make_trial(**SMALL)
-    run_apart([trial], layout)
+    run_in_subprocess([trial], layout)
     monkeypatch.setattr(subprocess_runner, "get_context", lambda _: pytest.fail("started a process"))
-    run_apart([trial], layout)
+    run_in_subprocess([trial], layout)

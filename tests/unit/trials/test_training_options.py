@@ -17,12 +17,12 @@ from paperlib.pruners import layers_of
 from paperlib.schema.trial import Trial, make_trial
 from paperlib.trials import autotune, training
 from paperlib.trials.runner import run
-from paperlib.trials.training import Images, fit
+from paperlib.trials.training import DeviceSplit, fit
 
 
-def images(n: int = 20, side: int = 8, channels: int = 3) -> Images:
+def images(n: int = 20, side: int = 8, channels: int = 3) -> DeviceSplit:
     pixels = torch.randint(0, 256, (n, channels, side, side), dtype=torch.uint8, generator=torch.Generator())
-    return Images(pixels, torch.arange(n) % 3)
+    return DeviceSplit(pixels, torch.arange(n) % 3)
 
 
 def test_a_crop_is_a_shifted_reflected_and_maybe_mirrored_image() -> None:
@@ -54,9 +54,9 @@ def test_cosine_sets_the_rate_of_every_step(model: str, monkeypatch: pytest.Monk
     trial = make_trial(model=model, width=0.05, epochs=3, batch_size=8, lr=0.1, schedule="cosine")
     network = build(model, (8, 8, 3), 3, trial.width)
     seen: list[float] = []
-    original_batches = Images.batches
+    original_batches = DeviceSplit.batches
 
-    def batches(self: Images, size: int, order: object = None, augment: object = None):  # type: ignore[no-untyped-def]
+    def batches(self: DeviceSplit, size: int, order: object = None, augment: object = None):  # type: ignore[no-untyped-def]
         for batch in original_batches(self, size, order, augment):  # type: ignore[arg-type]
             yield batch
             if order is not None and len(optimizers) > 0:
@@ -64,7 +64,7 @@ def test_cosine_sets_the_rate_of_every_step(model: str, monkeypatch: pytest.Monk
 
     data = images()
     monkeypatch.setattr(training, "warm_up", lambda *_: None)
-    monkeypatch.setattr(Images, "batches", batches)
+    monkeypatch.setattr(DeviceSplit, "batches", batches)
     fit(trial, network, layers_of(network, trial), data, data, Meters.time_only("cpu"))
     assert seen == pytest.approx([0.05 * (1 + math.cos(math.pi * k / 9)) for k in range(9)])
 
@@ -93,7 +93,7 @@ def test_calibration_changes_neither_weights_nor_randomness() -> None:
     network = build("resnet18", (8, 8, 3), 3, 0.05)
     weights = {name: value.clone() for name, value in network.state_dict().items()}
     state = torch.get_rng_state()
-    chosen = autotune.choose(make_trial(model="resnet18", compute="auto", batch_size=8), network, images())
+    chosen = autotune.autotune_compute(make_trial(model="resnet18", compute="auto", batch_size=8), network, images())
     assert torch.equal(state, torch.get_rng_state())
     assert set(chosen.step_s) == {"fp32", "bf16", "bf16-channels-last"}, "too narrow for fp32-channels-last"
     assert all(torch.equal(value, weights[name]) for name, value in network.state_dict().items())
@@ -104,8 +104,8 @@ def test_a_layout_in_which_torch_corrupts_memory_is_not_tried() -> None:
     assert "fp32-channels-last" in autotune.candidates(wide)
     assert "fp32-channels-last" not in autotune.candidates(narrow)
     trial = make_trial(model="resnet18", compute="fp32-channels-last")
-    assert autotune.choose(trial, wide, images()).choice == "fp32-channels-last"
-    assert autotune.choose(trial, narrow, images()).choice == "fp32"
+    assert autotune.autotune_compute(trial, wide, images()).choice == "fp32-channels-last"
+    assert autotune.autotune_compute(trial, narrow, images()).choice == "fp32"
 
 
 def test_bf16_must_clearly_win() -> None:
