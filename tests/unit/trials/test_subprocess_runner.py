@@ -60,8 +60,8 @@ def test_two_crashes_are_survived(
 def test_a_killed_parent_takes_its_trials_with_it(layout: Layout) -> None:
     code = (
         "from paperlib.core.paths import Layout; from paperlib.schema.trial import make_trial;"
-        "from paperlib.trials.subprocess_runner import run_apart;"
-        "run_apart([make_trial(epochs=100000, train_images=300)], Layout.of('x'))"
+        "from paperlib.trials.subprocess_runner import run_in_subprocess;"
+        "run_in_subprocess([make_trial(epochs=100000, train_images=300)], Layout.of('x'))"
     )
     parent = subprocess.Popen([sys.executable, "-c", code])
     while not (layout.trials.parents[1] / "x" / "trials").exists():  # made right before the training starts
