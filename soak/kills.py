@@ -174,8 +174,8 @@ def in_notebooks(folder: Path, kills: int, seed: int = 0) -> Outcome:
     layout, target = in_folder(folder), in_folder(folder).notebooks / source.name
     code = (
         "import sys; from pathlib import Path; from paperlib.report import notebooks as n;"
-        " from paperlib.studies.sections import Notebook; from paperlib.core.paths import Layout;"
-        "n.NOTEBOOKS = {'09': Notebook('09_sums', lambda profile: [])};"
+        " from paperlib.studies import sections; from paperlib.core.paths import Layout;"
+        "sections.NOTEBOOKS = {'09': sections.Notebook('09_sums', lambda profile: [])};"
         "f = Path(sys.argv[1]); n.execute(None, 'smoke', Layout(f, f))"
     )
     command = [sys.executable, "-c", code, str(layout.results)]

@@ -7,8 +7,8 @@ import nbformat
 
 from paperlib.cli.main import main
 from paperlib.exhibits import expected
-from paperlib.report import notebooks
 from paperlib.schema.trial import Trial, make_trial
+from paperlib.studies import sections
 from paperlib.studies.sections import Notebook
 
 SMALL = {"epochs": 2, "train_images": 400, "test_images": 100, "batch_size": 16}
@@ -38,7 +38,7 @@ def write_notebooks(folder: Path) -> None:
 
 if __name__ == "__main__":
     os.environ.setdefault("PAPERLIB_DEVICE", "cpu")
-    notebooks.NOTEBOOKS.clear()
-    notebooks.NOTEBOOKS.update(NOTEBOOKS)
+    sections.NOTEBOOKS.clear()
+    sections.NOTEBOOKS.update(NOTEBOOKS)
     expected.WANTED = ()  # its notebooks draw nothing
     main()

@@ -18,22 +18,22 @@ from paperlib.core.errors import FailedError, PaperlibError, one_line_warnings
 # Name of a command to where it lies and what the list of commands says: nothing of it is imported for `--help`.
 ELSEWHERE = {
     "claims": ("paperlib.cli.claims:claims", "The verdict on each of the papers' 69 claims, or all about one."),
-    "plan": ("paperlib.costs.plan:plan", "Say what a profile will cost here before it runs; some minutes of trying."),
+    "plan": ("paperlib.cli.plan:command", "Say what a profile will cost here before it runs; some minutes of trying."),
     "data": ("paperlib.cli.data:app", "The images: what is here, fetch, verify."),
     "reference": (
-        "paperlib.report.reference:reference",
+        "paperlib.cli.reference:command",
         "Build the report of the committed results; nothing is trained.",
     ),
     "findings": (
-        "paperlib.report.readme:findings_command",
+        "paperlib.cli.findings:command",
         "What own results say, or the committed ones; --write puts these into the README.",
     ),
     "compare": ("paperlib.trials.differences:compare", "Compare two sets of results trial by trial."),
     "merge": ("paperlib.report.merging:merge", "Bring the results of several machines into one folder."),
-    "trials": ("paperlib.studies.batches:trials", "Print the ids of a profile's trials, batch by batch, as JSON."),
-    "run-batch": ("paperlib.studies.batches:run_batch", "Run one batch of a profile's trials."),
+    "trials": ("paperlib.cli.trials:command", "Print the ids of a profile's trials, batch by batch, as JSON."),
+    "run-batch": ("paperlib.cli.run_batch:command", "Run one batch of a profile's trials."),
     "keep-results": (
-        "paperlib.report.committed:keep_results",
+        "paperlib.cli.keep_results:command",
         "For maintainers: put a profile's results where they are committed.",
     ),
 }

@@ -4,8 +4,11 @@ import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from paperlib.core.errors import PaperlibError
+
+ProfileName = Literal["smoke", "quick", "laptop", "paper"]
 
 
 def root() -> Path:

@@ -1,4 +1,4 @@
-"""What each way of execution costs on this CPU: networks, single layers and the machine's own limits.
+"""What each backend costs on this CPU: networks, single layers and the machine's own limits.
 
 Weights are untrained: time and energy depend on shapes and zeros, not on what was learnt.
 """
@@ -6,9 +6,9 @@ Weights are untrained: time and energy depend on shapes and zeros, not on what w
 import hashlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime
 
 import torch
@@ -16,18 +16,16 @@ from safetensors.torch import load as parse
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from paperlib.core.io import write_atomically
 from paperlib.core.paths import Layout
-from paperlib.core.progress import progress
-from paperlib.core.registry import unknown
 from paperlib.execution.backends import Network, engine_of, to_backend
+from paperlib.execution.compact import compact
 from paperlib.execution.flops import count
 from paperlib.execution.quantized import OnnxModel
 from paperlib.execution.sparse import SparseLinear, best_time
 from paperlib.meters import Meters, compare
 from paperlib.meters.paired import load_time
-from paperlib.models import build
-from paperlib.pruners import Layer, apply_masks, criteria, layers_of
+from paperlib.models import MODELS, build
+from paperlib.pruners import apply_masks, criteria, layers_of
 from paperlib.pruners.masks import Masks, remove_lowest
 from paperlib.schema.measurement import Timing
 from paperlib.schema.record import Costs, Environment, Frozen
@@ -36,34 +34,10 @@ from paperlib.trials.environment import cores, environment
 from paperlib.trials.resources import exclusive_resources, limit_threads
 
 BATCHES = (1, 64)
-SPARSITIES = (0.0, 0.5, 0.8, 0.9, 0.95, 0.99)
-SCENARIOS = {"i": 1.0, "ii": 0.625, "iii": 0.0}  # conv sparsity per linear sparsity; paper F's at 0.8
 QUANTISED = ("int8", "compact+int8")
 SHAPE = (32, 32, 3)
-
-
-@dataclass(frozen=True)
-class Budget:
-    """widths: models with their width factor; full: sparsities of scenario i, few: of the others and of int8;
-    budget_s: seconds for the comparison of one network at one batch size and number of threads."""
-
-    widths: dict[str, float]
-    full: tuple[float, ...]
-    few: tuple[float, ...]
-    scenarios: tuple[str, ...]
-    budget_s: float
-
-
-BUDGETS = {
-    "smoke": Budget({"mlp-medium": 0.1, "resnet18": 0.125}, (0.0, 0.8), (0.8,), ("i",), 0.05),
-    "quick": Budget(
-        {"mlp-medium": 0.15, "vgg16": 0.25, "resnet18": 0.25}, (0.0, 0.5, 0.8, 0.95), (0.8,), tuple(SCENARIOS), 0.1
-    ),
-    "laptop": Budget(
-        dict.fromkeys(("mlp-medium", "vgg16", "resnet18"), 1.0), SPARSITIES, SPARSITIES, tuple(SCENARIOS), 1.5
-    ),
-}
-BUDGETS["paper"] = BUDGETS["laptop"]
+# By scenario: share of filters removed per share of weights; paper F's three at 0.8 of the weights.
+CONV_PER_LINEAR = {"i": 1.0, "ii": 0.625, "iii": 0.0}
 
 
 class Setting(Frozen):
@@ -78,7 +52,7 @@ class Setting(Frozen):
 
     @property
     def conv_sparsity(self) -> float:
-        return self.sparsity * SCENARIOS[self.scenario]
+        return self.sparsity * CONV_PER_LINEAR[self.scenario]
 
     @property
     def id(self) -> str:
@@ -86,7 +60,7 @@ class Setting(Frozen):
 
 
 class Run(Frozen):
-    """All ways at one number of threads. cold_s: read the weights and give the first answer, batch 1."""
+    """All backends at one number of threads. cold_s: seconds to read the weights and give the first answer, batch 1."""
 
     threads: int
     timings: tuple[Timing, ...]
@@ -123,7 +97,7 @@ class Machine(Frozen):
 
 
 class EdgeRecord(Frozen):
-    """What was measured of one setting. disagrees: share of inputs that another class is answered than masked."""
+    """What was measured of one setting. disagrees: share of images that get another class than from masked."""
 
     id: str
     setting: Setting
@@ -134,48 +108,13 @@ class EdgeRecord(Frozen):
     finished: str
 
 
-def settings(profile: str) -> list[Setting]:
-    """The networks of a profile; PaperlibError for an unknown one."""
-    if profile not in BUDGETS:
-        raise unknown("profile", profile, list(BUDGETS))
-    budget, found = BUDGETS[profile], []
-    for model, width in budget.widths.items():
-        for scenario in ("iii",) if model.startswith("mlp") else budget.scenarios:
-            whole = scenario == "i" or model.startswith("mlp")
-            for sparsity in budget.full if whole else budget.few:
-                quantised = whole and sparsity in {0.0, *budget.few}
-                found.append(
-                    Setting(
-                        model=model, width=width, scenario=scenario, sparsity=sparsity, quantised=quantised,
-                        budget_s=budget.budget_s,
-                    )
-                )  # fmt: skip
-    return found
-
-
-def edge(profile: str, layout: Layout) -> list[EdgeRecord]:
-    """Every network of a profile, measured or found under results/<profile>/edge/; the machine's limits beside."""
-    todo, records = settings(profile), []
-    with progress(f"{len(todo)} networks on the CPU", len(todo)) as step:
-        for setting in todo:
-            step.describe(f"{setting.model} {setting.scenario} {setting.sparsity:g}")
-            path = layout.edge / f"{setting.id}.json"
-            if not path.exists():
-                write_atomically(path, (measure(setting).model_dump_json(indent=1) + "\n").encode())
-            records.append(EdgeRecord.model_validate_json(path.read_bytes()))
-            step.advance()
-    if not (path := layout.edge / "machine.json").exists():
-        write_atomically(path, (limits(BUDGETS[profile]).model_dump_json(indent=1) + "\n").encode())
-    return records
-
-
 def stored(layout: Layout) -> tuple[list[EdgeRecord], Machine | None]:
-    """What `edge` left, in its own order; no records and None where it has not run."""
+    """The measurements in results/<profile>/edge, by network, scenario and sparsity; none and None before a run."""
     machine = layout.edge / "machine.json"
-    found = [EdgeRecord.model_validate_json(p.read_bytes()) for p in layout.edge.glob("*.json") if p != machine]
-    models = list(BUDGETS["quick"].widths)
-    found.sort(key=lambda r: (models.index(r.setting.model), r.setting.scenario, r.setting.sparsity))
-    return found, Machine.model_validate_json(machine.read_bytes()) if machine.exists() else None
+    records = [EdgeRecord.model_validate_json(p.read_bytes()) for p in layout.edge.glob("*.json") if p != machine]
+    models = list(MODELS)
+    records.sort(key=lambda r: (models.index(r.setting.model), r.setting.scenario, r.setting.sparsity))
+    return records, Machine.model_validate_json(machine.read_bytes()) if machine.exists() else None
 
 
 def pruned(setting: Setting) -> tuple[nn.Module, nn.Module, Masks]:
@@ -184,32 +123,36 @@ def pruned(setting: Setting) -> tuple[nn.Module, nn.Module, Masks]:
     dense = build(setting.model, SHAPE, 10, setting.width).eval()
     model = deepcopy(dense)
     layers = layers_of(model, make_trial(model=setting.model, method="random"))
-    masks = {layer.name: _weakest(layer, setting) for layer in layers}
+    masks: Masks = {}
+    for layer in layers:
+        share = setting.sparsity if layer.unit == "weight" else setting.conv_sparsity
+        masks[layer.name] = remove_lowest(criteria.l1(layer), min(layer.units - 1, round(layer.units * share)))
     apply_masks(layers, masks)
     return dense, model, masks
 
 
-def _weakest(layer: Layer, setting: Setting) -> Tensor:
-    share = setting.sparsity if layer.unit == "weight" else setting.conv_sparsity
-    return remove_lowest(criteria.l1(layer), min(layer.units - 1, round(layer.units * share)))
-
-
 @exclusive_resources(["cpu"])
 def measure(setting: Setting) -> EdgeRecord:
-    """Time every way of one network beside dense, on one thread and on all."""
+    """Time every backend of one network beside dense, on one thread and on all, batch 1 and 64.
+
+    Ratios to dense are paired within rounds (`paperlib.meters.paired`); a second dense copy is the A/A control.
+    """
     dense, model, masks = pruned(setting)
     images = torch.randn(max(BATCHES), SHAPE[2], *SHAPE[:2])
-    hows = ["masked", "compact", "sparse", "bf16", *(QUANTISED if setting.quantised else ())]
-    ways = {how: to_backend(model, masks, how, images) for how in hows if how != "sparse"}
-    runs = tuple(_run(setting, dense, model, masks, ways, images, n) for n in sorted({1, cores()}))
+    names = ["masked", "compact", "bf16", *(QUANTISED if setting.quantised else ())]
+    networks = {name: to_backend(model, masks, name, images) for name in names}
+    runs = []
+    for threads in sorted({1, cores()}):
+        with limit_threads(threads):
+            runs.append(_run(setting, dense, model, masks, networks, images, threads))
     with torch.inference_mode():
         expected = model(images).argmax(1)
-        disagrees = {how: float((way(images).argmax(1) != expected).float().mean()) for how, way in ways.items()}
+        disagrees = {name: float((net(images).argmax(1) != expected).float().mean()) for name, net in networks.items()}
     return EdgeRecord(
         id=setting.id,
         setting=setting,
         costs=count(model, masks, SHAPE),
-        runs=runs,
+        runs=tuple(runs),
         disagrees=disagrees,
         environment=environment("cpu"),
         finished=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -217,20 +160,25 @@ def measure(setting: Setting) -> EdgeRecord:
 
 
 def _run(
-    setting: Setting, dense: nn.Module, model: nn.Module, masks: Masks, ways: dict[str, Network], images: Tensor, n: int
+    setting: Setting,
+    dense: nn.Module,
+    model: nn.Module,
+    masks: Masks,
+    networks: Mapping[str, Network],
+    images: Tensor,
+    threads: int,
 ) -> Run:
     meters, timings = Meters.for_device("cpu"), list[Timing]()
-    with limit_threads(n):
-        mine: dict[str, Network] = {"dense": dense, "dense-again": deepcopy(dense)}
-        mine |= {how: OnnxModel(w.data, n) if isinstance(w, OnnxModel) else w for how, w in ways.items()}
-        for size in BATCHES:
-            batch = images[:size]
-            here = mine | {"sparse": to_backend(model, masks, "sparse", batch)}
-            calls = {how: _call(way, batch) for how, way in here.items()}
-            timed = compare(calls, batch_size=size, meters=meters, rounds=30, budget_s=setting.budget_s, seed=0)
-            timings += [t.model_copy(update={"engine": engine_of(here[t.variant])}) for t in timed]
-        cold = {how: load_time(_cold(way, images[:1], n), meters, 3) for how, way in mine.items()}
-    return Run(threads=n, timings=tuple(timings), cold_s=cold)
+    variants: dict[str, Network] = {"dense": dense, "dense-again": deepcopy(dense)}
+    variants |= {k: OnnxModel(n.data, threads) if isinstance(n, OnnxModel) else n for k, n in networks.items()}
+    for size in BATCHES:
+        batch = images[:size]
+        compared = variants | {"sparse": to_backend(model, masks, "sparse", batch)}  # chosen for a batch size
+        calls = {name: _call(network, batch) for name, network in compared.items()}
+        timed = compare(calls, batch_size=size, meters=meters, rounds=30, budget_s=setting.budget_s, seed=0)
+        timings += [t.model_copy(update={"engine": engine_of(compared[t.variant])}) for t in timed]
+    cold = {name: load_time(_cold(network, images[:1], threads), meters, 3) for name, network in variants.items()}
+    return Run(threads=threads, timings=tuple(timings), cold_s=cold)
 
 
 def _call(network: Network, batch: Tensor) -> Callable[[], object]:
@@ -256,47 +204,45 @@ def _cold(network: Network, one: Tensor, threads: int) -> Callable[[], object]:
 
 
 @exclusive_resources(["cpu"])
-def limits(budget: Budget) -> Machine:
-    """Peak arithmetic and bandwidth at one thread, the time of every layer, and CSR beside dense per shape."""
+def measure_machine(widths: Mapping[str, float], sparsities: Sequence[float]) -> Machine:
+    """Peak arithmetic and bandwidth at one thread, the time of every layer, and CSR beside dense per shape.
+
+    widths: width factor by model; sparsities: of the linear layers that run as CSR.
+    """
     with limit_threads(1), torch.inference_mode():
         a, b = torch.randn(512, 512), torch.randn(512, 512)
         peak = 2 * 512**3 / best_time(lambda: a @ b)
         source, target = torch.randn(2**24), torch.empty(2**24)  # 64 MiB each: larger than the caches
         bandwidth = 2 * source.nbytes / best_time(lambda: target.copy_(source))
-        layers, csr = list[LayerTime](), list[Csr]()
-        for model, width in budget.widths.items():
+        layers, shapes = list[LayerTime](), set[tuple[int, int]]()
+        for model, width in widths.items():
             setting = Setting(model=model, width=width, scenario="i", sparsity=0.8, quantised=False, budget_s=0)
             dense, masked, masks = pruned(setting)
-            for name, network in (("dense", dense), ("compact", to_backend(masked, masks, "compact", torch.empty(0)))):
-                layers += _layer_times(f"{model} {name}", network)  # type: ignore[arg-type]
-        shapes = {
-            tuple(m.weight.shape)
-            for model, width in budget.widths.items()
-            for m in build(model, SHAPE, 10, width).modules()
-            if isinstance(m, nn.Linear)
-        }
-        for shape in sorted(shapes):
-            csr += [_csr(shape, size, sparsity) for size in BATCHES for sparsity in SPARSITIES[1:]]  # type: ignore[arg-type]
+            layers += _layer_times(f"{model} dense", dense)
+            layers += _layer_times(f"{model} compact", compact(masked, masks))
+            shapes |= {(m.out_features, m.in_features) for m in dense.modules() if isinstance(m, nn.Linear)}
+        csr = [_csr(shape, size, sparsity) for shape in sorted(shapes) for size in BATCHES for sparsity in sparsities]
     return Machine(
         peak_flops=peak, bandwidth=bandwidth, layers=tuple(layers), csr=tuple(csr), environment=environment("cpu")
     )
 
 
 def _layer_times(label: str, network: nn.Module) -> list[LayerTime]:
-    found: list[LayerTime] = []
-    images = torch.randn(max(BATCHES), SHAPE[2], *SHAPE[:2])
-    starts: dict[str, tuple[float, LayerTime | None]] = {}
+    """The shortest of four runs of every convolution and linear layer, in the order of the network."""
+    best: dict[str, LayerTime] = {}
+    starts: dict[str, float] = {}
 
     def before(name: str) -> Callable[..., None]:
-        return lambda *_: starts.update({name: (time.perf_counter(), None)})
+        return lambda *_: starts.update({name: time.perf_counter()})
 
     def after(name: str) -> Callable[..., None]:
         def hook(layer: nn.Module, inputs: tuple[Tensor], output: Tensor) -> None:
-            took = time.perf_counter() - starts[name][0]
+            took = time.perf_counter() - starts[name]
             weight: Tensor = layer.weight  # type: ignore[assignment]
             flops = 2 * weight.numel() * (output.numel() // output.shape[1])
             moved = weight.nbytes + inputs[0].nbytes + output.nbytes
-            found.append(LayerTime(network=label, layer=name, flops=flops, bytes_moved=moved, time_s=took))
+            if name not in best or took < best[name].time_s:
+                best[name] = LayerTime(network=label, layer=name, flops=flops, bytes_moved=moved, time_s=took)
 
         return hook
 
@@ -304,12 +250,9 @@ def _layer_times(label: str, network: nn.Module) -> list[LayerTime]:
         if isinstance(layer, nn.Conv2d | nn.Linear):
             layer.register_forward_pre_hook(before(name))
             layer.register_forward_hook(after(name))
+    images = torch.randn(max(BATCHES), SHAPE[2], *SHAPE[:2])
     for _ in range(4):
         network(images)
-    best: dict[str, LayerTime] = {}
-    for one in found:
-        if one.layer not in best or one.time_s < best[one.layer].time_s:
-            best[one.layer] = one
     return list(best.values())
 
 
@@ -322,7 +265,7 @@ def _csr(shape: tuple[int, int], size: int, sparsity: float) -> Csr:
 
 
 def rows(records: list[EdgeRecord]) -> list[dict[str, object]]:
-    """One row per (network, threads, batch, way)."""
+    """One row per network, number of threads, batch size and backend."""
     return [
         {"id": r.id}
         | r.setting.model_dump()

@@ -16,7 +16,6 @@ from paperlib import studies
 from paperlib.claims.effects import METRICS
 from paperlib.core.paths import Layout
 from paperlib.core.registry import unknown
-from paperlib.costs import cpu_study
 from paperlib.exhibits import (
     cpu_figures,
     effect_figures,
@@ -32,6 +31,7 @@ from paperlib.exhibits.manifest import Exhibit, input_hash, read_manifest, write
 from paperlib.exhibits.results import Source
 from paperlib.schema.record import Record
 from paperlib.schema.trial import Trial
+from paperlib.studies import cpu
 from paperlib.studies.profiles import PROFILES
 from paperlib.studies.tutorial import TECHNIQUES, TUTORIALS
 
@@ -193,7 +193,7 @@ def whole_study(profile: str) -> frozenset[str]:
 
 def set_aside(layout: Layout, profile: str, own: Collection[str]) -> None:
     """Move the records that are not among the ids `own` of the profile into the folder beside it, and say so."""
-    measured = {"machine", *(setting.id for setting in cpu_study.settings(profile))}
+    measured = {"machine", *(setting.id for setting in cpu.settings(profile))}
     strange = [path for path in layout.trials.glob("*.json") if path.stem not in own]
     strange += [path for path in layout.edge.glob("*.json") if path.stem not in measured]
     for path in strange:

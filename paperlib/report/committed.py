@@ -11,12 +11,10 @@ import sys
 import tarfile
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import pandas as pd
-import typer
 
-from paperlib.core import paths
 from paperlib.core.errors import PaperlibError
 from paperlib.core.io import write_atomically
 from paperlib.core.paths import Layout
@@ -135,9 +133,3 @@ def _without_paths(notebook: Path) -> bytes:
     for name in ("input_path", "output_path"):
         read.metadata.get("papermill", {}).pop(name, None)
     return (nbformat.writes(read) + "\n").encode()
-
-
-def keep_results(profile: Annotated[str, typer.Argument(help="Whose results, such as laptop.")]) -> None:
-    """For maintainers: put a profile's records, and all that is made from them, where they are committed."""
-    archive = keep(Layout.of(profile), paths.root())
-    typer.echo(f"{archive}: {archive.stat().st_size:,} bytes; commit its folder and figures/{profile}")

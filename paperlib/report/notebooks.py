@@ -17,7 +17,8 @@ from paperlib.core.paths import Layout
 from paperlib.core.registry import unknown
 from paperlib.exhibits.manifest import inputs
 from paperlib.report.notebook_links import END, TOP, link, written
-from paperlib.studies.sections import COLLATION, NOTEBOOKS, Notebook, chosen
+from paperlib.studies import sections
+from paperlib.studies.sections import COLLATION, Notebook
 from paperlib.trials.environment import cores
 from paperlib.trials.subprocess_runner import run_in_subprocess
 
@@ -36,7 +37,7 @@ def execute(
     """
     from paperlib.exhibits.collation import set_aside
 
-    asked = chosen(only)
+    asked = sections.chosen(only)
     given = {"profile": profile} | dict(parameters or {})
     if not parameters and all(_unchanged(notebook, given, layout) for notebook in asked.values()):
         for notebook in asked.values():
@@ -44,7 +45,7 @@ def execute(
         return [_target(notebook, layout) for notebook in asked.values()]
     for notebook in asked.values():
         _refuse_unknown(notebook, given)
-    set_aside(layout, profile, {trial.id for notebook in NOTEBOOKS.values() for trial in notebook.trials(profile)})
+    set_aside(layout, profile, {trial.id for trial in sections.all_trials(profile)})
     if parameters:
         layout = layout.tweaked
     for notebook in asked.values() if not parameters else ():
@@ -101,8 +102,8 @@ def keep_outputs(profile: str, layout: Layout) -> list[Path]:
     """
     import nbformat
 
-    sources = [notebook.source for notebook in NOTEBOOKS.values()]
-    for notebook in NOTEBOOKS.values():
+    sources = [notebook.source for notebook in sections.NOTEBOOKS.values()]
+    for notebook in sections.NOTEBOOKS.values():
         target = _target(notebook, layout)
         if not target.exists():
             raise PaperlibError(f"{target} is not there: run `paperlib reproduce --profile {profile}` first")

@@ -2,19 +2,13 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import Annotated
 
 import pandas as pd
-import typer
 
 from paperlib.claims import CLAIMS, Verdict, tally, verdicts
 from paperlib.core.errors import PaperlibError
-from paperlib.core.io import write_atomically
 from paperlib.core.paths import Layout
 from paperlib.exhibits.manifest import Exhibit, output_root, read_manifest
-from paperlib.report.committed import committed, regenerate
-from paperlib.trials.archive import archives, open_archive
 
 START, END = "<!-- findings: written by `paperlib findings --write README.md` -->", "<!-- end of findings -->"
 # The tables of dense accuracies beside published ones.
@@ -109,41 +103,3 @@ def written(page: str, text: str) -> str:
         raise PaperlibError(f"the page needs the two lines {START!r} and {END!r} once each")
     before, rest = page.split(START)
     return f"{before}{START}\n{text}\n{END}{rest.split(END)[1]}"
-
-
-def _read(path: Path) -> str:
-    """The page at `path`, which `written` can take. PaperlibError if it cannot be read or lacks the markers."""
-    try:
-        page = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise PaperlibError(f"cannot read {path}: {reason}; --write takes a page such as README.md") from None
-    written(page, "")
-    return page
-
-
-def findings_command(
-    write: Annotated[Path | None, typer.Option(help="A page with the two markers, such as README.md.")] = None,
-    profile: Annotated[str, typer.Option(help="Whose own results; without any, the committed ones.")] = "quick",
-) -> None:
-    """What own results say, or the committed ones where there are none; --write puts the committed ones in a page."""
-    own = Layout.of(profile)
-    if write is None and any(own.trials.glob("*.json")):
-        typer.echo(f"paperlib: these are your own results in {own.results}", err=True)
-        typer.echo(section(own)[0])
-        return
-    page = None if write is None else _read(write)
-    found = archives()
-    if not found:
-        raise PaperlibError("no results are committed: `paperlib keep-results quick` after a run")
-    lack = "" if write else f"no own results in {own.results}: "
-    typer.echo(f"paperlib: {lack}{committed(found[0])}", err=True)
-    with open_archive(found[0]) as layout:
-        regenerate(layout)
-        text, pictures = section(layout)
-    if write is None or page is None:
-        typer.echo(text)
-        return
-    write_atomically(write, written(page, text).encode())
-    for name, content in pictures.items():
-        write_atomically(write.parent / "docs" / "found" / f"{name}.png", content)

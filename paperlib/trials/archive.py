@@ -7,16 +7,17 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import get_args
 
 from paperlib.core import paths
 from paperlib.core.errors import PaperlibError
-from paperlib.core.paths import Layout
+from paperlib.core.paths import Layout, ProfileName
 
 ARCHIVE = "records.tar.xz"
 
 
-# The profiles; the first that is there speaks for the project in the README.
-ORDER = ("paper", "laptop", "quick", "smoke")
+# The profiles, largest first; the first that is there speaks for the project in the README.
+ORDER: tuple[str, ...] = get_args(ProfileName)[::-1]
 
 
 def pack(layout: Layout) -> bytes:

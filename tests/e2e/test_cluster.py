@@ -19,7 +19,7 @@ import pytest
 from paperlib import studies
 from paperlib.core.paths import Layout
 from paperlib.schema.record import Record
-from paperlib.studies.batches import batches
+from paperlib.studies.sections import batches
 from paperlib.trials.differences import differences
 from paperlib.trials.runner import dense_baseline
 from paperlib.trials.store import Store

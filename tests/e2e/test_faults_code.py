@@ -10,6 +10,7 @@ import pytest
 from paperlib.core.errors import PaperlibError
 from paperlib.core.paths import Layout
 from paperlib.report import notebooks
+from paperlib.studies import sections
 from paperlib.studies.sections import Notebook
 from paperlib.trials.differences import differences
 from paperlib.trials.store import Store
@@ -26,7 +27,7 @@ def echo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Notebook:
     (tmp_path / "notebooks").mkdir()
     nbformat.write(notebook, tmp_path / "notebooks" / f"{one.name}.ipynb")
     monkeypatch.setenv("PAPERLIB_ROOT", str(tmp_path))
-    monkeypatch.setattr(notebooks, "NOTEBOOKS", {"09": one})
+    monkeypatch.setattr(sections, "NOTEBOOKS", {"09": one})
     return one
 
 

@@ -18,6 +18,7 @@ from paperlib.exhibits import manifest
 from paperlib.exhibits.expected import problems
 from paperlib.exhibits.manifest import output_root, read_manifest
 from paperlib.report import notebooks, pages
+from paperlib.studies import sections
 from paperlib.studies.sections import NOTEBOOKS, Notebook
 
 SOURCES = [notebook.source for notebook in NOTEBOOKS.values()]
@@ -163,7 +164,7 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str) -> None:
     (tmp_path / "notebooks").mkdir(exist_ok=True)
     nbformat.write(notebook, tmp_path / "notebooks" / "09_sums.ipynb")
     monkeypatch.setenv("PAPERLIB_ROOT", str(tmp_path))
-    monkeypatch.setattr(notebooks, "NOTEBOOKS", {"09": Notebook("09_sums", lambda profile: [])})
+    monkeypatch.setattr(sections, "NOTEBOOKS", {"09": Notebook("09_sums", lambda profile: [])})
 
 
 def test_a_failed_cell_is_named_and_the_mended_one_runs(
@@ -187,7 +188,7 @@ def test_nothing_new_is_seen_without_listing_trials_or_starting_a_process(
     (kept,) = layout.notebooks.glob("*.ipynb")
     before = kept.stat().st_mtime_ns
     asked: list[str] = []
-    monkeypatch.setattr(notebooks, "NOTEBOOKS", {"09": Notebook("09_sums", lambda p: asked.append(p) or [])})
+    monkeypatch.setattr(sections, "NOTEBOOKS", {"09": Notebook("09_sums", lambda p: asked.append(p) or [])})
     monkeypatch.setattr(notebooks, "_execute", lambda *_: asked.append("executed"))
     notebooks.execute(None, "smoke", layout)
     assert asked == [] and kept.stat().st_mtime_ns == before

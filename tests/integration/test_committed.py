@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 import paperlib
+from paperlib.cli import findings, reference
 from paperlib.core import paths
 from paperlib.core.errors import PaperlibError
 from paperlib.core.paths import Layout
@@ -21,7 +22,6 @@ from paperlib.exhibits.expected import WANTED, problems
 from paperlib.exhibits.manifest import read_manifest
 from paperlib.report import agreement, committed, pages, readme
 from paperlib.report.bundle import zip_report
-from paperlib.report.reference import reference
 from paperlib.schema.trial import make_trial
 from paperlib.trials import archive
 from paperlib.trials.runner import run_all
@@ -113,13 +113,13 @@ def test_the_committed_report_needs_no_run(
     made: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(PaperlibError, match=r"no results of 'paper' are committed, only of .*quick"):
-        reference("paper")
+        reference.command("paper")
     where = committed.keep(made, tmp_path / "project")
-    monkeypatch.setattr("paperlib.report.reference.archives", lambda: [where])
+    monkeypatch.setattr("paperlib.cli.reference.archives", lambda: [where])
     before = Store(made).records()
     for record in before:
         Store(made).path(record.id).unlink()
-    reference(None)
+    reference.command(None)
     page = made.results.parent / "reference" / made.name / "index.html"
     assert str(page) in capsys.readouterr().out
     assert all(f"trials/{r.id}.json" in (page.parent / "trials.html").read_text() for r in before)
@@ -142,7 +142,9 @@ def test_without_own_results_the_committed_table_answers_and_that_is_said(
     where = emptied(made, tmp_path / "project")
     monkeypatch.setattr(committed, "archives", lambda: [where])
     with monkeypatch.context() as patch:
-        patch.setattr(committed, "opened", lambda *_: pytest.fail("unpacked the archive beside a table that is right"))
+        patch.setattr(
+            committed, "open_archive", lambda *_: pytest.fail("unpacked the archive beside a table that is right")
+        )
         for name in ("scratch", "smoke"):  # its own, and the first one of all
             pd.testing.assert_frame_equal(paperlib.load_results(name), table)
             said = capsys.readouterr().err
@@ -160,7 +162,7 @@ def test_without_own_results_the_committed_table_answers_and_that_is_said(
 def test_the_committed_table_of_laptop_is_read_without_its_archive(
     layout: Layout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(committed, "opened", lambda *_: pytest.fail("run `paperlib keep-results laptop`"))
+    monkeypatch.setattr(committed, "open_archive", lambda *_: pytest.fail("run `paperlib keep-results laptop`"))
     about = json.loads((paths.root() / "results/laptop/kept.json").read_text())
     assert len(committed.table_of("laptop")[0]) == about["records"]
 
@@ -170,13 +172,13 @@ def test_findings_say_whose_they_are(
 ) -> None:
     shutil.copytree(made.trials, tmp_path / "own")
     where = emptied(made, tmp_path / "project")
-    monkeypatch.setattr(readme, "archives", lambda: [where])
-    readme.findings_command(None)
+    monkeypatch.setattr(findings, "archives", lambda: [where])
+    findings.command(None)
     shown = capsys.readouterr()
     assert "From the 4 trials" in shown.out and "committed ones of results/scratch (4 trials" in shown.err
     assert "no own results in" in shown.err
     shutil.copytree(tmp_path / "own", made.trials, dirs_exist_ok=True)
-    readme.findings_command(None, made.name)
+    findings.command(None, made.name)
     shown = capsys.readouterr()
     assert "From the 4 trials" in shown.out and shown.err.startswith("paperlib: these are your own results in")
 

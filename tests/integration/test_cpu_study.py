@@ -10,11 +10,13 @@ from torch import nn
 from paperlib.core.errors import PaperlibError
 from paperlib.core.paths import Layout
 from paperlib.costs import cpu_study
-from paperlib.costs.cpu_study import Budget, Setting, measure, pruned, settings
+from paperlib.costs.cpu_study import Setting, measure, pruned
 from paperlib.exhibits import collation
 from paperlib.exhibits.cpu_figures import crossing
+from paperlib.studies import cpu
+from paperlib.studies.cpu import CpuBudget, run_cpu_study, settings
 
-TINY = Budget({"mlp-medium": 0.01, "resnet18": 0.04}, (0.0, 0.8), (0.8,), ("i",), 0.01)
+TINY = CpuBudget({"mlp-medium": 0.01, "resnet18": 0.04}, (0.0, 0.8), (0.8,), ("i",), 0.01)
 
 
 def test_the_grid_holds_the_papers_scenarios() -> None:
@@ -51,18 +53,18 @@ def test_break_even_by_arithmetic() -> None:
 def test_every_way_is_timed_and_the_exhibits_name_their_records(
     layout: Layout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(cpu_study.BUDGETS, "smoke", TINY)
+    monkeypatch.setitem(cpu.BUDGETS, "smoke", TINY)
     monkeypatch.setattr(cpu_study, "cores", lambda: 1)
     assert collation.write("04", layout) == []  # nothing has run
-    records = cpu_study.edge("smoke", layout)
+    records = run_cpu_study("smoke", layout)
     for record in records:
         (run,) = record.runs
         variants = {t.variant for t in run.timings if t.batch_size == 64}
         assert variants == {"dense", "dense-again", "masked", "compact", "sparse", "bf16", "int8", "compact+int8"}
         assert all(run.cold_s[name] > 0 for name in variants - {"sparse"})
         assert record.disagrees["masked"] == 0
-    monkeypatch.setattr(cpu_study, "measure", lambda _: pytest.fail("measured again"))
-    assert cpu_study.edge("smoke", layout) == records
+    monkeypatch.setattr(cpu, "measure", lambda _: pytest.fail("measured again"))
+    assert run_cpu_study("smoke", layout) == records
     exhibits = collation.write("04", layout)
     assert {e.section for e in exhibits} == {"04"}
     assert all(set(e.trials) == {r.id for r in records} for e in exhibits)

@@ -17,8 +17,7 @@ from paperlib.core import paths
 from paperlib.costs.forecast import kind
 from paperlib.data.registry import DATASETS
 from paperlib.pruners import METHODS
-from paperlib.studies.batches import batches
-from paperlib.studies.sections import NOTEBOOKS
+from paperlib.studies.sections import all_trials, batches
 from tests.conftest import REAL, served, tiny
 from tests.integration.test_docs import PAGES, ROOT
 
@@ -152,8 +151,7 @@ def test_a_command_ends_as_documented(command: str, bench: Bench, capfd: pytest.
         return
     assert program == "paperlib", "neither run nor in the table NOT_RUN"
     words = [FILLED.get(word, word) for word in words] + ADDED.get(command, "").split()
-    smoke = [trial for notebook in NOTEBOOKS.values() for trial in notebook.trials("smoke")]
-    last = len(batches(smoke, 1000)) - 1  # the smallest batch
+    last = len(batches(all_trials("smoke"), 1000)) - 1  # the smallest batch
     words = [word.format(trial=bench.trial, last=last) for word in words]
     code, (out, err) = call(*words), capfd.readouterr()
     assert code in (0, None), err
@@ -257,7 +255,7 @@ def test_a_message_that_the_faq_explains_is_given(
 
 def test_the_faq_counts_the_kinds_of_training_that_a_plan_tries() -> None:
     said = re.findall(r"(\d+) (?:kinds )?in `(\w+)`", (ROOT / "docs" / "faq.md").read_text())
-    found = {p: {kind(t) for notebook in NOTEBOOKS.values() for t in notebook.trials(p)} for _, p in said}
+    found = {p: {kind(t) for t in all_trials(p)} for _, p in said}
     assert said and [(str(len(found[p])), p) for _, p in said] == said
 
 

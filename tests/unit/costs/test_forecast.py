@@ -1,4 +1,4 @@
-"""The plan: its forecast against what trials of `quick` then take, what is done, and what it adds up."""
+"""The forecast of a plan against what trials of `quick` then take, and how it adds up."""
 
 import time
 from pathlib import Path
@@ -8,13 +8,10 @@ import pytest
 from paperlib import studies
 from paperlib.core.paths import Layout
 from paperlib.costs.forecast import Cost, Rate, calibrate, cost, kind, split_sizes, total
-from paperlib.costs.plan import duration, make_plan, render, sentences
 from paperlib.data.sources import find
 from paperlib.data.spec import parse
-from paperlib.schema.trial import Trial, make_trial
-from paperlib.studies.sections import NOTEBOOKS
+from paperlib.schema.trial import make_trial
 from paperlib.trials.runner import load_images, run
-from paperlib.trials.store import Store
 
 RATE = Rate(1.0, 10.0, 0.1, 5.0, 2.0, "modelled", 1_000, 4_000)
 
@@ -66,26 +63,3 @@ def test_split_sizes_are_those_of_the_images() -> None:
 def test_an_unknown_energy_stays_unknown() -> None:
     assert (Cost(1, 2.0) + Cost(1, None)).energy_j is None
     assert total([Cost(1, 2.0, 3, 4), Cost(1, 2.0, 3, 1)]) == Cost(2, 4.0, 6, 4)
-
-
-@pytest.mark.usefixtures("tiny_images")
-def test_what_is_done_costs_nothing(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("paperlib.costs.forecast.calibrate", lambda trials: {kind(t): RATE for t in trials})
-    before = make_plan("smoke", ["01"], layout)
-    every = list(dict.fromkeys(NOTEBOOKS["01"].trials("smoke")))
-    assert sum(line.pieces for line in before.lines) == len(every) + 1
-    assert before.seed.time_s == pytest.approx(sum(cost(t, RATE).time_s for t in every if t.seed == 0))
-    one = every[0]
-    record = run(Trial(epochs=1, batch_size=16), layout)
-    monkeypatch.setattr(Store, "find", lambda self, trials: {one: record})
-    after = make_plan("smoke", ["01"], layout)
-    assert before.left.time_s - after.left.time_s == pytest.approx(cost(one, RATE).time_s)
-    assert sum(line.done for line in after.lines) == 1
-    said = " ".join(sentences(after))
-    assert "kWh (modelled)" in said and "g per kWh" in said
-    assert render(after).row_count == len(after.lines) + 1
-
-
-@pytest.mark.parametrize(("seconds", "text"), [(4, "4 s"), (600, "10.0 min"), (9_000, "2.5 h"), (260_000, "3.0 d")])
-def test_durations_read_well(seconds: float, text: str) -> None:
-    assert duration(seconds) == text

@@ -1,12 +1,12 @@
 """`paperlib plan`: what a profile will cost here, before it runs, by notebook and by data set."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
-from paperlib.core.paths import Layout
+from paperlib.core.paths import Layout, ProfileName
 from paperlib.core.progress import wide_console
 from paperlib.meters.carbon import grid
 from paperlib.trials.store import Store
@@ -34,70 +34,19 @@ class Line:
 
 @dataclass(frozen=True)
 class Plan:
-    """All lines, and where energy and CO2 come from."""
+    """All lines, where energy and CO2 come from, what is left to do, and what one more seed of everything costs."""
 
     profile: str
     lines: tuple[Line, ...]
     energy_source: str | None
-
-    @property
-    def left(self) -> "Cost":
-        from paperlib.costs.forecast import total
-
-        return total([line.left for line in self.lines])
-
-    @property
-    def seed(self) -> "Cost":
-        """What one more seed of everything costs."""
-        from paperlib.costs.forecast import total
-
-        return total([line.seed for line in self.lines])
+    left: "Cost"
+    seed: "Cost"
 
 
-def make_plan(profile: str, only: list[str] | None, layout: Layout) -> Plan:
-    """Calibrate what is still to be run, and add it up. PaperlibError for unknown notebooks."""
-    from paperlib.costs.cpu_study import edge, settings
-    from paperlib.costs.forecast import Cost, calibrate, cost, edge_cost, kind, total
-    from paperlib.studies.sections import chosen
-
-    notebooks = chosen(only)
-    grids = {number: list(dict.fromkeys(notebook.trials(profile))) for number, notebook in notebooks.items()}
-    rates = calibrate(trial for trials in grids.values() for trial in trials)
-    watts, source = next(((r.watts, r.source) for r in rates.values() if r.watts is not None), (None, None))
-    before = Store(layout).find(trial for trials in grids.values() for trial in trials)
-    counted, lines = set[str](), list[Line]()
-    for number, notebook in notebooks.items():
-        for dataset in dict.fromkeys(trial.dataset for trial in grids[number]):
-            trials = [t for t in grids[number] if t.dataset == dataset and t.id not in counted]
-            counted |= {t.id for t in trials}  # notebooks share trials
-            left = [t for t in trials if t not in before]
-            forecast = {t.id: cost(t, rates[kind(t)]) for t in trials}
-            seed = total([forecast[t.id] for t in trials if t.seed == 0])
-            done = len(trials) - len(left)
-            lines.append(Line(number, dataset, len(trials), done, total([forecast[t.id] for t in left]), seed))
-        if notebook.measure is edge:
-            todo = settings(profile)
-            left_over = [s for s in todo if not (layout.edge / f"{s.id}.json").exists()]
-            lines.append(
-                Line(number, "CPU study", len(todo), len(todo) - len(left_over), edge_cost(left_over, watts), Cost())
-            )
-        ran = int((layout.notebooks / f"{notebook.name}.ipynb").exists())
-        drawing = Cost() if ran else _drawing(watts)
-        lines.append(Line(number, "tables and figures", 1, ran, drawing, Cost()))
-    return Plan(profile, tuple(lines), source)
-
-
-def _drawing(watts: float | None) -> "Cost":
-    from paperlib.costs.forecast import Cost
-
-    return Cost(NOTEBOOK_S, None if watts is None else NOTEBOOK_S * watts, NOTEBOOK_BYTES, PROCESS_BYTES)
-
-
-Profile = Annotated[Literal["smoke", "quick", "laptop", "paper"], typer.Option(help="Whose cost.")]
-Only = Annotated[list[str] | None, typer.Option(help="Notebook number, such as 01; may be repeated.")]
-
-
-def plan(profile: Profile = "quick", only: Only = None) -> None:
+def command(
+    profile: Annotated[ProfileName, typer.Option(help="Whose cost.")] = "quick",
+    only: Annotated[list[str] | None, typer.Option(help="Notebook number, such as 01; may be repeated.")] = None,
+) -> None:
     """Say what a profile will cost here before it runs: hours, energy, CO2, disk and memory.
 
     It tries every kind of training of the profile for some seconds: one to several minutes in all.
@@ -107,6 +56,39 @@ def plan(profile: Profile = "quick", only: Only = None) -> None:
     console.print(render(made))
     for sentence in sentences(made):
         console.print(sentence, soft_wrap=True)
+
+
+def make_plan(profile: str, only: list[str] | None, layout: Layout) -> Plan:
+    """Calibrate what is still to be run, and add it up. PaperlibError for unknown notebooks."""
+    from paperlib.costs.forecast import Cost, calibrate, cost, edge_cost, kind, total
+    from paperlib.studies.cpu import settings
+    from paperlib.studies.sections import CPU_STUDY, chosen
+
+    notebooks = chosen(only)
+    grids = {number: list(dict.fromkeys(notebook.trials(profile))) for number, notebook in notebooks.items()}
+    rates = calibrate(trial for trials in grids.values() for trial in trials)
+    watts, source = next(((r.watts, r.source) for r in rates.values() if r.watts is not None), (None, None))
+    done = Store(layout).find(trial for trials in grids.values() for trial in trials)
+    counted, lines = set[str](), list[Line]()
+    for number, notebook in notebooks.items():
+        for dataset in dict.fromkeys(trial.dataset for trial in grids[number]):
+            trials = [t for t in grids[number] if t.dataset == dataset and t.id not in counted]
+            counted |= {t.id for t in trials}  # notebooks share trials
+            costs = {t: cost(t, rates[kind(t)]) for t in trials}
+            left = [costs[t] for t in trials if t not in done]
+            seed = total([costs[t] for t in trials if t.seed == 0])
+            lines.append(Line(number, dataset, len(trials), len(trials) - len(left), total(left), seed))
+        if number == CPU_STUDY:
+            networks = settings(profile)
+            todo = [s for s in networks if not (layout.edge / f"{s.id}.json").exists()]
+            measured = len(networks) - len(todo)
+            lines.append(Line(number, "CPU study", len(networks), measured, edge_cost(todo, watts), Cost()))
+        drawn = (layout.notebooks / f"{notebook.name}.ipynb").exists()
+        energy_j = None if watts is None else NOTEBOOK_S * watts
+        drawing = Cost() if drawn else Cost(NOTEBOOK_S, energy_j, NOTEBOOK_BYTES, PROCESS_BYTES)
+        lines.append(Line(number, "tables and figures", 1, int(drawn), drawing, Cost()))
+    left_of_all, seed_of_all = total([line.left for line in lines]), total([line.seed for line in lines])
+    return Plan(profile, tuple(lines), source, left_of_all, seed_of_all)
 
 
 def render(made: Plan) -> Table:
@@ -127,20 +109,20 @@ def render(made: Plan) -> Table:
 
 def sentences(made: Plan) -> list[str]:
     """What the table leaves out: total, sources, memory, and how far to trust it."""
-    left, here = made.left, grid()
+    left, mix = made.left, grid()
     energy = "energy unknown: no meter answers here"
     if left.energy_j is not None:
-        energy = f"{left.energy_j / 3.6e6:.3g} kWh ({made.energy_source}), {here.grams(left.energy_j):.3g} g CO2 "
-        energy += f"({here.name}, {here.g_per_kwh:.0f} g per kWh; PAPERLIB_GRID chooses another)"
+        energy = f"{left.energy_j / 3.6e6:.3g} kWh ({made.energy_source}), {mix.grams(left.energy_j):.3g} g CO2 "
+        energy += f"({mix.name}, {mix.g_per_kwh:.0f} g per kWh; PAPERLIB_GRID chooses another)"
     disk, memory = (f"{n / 1e9:.2f} GB" for n in (left.disk_bytes, left.memory_bytes))
-    found = [f"Left: {duration(left.time_s)}, {energy}, {disk} of disk beside the images, {memory} of memory."]
+    said = [f"Left: {duration(left.time_s)}, {energy}, {disk} of disk beside the images, {memory} of memory."]
     if made.seed.time_s:
-        found.append(f"One more seed of every trial: {duration(made.seed.time_s)}.")
-    found.append(
+        said.append(f"One more seed of every trial: {duration(made.seed.time_s)}.")
+    said.append(
         "Trials and CPU study: measured just now, a few steps on random images each. Tables and figures: "
         f"{NOTEBOOK_S:.0f} s a notebook, as on 2 cores of an AMD EPYC."
     )
-    return found
+    return said
 
 
 def duration(seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""The committed results as a report, for readers who run nothing."""
+"""`paperlib reference [PROFILE]`."""
 
 import shutil
 from typing import Annotated
@@ -11,22 +11,22 @@ from paperlib.report.committed import regenerate
 from paperlib.trials.archive import archives, open_archive
 
 
-def reference(
+def command(
     profile: Annotated[str | None, typer.Argument(help="Whose results; the largest that are committed.")] = None,
 ) -> None:
     """Build the report of the committed results from their records; nothing is trained, own results are left alone."""
     from paperlib.core.progress import progress
     from paperlib.report import pages
 
-    known = {archive.parent.name: archive for archive in archives()}
-    if not known:
+    by_name = {archive.parent.name: archive for archive in archives()}
+    if not by_name:
         raise PaperlibError("no results are committed: `paperlib reproduce` makes your own")
-    name = profile or next(iter(known))
-    if name not in known:
-        raise PaperlibError(f"no results of {name!r} are committed, only of {', '.join(known)}")
+    name = profile or next(iter(by_name))
+    if name not in by_name:
+        raise PaperlibError(f"no results of {name!r} are committed, only of {', '.join(by_name)}")
     target = Layout.of("reference").results / name
-    with progress(f"report of results/{name}", 2) as step, open_archive(known[name]) as layout:
-        if (notebooks := known[name].parent / "notebooks").is_dir():
+    with progress(f"report of results/{name}", 2) as step, open_archive(by_name[name]) as layout:
+        if (notebooks := by_name[name].parent / "notebooks").is_dir():
             shutil.copytree(notebooks, layout.notebooks)
         regenerate(layout)
         step.advance()

@@ -1,0 +1,50 @@
+"""`paperlib findings [--profile quick] [--write README.md]`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from paperlib.core.errors import PaperlibError
+from paperlib.core.io import write_atomically
+from paperlib.core.paths import Layout
+from paperlib.report import readme
+from paperlib.report.committed import committed, regenerate
+from paperlib.trials.archive import archives, open_archive
+
+
+def command(
+    write: Annotated[Path | None, typer.Option(help="A page with the two markers, such as README.md.")] = None,
+    profile: Annotated[str, typer.Option(help="Whose own results; without any, the committed ones.")] = "quick",
+) -> None:
+    """What own results say, or the committed ones where there are none; --write puts the committed ones in a page."""
+    layout = Layout.of(profile)
+    if write is None and any(layout.trials.glob("*.json")):
+        typer.echo(f"paperlib: these are your own results in {layout.results}", err=True)
+        typer.echo(readme.section(layout)[0])
+        return
+    page = None if write is None else _read(write)
+    if not (largest := next(iter(archives()), None)):
+        raise PaperlibError("no results are committed: `paperlib keep-results quick` after a run")
+    reason = "" if write else f"no own results in {layout.results}: "
+    typer.echo(f"paperlib: {reason}{committed(largest)}", err=True)
+    with open_archive(largest) as unpacked:
+        regenerate(unpacked)
+        text, pictures = readme.section(unpacked)
+    if write is None or page is None:
+        typer.echo(text)
+        return
+    write_atomically(write, readme.written(page, text).encode())
+    for name, content in pictures.items():
+        write_atomically(write.parent / "docs" / "found" / f"{name}.png", content)
+
+
+def _read(path: Path) -> str:
+    """The page at `path`, with both markers. PaperlibError if it cannot be read or lacks one."""
+    try:
+        page = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise PaperlibError(f"cannot read {path}: {reason}; --write takes a page such as README.md") from None
+    readme.written(page, "")
+    return page

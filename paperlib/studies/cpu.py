@@ -1,0 +1,73 @@
+"""The CPU study: the networks that each profile measures, and their measurement."""
+
+from dataclasses import dataclass
+
+from paperlib.core.io import write_atomically
+from paperlib.core.paths import Layout
+from paperlib.core.progress import progress
+from paperlib.core.registry import unknown
+from paperlib.costs.cpu_study import CONV_PER_LINEAR, EdgeRecord, Setting, measure, measure_machine
+
+SPARSITIES = (0.0, 0.5, 0.8, 0.9, 0.95, 0.99)
+
+
+@dataclass(frozen=True)
+class CpuBudget:
+    """widths: models with their width factor; full: sparsities of scenario i, few: of the others and of int8;
+    budget_s: seconds for the comparison of one network at one batch size and number of threads."""
+
+    widths: dict[str, float]
+    full: tuple[float, ...]
+    few: tuple[float, ...]
+    scenarios: tuple[str, ...]
+    budget_s: float
+
+
+_FULL = dict.fromkeys(("mlp-medium", "vgg16", "resnet18"), 1.0)
+_QUICK = {"mlp-medium": 0.15, "vgg16": 0.25, "resnet18": 0.25}
+_LAPTOP = CpuBudget(_FULL, SPARSITIES, SPARSITIES, tuple(CONV_PER_LINEAR), 1.5)
+BUDGETS = {
+    "smoke": CpuBudget({"mlp-medium": 0.1, "resnet18": 0.125}, (0.0, 0.8), (0.8,), ("i",), 0.05),
+    "quick": CpuBudget(_QUICK, (0.0, 0.5, 0.8, 0.95), (0.8,), tuple(CONV_PER_LINEAR), 0.1),
+    "laptop": _LAPTOP,
+    "paper": _LAPTOP,
+}
+
+
+def settings(profile: str) -> list[Setting]:
+    """The networks of a profile; PaperlibError for an unknown one."""
+    if profile not in BUDGETS:
+        raise unknown("profile", profile, list(BUDGETS))
+    budget, networks = BUDGETS[profile], list[Setting]()
+    for model, width in budget.widths.items():
+        is_mlp = model.startswith("mlp")
+        for scenario in ("iii",) if is_mlp else budget.scenarios:
+            is_full = is_mlp or scenario == "i"
+            networks += [
+                Setting(
+                    model=model, width=width, scenario=scenario, sparsity=sparsity,
+                    quantised=is_full and sparsity in {0.0, *budget.few}, budget_s=budget.budget_s,
+                )
+                for sparsity in (budget.full if is_full else budget.few)
+            ]  # fmt: skip
+    return networks
+
+
+def run_cpu_study(profile: str, layout: Layout) -> list[EdgeRecord]:
+    """Every network of a profile, measured or found under results/<profile>/edge/; the machine's limits beside.
+
+    Raises PaperlibError for an unknown profile.
+    """
+    todo, records = settings(profile), []
+    with progress(f"{len(todo)} networks on the CPU", len(todo)) as step:
+        for setting in todo:
+            step.describe(f"{setting.model} {setting.scenario} {setting.sparsity:g}")
+            path = layout.edge / f"{setting.id}.json"
+            if not path.exists():
+                write_atomically(path, (measure(setting).model_dump_json(indent=1) + "\n").encode())
+            records.append(EdgeRecord.model_validate_json(path.read_bytes()))
+            step.advance()
+    if not (path := layout.edge / "machine.json").exists():
+        machine = measure_machine(BUDGETS[profile].widths, SPARSITIES[1:])
+        write_atomically(path, (machine.model_dump_json(indent=1) + "\n").encode())
+    return records

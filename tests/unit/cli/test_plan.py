@@ -1,0 +1,48 @@
+"""The plan: what is done costs nothing, the CPU study has its line, durations read well."""
+
+import pytest
+
+from paperlib.cli.plan import duration, make_plan, render, sentences
+from paperlib.core.paths import Layout
+from paperlib.costs.forecast import Cost, Rate, cost, kind
+from paperlib.schema.trial import Trial
+from paperlib.studies.cpu import settings
+from paperlib.studies.sections import NOTEBOOKS
+from paperlib.trials.runner import run
+from paperlib.trials.store import Store
+
+RATE = Rate(1.0, 10.0, 0.1, 5.0, 2.0, "modelled", 1_000, 4_000)
+
+
+def test_networks_of_the_cpu_study_that_are_measured_cost_nothing(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("paperlib.costs.forecast.edge_cost", lambda todo, watts: Cost(len(todo)))
+    networks = settings("smoke")
+    layout.edge.mkdir(parents=True)
+    (layout.edge / f"{networks[0].id}.json").touch()
+    line = make_plan("smoke", ["04"], layout).lines[0]
+    assert (line.part, line.pieces, line.done, line.left.time_s) == ("CPU study", len(networks), 1, len(networks) - 1)
+
+
+@pytest.mark.usefixtures("tiny_images")
+def test_what_is_done_costs_nothing(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("paperlib.costs.forecast.calibrate", lambda trials: {kind(t): RATE for t in trials})
+    before = make_plan("smoke", ["01"], layout)
+    every = list(dict.fromkeys(NOTEBOOKS["01"].trials("smoke")))
+    assert sum(line.pieces for line in before.lines) == len(every) + 1
+    assert before.seed.time_s == pytest.approx(sum(cost(t, RATE).time_s for t in every if t.seed == 0))
+    one = every[0]
+    record = run(Trial(epochs=1, batch_size=16), layout)
+    monkeypatch.setattr(Store, "find", lambda self, trials: {one: record})
+    after = make_plan("smoke", ["01"], layout)
+    assert before.left.time_s - after.left.time_s == pytest.approx(cost(one, RATE).time_s)
+    assert sum(line.done for line in after.lines) == 1
+    said = " ".join(sentences(after))
+    assert "kWh (modelled)" in said and "g per kWh" in said
+    assert render(after).row_count == len(after.lines) + 1
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(4, "4 s"), (600, "10.0 min"), (9_000, "2.5 h"), (260_000, "3.0 d")])
+def test_durations_read_well(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
