@@ -7,10 +7,10 @@ INSTALLED := .venv/installed
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup images reproduce lab test bench soak cluster clean
+.PHONY: help setup images reproduce lab checks test-fast test bench soak cluster clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(INSTALLED) ## Make .venv and install what requirements.lock names
 
@@ -31,10 +31,15 @@ reproduce: images ## Re-run the papers on PROFILE=quick (smoke, quick, laptop, p
 lab: setup ## Open JupyterLab on the notebooks (this machine only, token on)
 	PAPERLIB_ROOT=$(CURDIR) $(BIN)/jupyter lab --ip=127.0.0.1 $(AS_ROOT) notebooks
 
-test: setup ## Run every check: lint, types, tests with coverage
+checks: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy paperlib
+
+test-fast: checks ## Lint, types and unit tests: about a minute, for daily work
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile tests/unit
+
+test: checks ## Run every check: lint, types, all tests with coverage
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder --cov=paperlib --cov-fail-under=90
 
 bench: setup ## Measure speed against its targets, side by side

@@ -13,7 +13,8 @@ import pytest
 from paperlib import data
 from paperlib.core import paths
 from paperlib.core.paths import Layout
-from paperlib.data.imageset import Content, ImageSet, Provenance, Selection, Split
+from paperlib.data.imageset import ImageSet, Provenance, Split
+from paperlib.schema.images import Content, Selection
 from paperlib.schema.trial import Trial
 from paperlib.trials.runner import run_all
 from tests.not_tested import pytest_terminal_summary

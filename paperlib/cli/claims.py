@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 SHOWN = 6  # trials and commands printed of one claim; claims.json has them all
 
 
-def claims(
+def command(
     claim: Annotated[str | None, typer.Argument(metavar="[ID]", help="Such as C46; none for the ledger.")] = None,
     profile: Annotated[str, typer.Option(help="Which results: smoke, quick, laptop, paper or another name.")] = "quick",
 ) -> None:

@@ -12,10 +12,8 @@ from typing import Literal
 from rich.table import Table
 from rich.text import Text
 
-from paperlib import meters
 from paperlib.core.errors import PaperlibError
 from paperlib.core.paths import Layout
-from paperlib.meters.energy import RAPL_FORBIDDEN
 
 FREE_GB = 5
 PROGRAMS = {
@@ -103,6 +101,9 @@ def _processor() -> Iterator[Check]:
 def _devices() -> Iterator[Check]:
     import torch
 
+    from paperlib import meters
+    from paperlib.meters.energy import RAPL_FORBIDDEN
+
     names = ["cpu"]
     if torch.cuda.is_available():
         for i in range(torch.cuda.device_count()):
@@ -177,3 +178,10 @@ def _programs() -> Iterator[Check]:
             yield Check(f"program {name}", "ok", path)
         else:
             yield Check(f"program {name}", "note", f"not here; optional: it {purpose}")
+
+
+def command() -> None:
+    """Say what this machine has, which meters are real, which images are here, and the cure for each lack."""
+    from paperlib.core.progress import wide_console
+
+    wide_console().print(render(checks()))

@@ -8,11 +8,12 @@ from typing import Literal
 
 from paperlib.core.errors import PaperlibError
 
+# The budgets of studies.profiles; each has a folder of its name under results/ and figures/.
 ProfileName = Literal["smoke", "quick", "laptop", "paper"]
 
 
-def root() -> Path:
-    """The project's folder: `PAPERLIB_ROOT`, else the nearest folder upwards that holds `notebooks/`.
+def project() -> Path | None:
+    """`PAPERLIB_ROOT`, else the nearest folder upwards that holds `notebooks/`; None outside a checkout.
 
     Here and below: PaperlibError if a variable names no folder.
     """
@@ -21,7 +22,14 @@ def root() -> Path:
     for folder in (Path.cwd(), *Path.cwd().parents, Path(__file__).resolve().parents[2]):
         if (folder / "notebooks").is_dir() and (folder / "pyproject.toml").is_file():
             return folder
-    raise PaperlibError("no project folder here: run inside the checkout, or set PAPERLIB_ROOT to it")
+    return None
+
+
+def root() -> Path:
+    """The project's folder, with notebooks and committed results; PaperlibError outside a checkout."""
+    if (folder := project()) is None:
+        raise PaperlibError("no project folder here: run inside the checkout, or set PAPERLIB_ROOT to it")
+    return folder
 
 
 def cache() -> Path:
@@ -59,12 +67,12 @@ class Layout:
     def of(cls, name: str) -> "Layout":
         """`name` becomes a folder under results/ and figures/; PaperlibError if it could escape them.
 
-        The two lie in `PAPERLIB_OUTPUT`, else in the project's folder.
+        The two lie in `PAPERLIB_OUTPUT`, else in the project's folder, outside a checkout in the current one.
         """
         if not isinstance(name, str) or not name or name != Path(name).name or name in {".", ".."}:
             raise PaperlibError(f"results name {name!r} must be a plain folder name, such as 'quick'")
         given = os.environ.get("PAPERLIB_OUTPUT")
-        base = _folder("PAPERLIB_OUTPUT", Path(given), may_be_made=True) if given else root()
+        base = _folder("PAPERLIB_OUTPUT", Path(given), may_be_made=True) if given else project() or Path.cwd()
         return cls(base / "results" / name, base / "figures" / name)
 
     @property

@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 
 from paperlib.core import paths
 from paperlib.core.errors import PaperlibError
-from paperlib.data.imageset import TEST_SHARE, Content, ImageSet, Provenance, Selection, Source, Split
+from paperlib.data.imageset import ImageSet, Provenance, Split
 from paperlib.data.registry import DATASETS, DatasetInfo
 from paperlib.data.sources import find, read
 from paperlib.data.spec import Spec, parse
 from paperlib.data.splits import resplit_train, with_validation
+from paperlib.schema.images import TEST_SHARE, Content, Selection, Source
 
 if TYPE_CHECKING:
     from paperlib.data.download import Fetched

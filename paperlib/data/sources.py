@@ -10,13 +10,14 @@ import numpy as np
 
 from paperlib.core import paths
 from paperlib.core.errors import PaperlibError
-from paperlib.data.imageset import LABELS, Source, Split
+from paperlib.data.imageset import Split
 from paperlib.data.readers import arrays
 from paperlib.data.readers.arrays import Parts
 from paperlib.data.registry import DatasetInfo
 from paperlib.data.spec import ResolvedSource, Spec
 from paperlib.data.splits import holdout
 from paperlib.data.synthetic import gratings
+from paperlib.schema.images import LABELS, Source
 
 SYSTEM = Path("/usr/share/datasets")
 

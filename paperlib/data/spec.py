@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from paperlib.core.errors import PaperlibError
-from paperlib.data.imageset import Source
 from paperlib.data.readers.arrays import Parts
 from paperlib.data.registry import DATASETS, DatasetInfo
+from paperlib.schema.images import Source
 
 REDUCED = "reduced"
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from paperlib.data.imageset import Source
+from paperlib.schema.images import Source
 from paperlib.schema.measurement import Measurement, Timing, TrainingEngine
 from paperlib.schema.trial import Trial, again
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from paperlib.core.errors import PaperlibError
 from paperlib.core.registry import unknown
-from paperlib.data.imageset import TEST_SHARE, Selection
+from paperlib.schema.images import TEST_SHARE, Selection
 
 Scope = Literal["global", "layerwise", "global-threshold", "layerwise-matched", "erdos-renyi", "random-ratios"]
 Quirk = Literal[
@@ -23,56 +23,45 @@ SCOPES: tuple[Scope, ...] = get_args(Scope)
 
 
 class Trial(BaseModel):
-    """One training (or pruning) run.
+    """One training (or pruning) run; the options of `paperlib run` are its fields.
 
-    sparsity: share of weights removed in the linear layers of the scope, in [0, 1).
-    conv_sparsity: share of filters removed in convolutions, in [0, 1) (paper F).
-    threshold: method `threshold` removes the weights whose absolute value lies below it.
-    draw: which random layer ratios scope `random-ratios` takes; the total stays the same.
-    swap: share of active units that in-training, set and rigl exchange at each epoch boundary.
-    width: factor on the hidden widths, for small budgets.
-    resolution: height and width in pixels, None for the set's own.
-    train_images, test_images: upper limits, None for all.
-    test_share: of each class of a `folder:PATH` that is held out for testing, where it has no folder `test`.
-    execution: train on the compact network between mask changes, where that pays and the optimiser allows it (the
-        same results, to rounding), or always on the full one with masks, as both papers do.
-    real_images: refuse to run on drawn stand-ins (profile `paper`).
-    options: further keyword arguments of the torch optimiser, e.g. {"momentum": 0.9}.
-    schedule: of the learning rate; `cosine` falls to zero over all steps.
-    augment: random crop and horizontal flip of training images (never of others).
-    compute: number format and memory layout of training; `auto` measures which is fastest here.
-    quirks: what the authors' code does differently, one sensitivity arm each (P's published code);
-        none is the `corrected` protocol.
+    The id hashes the fields that are not at their defaults, so no field is ever renamed.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    dataset: str = "mnist"
-    model: str = "mlp-small"
-    width: float = Field(1.0, gt=0, le=4)
-    method: str = "dense"
-    scope: Scope = "global"
-    sparsity: float = 0.0
-    conv_sparsity: float = 0.0
-    threshold: float = Field(0.0, ge=0)
-    draw: int = Field(0, ge=0)
-    swap: float = Field(0.2, gt=0, lt=1)
-    seed: int = Field(0, ge=0, lt=2**31)
-    epochs: int = Field(10, ge=1)
-    batch_size: int = Field(64, ge=1)
-    optimizer: str = "SGD"
-    lr: float = Field(0.05, gt=0)
-    options: dict[str, float | bool] = {}
-    schedule: Schedule = "constant"
-    augment: bool = False
-    compute: Compute = "fp32"
-    resolution: int | None = None
-    train_images: int | None = Field(None, ge=1)
-    test_images: int | None = Field(None, ge=1)
-    test_share: float = Field(TEST_SHARE, gt=0, lt=1)
-    execution: Execution = "compact"
-    real_images: bool = False
-    quirks: tuple[Quirk, ...] = ()
+    dataset: str = Field("mnist", description="mnist, fashionmnist, …, or folder:PATH")
+    model: str = Field("mlp-small", description="mlp-small, mlp-medium, …")
+    width: float = Field(1.0, gt=0, le=4, description="Factor on hidden widths.")
+    method: str = Field("dense", description="dense, pre-training, in-training, post-training, set, …")
+    scope: Scope = Field("global", description="global, layerwise, global-threshold, erdos-renyi, …")
+    sparsity: float = Field(0.0, description="Share of linear weights of the scope removed, in [0, 1).")
+    conv_sparsity: float = Field(0.0, description="Share of filters removed, in [0, 1) (paper F).")
+    threshold: float = Field(0.0, ge=0, description="Method threshold removes the weights below it.")
+    draw: int = Field(0, ge=0, description="Which random layer ratios scope random-ratios takes.")
+    swap: float = Field(
+        0.2, gt=0, lt=1, description="Share of active units that in-training, set and rigl swap per epoch boundary."
+    )
+    seed: int = Field(0, ge=0, lt=2**31, description="Seed of weights, masks and order.")
+    epochs: int = Field(10, ge=1, description="Passes over the training images.")
+    batch_size: int = Field(64, ge=1, description="Images per step.")
+    optimizer: str = Field("SGD", description="Any torch optimiser by name.")
+    lr: float = Field(0.05, gt=0, description="Learning rate.")
+    options: dict[str, float | bool] = Field({}, description="Optimiser option, such as momentum=0.9.")
+    schedule: Schedule = Field("constant", description="Of the learning rate: constant, or cosine down to zero.")
+    augment: bool = Field(False, description="Random crop and flip of training images.")
+    compute: Compute = Field("fp32", description="fp32, bf16, each also -channels-last, or auto: the fastest here.")
+    resolution: int | None = Field(None, description="Image side in pixels; the set's own if left out.")
+    train_images: int | None = Field(None, ge=1, description="At most so many training images.")
+    test_images: int | None = Field(None, ge=1, description="At most so many test images.")
+    test_share: float = Field(
+        TEST_SHARE, gt=0, lt=1, description="Of each class of folder:PATH, where it has no folder test."
+    )
+    execution: Execution = Field(
+        "compact", description="compact (the same to rounding, where it pays), or masked as in the papers."
+    )
+    real_images: bool = Field(False, description="Refuse drawn stand-ins.")
+    quirks: tuple[Quirk, ...] = Field((), description="What P's published code does differently; may be repeated.")
 
     @field_validator("dataset")
     @classmethod
@@ -129,16 +118,18 @@ class Trial(BaseModel):
         """The exact shell command that runs this trial, or finds its record; `again` makes it run anew."""
         words = ["paperlib", "run", "--results", results]
         for name, value in self.chosen().items():
-            flag = "--" + name.replace("_", "-")
-            if name == "options":
-                words += [w for k, v in sorted(value.items()) for w in ("--option", f"{k}={v}")]
-            elif name == "quirks":
-                words += [w for q in value for w in ("--quirk", q)]
-            elif value is True:
-                words.append(flag)
+            if isinstance(value, dict):
+                words += [word for k, v in sorted(value.items()) for word in (flag(name), f"{k}={v}")]
+            elif isinstance(value, list):
+                words += [word for v in value for word in (flag(name), v)]
             else:
-                words += [flag, str(value)]
+                words += [flag(name)] if value is True else [flag(name), str(value)]
         return shlex.join(words)
+
+
+def flag(field: str) -> str:
+    """The option of `paperlib run` for a field; one that takes several values is given once for each."""
+    return "--" + {"options": "option", "quirks": "quirk"}.get(field, field).replace("_", "-")
 
 
 def again(command: str) -> str:

@@ -8,9 +8,9 @@ import shutil
 import signal
 import subprocess
 import sys
-from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -21,7 +21,8 @@ from paperlib.core.errors import FailedError
 from paperlib.core.paths import Layout
 from paperlib.exhibits import expected
 from paperlib.report import agreement, notebooks, pages
-from paperlib.schema.trial import again
+from paperlib.schema.trial import Trial, again, flag
+from paperlib.studies.profiles import PROFILES
 from paperlib.trials import archive
 from tests.conftest import recipe
 
@@ -161,10 +162,6 @@ def test_unwritable_results_are_said_before_any_work(
     assert "PAPERLIB_OUTPUT" in capsys.readouterr().err
 
 
-def test_cli_module_names_what_it_offers() -> None:
-    assert {c.name or c.callback.__name__ for c in cli.app.registered_commands if c.callback} >= {"reproduce", "run"}
-
-
 HEAVY = ("torch", "torchvision", "matplotlib", "statsmodels", "scipy.stats", "nbformat", "seaborn")
 LOADED = """
 import sys
@@ -191,7 +188,7 @@ def test_help_and_wrong_words_load_nothing_that_takes_long(words: tuple[str, ...
 
 
 def test_help_of_a_command_comes_without_torch() -> None:
-    for name in cli.ELSEWHERE.keys() - {"plan"}:  # its module forecasts with torch
+    for name in cli.COMMANDS:
         finished, found = loaded(HEAVY, name, "-h")
         assert finished.returncode == 0 and f"paperlib {name}" in finished.stdout
         assert found == []
@@ -220,17 +217,36 @@ def test_the_version_is_the_packages(monkeypatch: pytest.MonkeyPatch, capsys: py
     assert capsys.readouterr().out == f"paperlib {version('paperlib')}\n"
 
 
-@pytest.mark.parametrize("words", [[], *([name] for name in cli.ELSEWHERE), ["run"], ["data", "fetch"], ["doctor"]])
+@pytest.mark.parametrize("words", [[], *([name] for name in cli.COMMANDS), ["data", "fetch"]])
 def test_h_is_help(words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert call(monkeypatch, *words, "-h") == 0
     assert " ".join(["Usage: paperlib", *words]) in " ".join(capsys.readouterr().out.split())
 
 
-def test_the_list_of_commands_says_what_each_ones_help_says() -> None:
-    for name, (home, text) in cli.ELSEWHERE.items():
-        module, _, attribute = home.partition(":")
-        assert hasattr(import_module(module), attribute), name
-        assert text.endswith(".")
+def test_every_file_is_a_command_and_the_list_says_what_each_ones_help_says(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = {path.stem.replace("_", "-") for path in Path(cli.__file__).parent.glob("*.py")}
+    assert files - {"main", "--init--"} == set(cli.COMMANDS) and len(set(cli.COMMANDS)) == len(cli.COMMANDS)
+    monkeypatch.setenv("COLUMNS", "400")
+    assert call(monkeypatch, "--help") == 0
+    listed = capsys.readouterr().out
+    for name in cli.COMMANDS:
+        assert call(monkeypatch, name, "--help") == 0
+        text = next(c.help for c in [cli._Late(name)])
+        assert text and text.endswith(".") and text in listed and text in capsys.readouterr().out
+
+
+def test_run_takes_every_field_of_a_trial(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("COLUMNS", "400")
+    assert call(monkeypatch, "run", "--help") == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    for name, field in Trial.model_fields.items():
+        assert f"{flag(name)} " in shown and field.description and " ".join(field.description.split()) in shown
+
+
+def test_the_names_of_profiles_have_one_home() -> None:
+    assert get_args(paths.ProfileName) == tuple(PROFILES)
 
 
 @pytest.mark.usefixtures("tiny_images", "layout")

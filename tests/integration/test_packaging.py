@@ -1,10 +1,17 @@
 """pyproject.toml, requirements.lock and environment.yml describe one environment."""
 
 import ast
+import os
 import re
+import shutil
+import subprocess
 import sys
+import sysconfig
 import tomllib
+import venv
+import zipfile
 from importlib.metadata import packages_distributions, version
+from pathlib import Path
 
 import pytest
 import yaml
@@ -23,7 +30,8 @@ def pins(name: str) -> dict[str, str]:
 
 LOCK, CLUSTER = pins("requirements.lock"), pins("requirements-cluster.lock")
 EXTRAS = PROJECT["optional-dependencies"]
-DIRECT = [Requirement(r) for r in PROJECT["dependencies"] + EXTRAS["dev"] + EXTRAS["fast"]]
+LOCKED = [name for name in EXTRAS if name != "cluster"]
+DIRECT = [Requirement(r) for r in PROJECT["dependencies"] + [r for name in LOCKED for r in EXTRAS[name]]]
 
 
 @pytest.mark.parametrize("requirement", DIRECT, ids=str)
@@ -46,7 +54,11 @@ def imported(folder: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    ("folder", "kinds"), [("paperlib", ["fast"]), ("soak", ["dev"]), ("benchmarks", ["dev"]), ("tests", ["dev"])]
+    ("folder", "kinds"),
+    [
+        ("paperlib", ["notebooks", "export", "render", "fast"]),
+        *((folder, LOCKED) for folder in ("soak", "benchmarks", "tests")),
+    ],
 )
 def test_every_import_is_declared(folder: str, kinds: list[str]) -> None:
     declared = PROJECT["dependencies"] + [r for kind in kinds for r in EXTRAS[kind]]
@@ -77,3 +89,50 @@ def test_conda_users_get_the_same() -> None:
     assert plain == [f"python{PROJECT['requires-python']}", "pip"]
     assert with_pip == {"pip": ["-r requirements.lock", "-e ."]}
     assert environment["name"] == PROJECT["name"]
+
+
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
+    """An interpreter that has the wheel and the locked environment but neither this checkout nor its variables."""
+    folder = tmp_path_factory.mktemp("wheel")
+    source = folder / "source"
+    shutil.copytree(ROOT / "paperlib", source / "paperlib", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", "..", "."]
+    subprocess.run(command, cwd=source, check=True, timeout=300)
+    (wheel,) = folder.glob("*.whl")
+    venv.create(folder / "bare", symlinks=True)
+    (packages,) = (folder / "bare" / "lib").glob("python*/site-packages")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(packages)
+    # Other distributions only: a `.pth` in that folder, such as that of this checkout, is not read from there.
+    (packages / "locked.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    own = {name: value for name, value in os.environ.items() if not name.startswith(("PAPERLIB", "PYTHON", "COV"))}
+    return folder / "bare" / "bin" / "python", own
+
+
+def call(bare: tuple[Path, dict[str, str]], folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    python, variables = bare
+    own = variables | {"PAPERLIB_CACHE": str(folder / "cache"), "PAPERLIB_DEVICE": "cpu"}
+    command = [str(python), "-m", "paperlib", *words]
+    return subprocess.run(command, cwd=folder, env=own, capture_output=True, text=True, check=False, timeout=600)
+
+
+def test_the_wheel_works_outside_the_checkout(bare: tuple[Path, dict[str, str]], tmp_path: Path) -> None:
+    python, variables = bare
+    where = [str(python), "-c", "import paperlib; print(paperlib.__file__)"]
+    place = subprocess.run(where, cwd=tmp_path, env=variables, capture_output=True, text=True, check=True).stdout
+    assert str(python.parents[1]) in place
+    ran = call(bare, tmp_path, "run", "--epochs", "1", "--train-images", "200", "--test-images", "100")
+    assert ran.returncode == 0 and len(list((tmp_path / "results" / "scratch" / "trials").glob("*.json"))) == 1
+    assert "needs trials" in call(bare, tmp_path, "claims", "C46", "--profile", "scratch").stdout
+    assert "1 trials" in call(bare, tmp_path, "findings", "--profile", "scratch").stdout
+    planned = call(bare, tmp_path, "plan", "--profile", "smoke", "--only", "04")
+    assert planned.returncode == 0 and "CPU study" in planned.stdout, planned.stderr
+
+
+@pytest.mark.parametrize("words", ["claims", "findings", "reproduce --profile smoke", "reference laptop"])
+def test_where_the_wheel_ends_is_one_line(words: str, bare: tuple[Path, dict[str, str]], tmp_path: Path) -> None:
+    ended = call(bare, tmp_path, *words.split())
+    assert ended.returncode == 2 and ended.stderr.splitlines()[-1].startswith("paperlib: no project folder here")

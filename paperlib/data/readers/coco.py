@@ -8,11 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paperlib.core.errors import PaperlibError
-from paperlib.data.imageset import LABELS, Source, Split, stratified_index
+from paperlib.data.imageset import Split, stratified_index
 from paperlib.data.readers.arrays import Parts
 from paperlib.data.readers.image_files import decode
 from paperlib.data.registry import DATASETS
 from paperlib.data.spec import ResolvedSource, Spec
+from paperlib.schema.images import LABELS, Source
 
 FOLDERS = {"train": "Train_Dataset", "val": "Valid_Dataset", "test": "Test_Dataset"}
 TABLE = "coco_annotations.json"
