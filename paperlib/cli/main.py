@@ -28,8 +28,7 @@ ELSEWHERE = {
         "paperlib.report.readme:findings_command",
         "What own results say, or the committed ones; --write puts these into the README.",
     ),
-    "compare": ("paperlib.trials.differences:compare", "Compare two sets of results trial by trial."),
-    "merge": ("paperlib.report.merging:merge", "Bring the results of several machines into one folder."),
+    "compare": ("paperlib.cli.compare:command", "Compare two sets of results trial by trial."),
     "trials": ("paperlib.studies.batches:trials", "Print the ids of a profile's trials, batch by batch, as JSON."),
     "run-batch": ("paperlib.studies.batches:run_batch", "Run one batch of a profile's trials."),
     "keep-results": (

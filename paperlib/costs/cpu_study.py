@@ -12,8 +12,6 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
 import torch
-from safetensors.torch import load as parse
-from safetensors.torch import save
 from torch import Tensor, nn
 
 from paperlib.core.io import write_atomically
@@ -33,6 +31,7 @@ from paperlib.schema.measurement import Timing
 from paperlib.schema.record import Costs, Environment, Frozen
 from paperlib.schema.trial import make_trial
 from paperlib.trials.environment import cores, environment
+from paperlib.trials.inference_timing import cold_start, forward_pass
 from paperlib.trials.resources import exclusive_resources, limit_threads
 
 BATCHES = (1, 64)
@@ -226,33 +225,18 @@ def _run(
         for size in BATCHES:
             batch = images[:size]
             here = mine | {"sparse": to_backend(model, masks, "sparse", batch)}
-            calls = {how: _call(way, batch) for how, way in here.items()}
+            calls = {how: forward_pass(way, batch) for how, way in here.items()}
             timed = compare(calls, batch_size=size, meters=meters, rounds=30, budget_s=setting.budget_s, seed=0)
             timings += [t.model_copy(update={"engine": engine_of(here[t.variant])}) for t in timed]
         cold = {how: load_time(_cold(way, images[:1], n), meters, 3) for how, way in mine.items()}
     return Run(threads=n, timings=tuple(timings), cold_s=cold)
 
 
-def _call(network: Network, batch: Tensor) -> Callable[[], object]:
-    def call() -> object:
-        with torch.inference_mode():
-            return network(batch)
-
-    return call
-
-
 def _cold(network: Network, one: Tensor, threads: int) -> Callable[[], object]:
     if isinstance(network, OnnxModel):
         return lambda: OnnxModel(network.data, threads)(one)
     assert isinstance(network, nn.Module)
-    stored = save({name: tensor.contiguous() for name, tensor in network.state_dict().items()})
-    target = deepcopy(network)
-
-    def load() -> object:
-        target.load_state_dict(parse(stored))
-        return _call(target, one)()
-
-    return load
+    return cold_start(network, one)
 
 
 @exclusive_resources(["cpu"])
