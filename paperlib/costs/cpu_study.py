@@ -12,8 +12,6 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 
 import torch
-from safetensors.torch import load as parse
-from safetensors.torch import save
 from torch import Tensor, nn
 
 from paperlib.core.paths import Layout
@@ -31,6 +29,7 @@ from paperlib.schema.measurement import Timing
 from paperlib.schema.record import Costs, Environment, Frozen
 from paperlib.schema.trial import make_trial
 from paperlib.trials.environment import cores, environment
+from paperlib.trials.inference_timing import cold_start, forward_pass
 from paperlib.trials.resources import exclusive_resources, limit_threads
 
 BATCHES = (1, 64)
@@ -174,33 +173,18 @@ def _run(
     for size in BATCHES:
         batch = images[:size]
         compared = variants | {"sparse": to_backend(model, masks, "sparse", batch)}  # chosen for a batch size
-        calls = {name: _call(network, batch) for name, network in compared.items()}
+        calls = {name: forward_pass(network, batch) for name, network in compared.items()}
         timed = compare(calls, batch_size=size, meters=meters, rounds=30, budget_s=setting.budget_s, seed=0)
         timings += [t.model_copy(update={"engine": engine_of(compared[t.variant])}) for t in timed]
     cold = {name: load_time(_cold(network, images[:1], threads), meters, 3) for name, network in variants.items()}
     return Run(threads=threads, timings=tuple(timings), cold_s=cold)
 
 
-def _call(network: Network, batch: Tensor) -> Callable[[], object]:
-    def call() -> object:
-        with torch.inference_mode():
-            return network(batch)
-
-    return call
-
-
 def _cold(network: Network, one: Tensor, threads: int) -> Callable[[], object]:
     if isinstance(network, OnnxModel):
         return lambda: OnnxModel(network.data, threads)(one)
     assert isinstance(network, nn.Module)
-    stored = save({name: tensor.contiguous() for name, tensor in network.state_dict().items()})
-    target = deepcopy(network)
-
-    def load() -> object:
-        target.load_state_dict(parse(stored))
-        return _call(target, one)()
-
-    return load
+    return cold_start(network, one)
 
 
 @exclusive_resources(["cpu"])

@@ -1,5 +1,6 @@
 """Inference of several variants in one process: interleaved, paired, an interval for each ratio to dense."""
 
+import gc
 import math
 from collections.abc import Callable, Mapping
 
@@ -9,7 +10,6 @@ from numpy.typing import NDArray
 from paperlib.core.errors import PaperlibError
 from paperlib.core.progress import between_steps
 from paperlib.meters.clock import Clock
-from paperlib.meters.collector import paused
 from paperlib.meters.energy import positive
 from paperlib.meters.window import Meters
 from paperlib.schema.measurement import Timing
@@ -47,8 +47,13 @@ def compare(
     memory = [_peak_memory(call, meters) for call in calls]
     counter = meters.energy.update_s * ENERGY_UPDATES
     repeats = [min(MAX_CALLS, math.ceil(SAMPLE_S / max(t, SAMPLE_S / MAX_CALLS))) for t in warm]
-    with paused():
+    collects = gc.isenabled()
+    gc.disable()  # as `timeit` does: a collection would fall on whichever variant is being timed
+    try:
         times, energies = _rounds(calls, repeats, meters, rounds=rounds, until=start + budget_s, rng=rng)
+    finally:
+        if collects:
+            gc.enable()
     medians = np.median(times, axis=0)
     if counter:
         for i in rng.permutation(len(calls)):

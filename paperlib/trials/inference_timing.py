@@ -27,57 +27,64 @@ def benchmark_against_dense(
 ) -> tuple[Timing, ...]:
     """Time the networks against the first (dense) at batch 1 and 64; a second dense copy is the A/A control.
 
-    The last one, pruned with `masks`, also runs in the way that makes its removed work disappear, if there is one.
+    The last one, pruned with `masks`, also runs as its fastest exact variant, if there is one.
     """
-    found: list[Timing] = []
+    timings: list[Timing] = []
     for size in BATCHES:
         batch = _example(test, size)
         variants = dict(networks)
         if masks:
             variants |= fastest_exact_variant([*networks.values()][-1], masks, batch)
-        calls = {name: _call(network.eval(), batch) for name, network in variants.items()}
-        timings = compare(calls, batch_size=size, meters=meters, rounds=ROUNDS, budget_s=BUDGET_S, seed=seed)
-        found += [t.model_copy(update={"engine": engine_of(variants[t.variant])}) for t in timings]
-    return tuple(found)
+        calls = {name: forward_pass(network.eval(), batch) for name, network in variants.items()}
+        compared = compare(calls, batch_size=size, meters=meters, rounds=ROUNDS, budget_s=BUDGET_S, seed=seed)
+        timings += [t.model_copy(update={"engine": engine_of(variants[t.variant])}) for t in compared]
+    return tuple(timings)
 
 
 def fastest_exact_variant(model: nn.Module, masks: Masks, batch: Tensor) -> list[tuple[str, nn.Module]]:
     """(`compact`, `sparse` or `compact+sparse`, network): filters cut out and linear layers as CSR, where each pays
     for this batch; empty if nothing does."""
-    ways, network = [], model.eval()
+    backends, network = [], model.eval()
     try:
         small = compact(model, masks)
         if pays(small, model):
-            ways, network = ["compact"], small
+            backends, network = ["compact"], small
     except PaperlibError:  # a network that cannot be followed stays masked
         pass
     if batch.device.type == "cpu":
         network, gains = sparsify(network, batch)
-        ways += ["sparse"] if any(gain > 1 for gain in gains.values()) else []
-    return [("+".join(ways), network)] if ways else []
+        backends += ["sparse"] if any(gain > 1 for gain in gains.values()) else []
+    return [("+".join(backends), network)] if backends else []
 
 
 def load_seconds(model: nn.Module, test: DeviceSplit, meters: Meters) -> float:
-    """Seconds to read the weights from bytes and give the first answer, apart from steady state."""
-    stored = save({name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()})
-    target = copy.deepcopy(model).eval()
-    first = _call(target, _example(test, 1))
-
-    def first_answer() -> object:
-        target.load_state_dict(parse(stored))
-        return first()
-
-    return load_time(first_answer, meters, repeats=3)
+    """Median seconds of a cold start with one image: weights read from bytes, first answer given."""
+    return load_time(cold_start(model, _example(test, 1)), meters, repeats=3)
 
 
-def _example(images: DeviceSplit, size: int) -> Tensor:
-    pixels, _ = next(images.batches(size, torch.arange(size, device=images.labels.device) % len(images)))
-    return pixels.clone()
+def forward_pass(network: Callable[[Tensor], object], batch: Tensor) -> Callable[[], object]:
+    """A call without arguments that runs `network` on `batch` in inference mode."""
 
-
-def _call(network: nn.Module, batch: Tensor) -> Callable[[], object]:
     def call() -> object:
         with torch.inference_mode():
             return network(batch)
 
     return call
+
+
+def cold_start(model: nn.Module, batch: Tensor) -> Callable[[], object]:
+    """A call without arguments that reads the model's weights from bytes and gives the answer to `batch`."""
+    stored = save({name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()})
+    target = copy.deepcopy(model).eval()
+    answer = forward_pass(target, batch)
+
+    def call() -> object:
+        target.load_state_dict(parse(stored))
+        return answer()
+
+    return call
+
+
+def _example(images: DeviceSplit, size: int) -> Tensor:
+    pixels, _ = next(images.batches(size, torch.arange(size, device=images.labels.device) % len(images)))
+    return pixels.clone()

@@ -116,7 +116,7 @@ OPTIONS = [
     ("claims --profile ../x", "plain folder name"),
     ("claims --profile ~", "plain folder name"),
     ("claims C46 --profile nosuch", "quick"),
-    # compare and merge
+    # compare
     ("compare", "paperlib compare --help"),
     ("compare {here}/results", "paperlib compare --help"),
     ("compare {here}/nosuch {here}/results", "results/quick"),
@@ -127,11 +127,6 @@ OPTIONS = [
     ("compare --tolerance accuracy=x {here}/results {here}/results", "metric=number"),
     ("compare --tolerance accuracy=-1 {here}/results {here}/results", "at least 0"),
     ("compare --tolerance accuracy=nan {here}/results {here}/results", "at least 0"),
-    ("merge --into {here}/new", "paperlib merge --help"),
-    ("merge {here}/results", "--into"),
-    ("merge {here}/nosuch --into {here}/new", "results/quick"),
-    ("merge {here}/empty --into {here}/new", "results/quick"),
-    ("merge {here}/results --into {here}/file", "cannot write"),
     # plan, reproduce, trials, run-batch
     ("plan --profile nosuch", "laptop"),
     ("plan --only 77", "01"),

@@ -31,7 +31,6 @@ FILLED = {"ID": "C46", "P": "smoke", "N": "1000", "I": "{last}", "…": "--epoch
 ADDED = {
     "paperlib compare": "A B",
     "paperlib compare --exact": "A B",
-    "paperlib merge": "A B --into D",
     "paperlib export": "{trial} --to exported --results kept",
     "paperlib plan": "--profile smoke --only 05",
     "paperlib plan --profile laptop": "--profile smoke --only 05",

@@ -16,7 +16,7 @@ from paperlib.meters.carbon import Grid
 from paperlib.meters.energy import NoEnergy
 from paperlib.meters.memory import NoMemory
 from paperlib.meters.paired import paired_interval
-from paperlib.meters.simulated import PowerTrace, SimulatedEnergy, SimulatedMemory, SimulatedTime
+from tests.simulated_meters import PowerTrace, SimulatedEnergy, SimulatedMemory, SimulatedTime
 
 GRID = Grid("ITA", "Italy", 360.0)
 

@@ -13,7 +13,7 @@ from paperlib.core.errors import PaperlibError
 from paperlib.meters import Measurement, Meters, Timing
 from paperlib.meters.carbon import Grid
 from paperlib.meters.clock import clock_for
-from paperlib.meters.simulated import PowerTrace, SimulatedEnergy, SimulatedMemory, SimulatedTime
+from tests.simulated_meters import PowerTrace, SimulatedEnergy, SimulatedMemory, SimulatedTime
 
 GRID = Grid("ITA", "Italy", 360.0)
 

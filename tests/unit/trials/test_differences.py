@@ -1,4 +1,4 @@
-"""`paperlib compare` and `paperlib merge`: tolerances, environments, conflicts, exit codes."""
+"""`paperlib compare`: tolerances, environments, exit codes."""
 
 import base64
 import math
@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from paperlib.cli.compare import command
 from paperlib.core.paths import Layout
-from paperlib.report.merging import merged
 from paperlib.schema.record import Record
 from paperlib.schema.trial import Trial
-from paperlib.trials.differences import TOLERANCES, compare, differences
+from paperlib.trials.differences import TOLERANCES, differences
 from paperlib.trials.predictions import unpack
 from paperlib.trials.runner import run
 from paperlib.trials.store import Store
@@ -54,7 +54,7 @@ def test_a_moved_number_is_one_difference_unless_tolerated(record: Record) -> No
     assert differences(record, moved(record, 0.02), {"loss": 1.0}) == [found]
 
 
-def test_rounding_of_another_machine_is_no_difference_but_it_is_not_exact(record: Record, tmp_path: Path) -> None:
+def test_rounding_of_another_machine_is_no_difference_but_it_is_not_exact(record: Record) -> None:
     assert record.test and record.curve
     test = record.test.model_copy(update={"loss": record.test.loss + 6e-8})
     train = record.curve[0].train.model_copy(update={"loss": record.curve[0].train.loss - 6e-8})
@@ -64,14 +64,6 @@ def test_rounding_of_another_machine_is_no_difference_but_it_is_not_exact(record
     assert differences(record, other, TOLERANCES) == []
     assert [d.field for d in differences(record, other)] == ["curve.0.train.loss", "test.loss"]
     assert differences(record, moved(record, 0.009), TOLERANCES) == [] != differences(record, moved(record, 0.009))
-    store = Store(Layout(tmp_path, tmp_path))
-    store.put(record)
-    into = Store(Layout(tmp_path / "none", tmp_path))
-    for each, kept in ((other, 1), (moved(record, 0.02), 0)):
-        second = Store(Layout(tmp_path / str(kept), tmp_path))
-        second.put(each)
-        agreed, conflicts = merged([store, second], into)
-        assert (len(agreed), len(conflicts)) == (kept, 1 - kept)
 
 
 def test_what_is_neither_measured_nor_a_number_must_be_equal_whatever_is_tolerated(record: Record) -> None:
@@ -139,7 +131,7 @@ def test_the_summary_comes_first_and_details_on_request(
 
 
 def test_the_help_states_the_tolerances_that_hold() -> None:
-    told = " ".join((compare.__doc__ or "").split())
+    told = " ".join((command.__doc__ or "").split())
     assert {TOLERANCES[name] for name in ("loss", "accuracy", "macro_f1")} == {0.01} and "by 0.01 (1 point)" in told
     assert TOLERANCES["removed"] == 0.01 and "trained weights by 1 %" in told
 
@@ -182,31 +174,3 @@ def test_a_trial_in_one_folder_only_is_a_difference(
     a, b = folder(tmp_path / "a", record, second), folder(tmp_path / "b", record)
     assert call(monkeypatch, "compare", a, b) == 1
     assert call(monkeypatch, "compare", b, a) == 1
-
-
-def test_merge_takes_what_agrees_and_lists_what_does_not(
-    record: Record,
-    layout: Layout,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    second = run(Trial(epochs=1, batch_size=16, seed=1), layout)
-    third = run(Trial(epochs=1, batch_size=16, seed=2), layout)
-    a = folder(tmp_path / "a", record, second)
-    b = folder(tmp_path / "b", elsewhere(moved(record, 0.1)), slower(elsewhere(second)), third)
-    into = Store(Layout(tmp_path / "c", tmp_path))
-    assert call(monkeypatch, "merge", a, b, "--into", str(tmp_path / "c")) == 1
-    shown = capsys.readouterr()
-    assert "test.accuracy" in shown.out and "another" in shown.out and "paperlib" in shown.out
-    assert shown.err.count("\n") == 1
-    assert into.get(record.id) is None and into.get(second.id) == second and into.get(third.id) == third
-    assert (tmp_path / "c" / "tidy.csv").exists()
-    assert Store(Layout(tmp_path / "a", tmp_path)).get(record.id) == record, "sources stay as they are"
-
-
-def test_merge_never_overwrites_what_is_there(record: Record, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    c = folder(tmp_path / "c", record)
-    assert call(monkeypatch, "merge", folder(tmp_path / "a", moved(record, 0.1)), "--into", c) == 1
-    assert Store(Layout(tmp_path / "c", tmp_path)).get(record.id) == record
-    assert call(monkeypatch, "merge", folder(tmp_path / "b", record), "--into", c) == 0

@@ -1,6 +1,6 @@
 """A GPU that is not there: replays a recorded power trace through a counter that updates as a real one does.
 
-For tests and for trying the GPU path on a laptop; every figure is marked `simulated`.
+Every figure is marked `simulated`.
 """
 
 from dataclasses import dataclass, field
