@@ -39,7 +39,7 @@ SHAPE = (32, 32, 3)
 CONV_PER_LINEAR = {"i": 1.0, "ii": 0.625, "iii": 0.0}
 
 
-class Setting(Frozen):
+class CpuSetting(Frozen):
     """One network of the study."""
 
     model: str
@@ -99,7 +99,7 @@ class EdgeRecord(Frozen):
     """What was measured of one setting. disagrees: share of images that get another class than from masked."""
 
     id: str
-    setting: Setting
+    setting: CpuSetting
     costs: Costs
     runs: tuple[Run, ...]
     disagrees: dict[str, float]
@@ -116,7 +116,7 @@ def stored(layout: Layout) -> tuple[list[EdgeRecord], Machine | None]:
     return records, Machine.model_validate_json(machine.read_bytes()) if machine.exists() else None
 
 
-def pruned(setting: Setting) -> tuple[nn.Module, nn.Module, Masks]:
+def pruned(setting: CpuSetting) -> tuple[nn.Module, nn.Module, Masks]:
     """(dense network, the same with masks applied, masks): smallest L1 removed, at least one unit a layer stays."""
     torch.manual_seed(0)
     dense = build(setting.model, SHAPE, 10, setting.width).eval()
@@ -131,7 +131,7 @@ def pruned(setting: Setting) -> tuple[nn.Module, nn.Module, Masks]:
 
 
 @exclusive_resources(["cpu"])
-def measure(setting: Setting) -> EdgeRecord:
+def measure(setting: CpuSetting) -> EdgeRecord:
     """Time every backend of one network beside dense, on one thread and on all, batch 1 and 64.
 
     Ratios to dense are paired within rounds (`paperlib.meters.paired`); a second dense copy is the A/A control.
@@ -159,7 +159,7 @@ def measure(setting: Setting) -> EdgeRecord:
 
 
 def _run(
-    setting: Setting,
+    setting: CpuSetting,
     dense: nn.Module,
     model: nn.Module,
     masks: Masks,
@@ -200,7 +200,7 @@ def measure_machine(widths: Mapping[str, float], sparsities: Sequence[float]) ->
         bandwidth = 2 * source.nbytes / best_time(lambda: target.copy_(source))
         layers, shapes = list[LayerTime](), set[tuple[int, int]]()
         for model, width in widths.items():
-            setting = Setting(model=model, width=width, scenario="i", sparsity=0.8, quantised=False, budget_s=0)
+            setting = CpuSetting(model=model, width=width, scenario="i", sparsity=0.8, quantised=False, budget_s=0)
             dense, masked, masks = pruned(setting)
             layers += _layer_times(f"{model} dense", dense)
             layers += _layer_times(f"{model} compact", compact(masked, masks))

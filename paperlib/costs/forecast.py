@@ -213,7 +213,7 @@ def split_sizes(
     return round(share * train), round(share * val), min(test, test_images or test)
 
 
-def edge_cost(todo: Sequence[cpu_study.Setting], watts: float | None) -> Cost:
+def edge_cost(todo: Sequence[cpu_study.CpuSetting], watts: float | None) -> Cost:
     """The forecast of these networks of the CPU study: one of each model is tried without its time for repeats."""
     seconds, repeats = 0.0, len(cpu_study.BATCHES) * len({1, cores()})
     tried: dict[tuple[str, bool], float] = {}

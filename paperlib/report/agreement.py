@@ -4,7 +4,7 @@ from paperlib.claims import verdicts
 from paperlib.core.io import write_atomically
 from paperlib.core.paths import Layout
 from paperlib.report.committed import trials_of
-from paperlib.report.pages import settled
+from paperlib.report.freshness import is_current, mark_current, stored_fingerprint
 from paperlib.schema.record import Record
 from paperlib.trials.archive import archives, open_archive
 from paperlib.trials.differences import TOLERANCES
@@ -19,54 +19,57 @@ def agreement(layout: Layout) -> list[str]:
 
     They are kept beside the report, and worked out again when that has changed.
     """
-    told = layout.report / ".agreement"
-    if not settled(told, layout):
-        write_atomically(told, "\n".join(_agreement(layout)).encode())
-    return told.read_text().splitlines()
+    lines, report = layout.report / ".agreement", stored_fingerprint(layout.report / "index.html")
+    if not is_current(lines, report):
+        write_atomically(lines, "\n".join(_agreement(layout)).encode())
+        mark_current(lines, report)
+    return lines.read_text().splitlines()
 
 
 def _agreement(layout: Layout) -> list[str]:
     if not archives():
         return ["Reference: none is committed, so nothing was compared."]
-    own = {r.id: r for r in Store(layout).records()}
+    records = {r.id: r for r in Store(layout).records()}
     for archive in archives():
-        if not trials_of(archive) & own.keys():
+        if not trials_of(archive) & records.keys():
             continue
-        with open_archive(archive) as kept:
-            theirs = {r.id: r for r in Store(kept).records()}
-            pairs = [(own[i], theirs[i]) for i in own if i in theirs]
-            if pairs:
-                table = Store(kept).table()
-                lines = _lines(pairs, len(own), f"results/{kept.name}")
-                same = [a.base == b.base for a, b in zip(verdicts(Store(layout).table()), verdicts(table), strict=True)]
-                details = f"Details: paperlib compare {layout.results} {archive}"
-                return [*lines, f"{sum(same)} of {len(same)} claims get the reference's verdict. {details}"]
+        with open_archive(archive) as unpacked:
+            pairs = [(records[r.id], r) for r in Store(unpacked).records() if r.id in records]
+            same = [
+                a.base == b.base
+                for a, b in zip(verdicts(Store(layout).table()), verdicts(Store(unpacked).table()), strict=True)
+            ]
+        details = f"Details: paperlib compare {layout.results} {archive}"
+        return [
+            _line(pairs, len(records), f"results/{archive.parent.name}"),
+            f"{sum(same)} of {len(same)} claims get the reference's verdict. {details}",
+        ]
     names = ", ".join(f"results/{a.parent.name}" for a in archives())
-    return [f"Reference: none of these {len(own)} trials is in {names}: other budgets, nothing was compared."]
+    return [f"Reference: none of these {len(records)} trials is in {names}: other budgets, nothing was compared."]
 
 
-def _lines(pairs: list[tuple[Record, Record]], total: int, name: str) -> list[str]:
-    images = [(a, b) for a, b in pairs if a.data.content_hash == b.data.content_hash]
-    scored = [(a.test.accuracy, b.test.accuracy) for a, b in images if a.test and b.test]
+def _line(pairs: list[tuple[Record, Record]], total: int, name: str) -> str:
+    of_same_images = [(a, b) for a, b in pairs if a.data.content_hash == b.data.content_hash]
+    scored = [(a.test.accuracy, b.test.accuracy) for a, b in of_same_images if a.test and b.test]
     equal, near = sum(a == b for a, b in scored), sum(abs(a - b) <= POINTS for a, b in scored)
-    here = [(a, b) for a, b in images if a.environment == b.environment]
+    on_same_machine = [(a, b) for a, b in of_same_images if a.environment == b.environment]
     ratios = [
         (s.ratio, t.ratio)
-        for a, b in here
+        for a, b in on_same_machine
         for s in a.inference
         for t in b.inference
         if (s.variant, s.batch_size) == (t.variant, t.batch_size) != ("dense", s.batch_size)
     ]
-    close = sum(abs(s - t) <= COST * max(s, t) for s, t in ratios)
     text = (
         f"Against the reference {name}: {len(pairs)} of {total} trials are in both; test accuracy of {near} of "
         f"{len(scored)} agrees within {100 * POINTS:g} point ({equal} exactly)"
     )
     if ratios:
+        close = sum(abs(s - t) <= COST * max(s, t) for s, t in ratios)
         text += f", {close} of {len(ratios)} inference ratios within {COST:.0%}"
-    left = []
-    if len(images) < len(pairs):
-        left.append(f"accuracy of {len(pairs) - len(images)} (other images)")
-    if len(here) < len(images):
-        left.append(f"times, energies and memory of {len(images) - len(here)} (other machine or versions)")
-    return [text + (f". Not comparable: {'; '.join(left)}." if left else ".")]
+    left_out = []
+    if other := len(pairs) - len(of_same_images):
+        left_out.append(f"accuracy of {other} (other images)")
+    if other := len(of_same_images) - len(on_same_machine):
+        left_out.append(f"times, energies and memory of {other} (other machine or versions)")
+    return text + (f". Not comparable: {'; '.join(left_out)}." if left_out else ".")

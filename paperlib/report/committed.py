@@ -19,6 +19,7 @@ from paperlib.core.errors import PaperlibError
 from paperlib.core.io import write_atomically
 from paperlib.core.paths import Layout
 from paperlib.core.registry import unknown
+from paperlib.exhibits.manifest import output_root
 from paperlib.trials.archive import ARCHIVE, ORDER, archives, damage_told, open_archive, pack
 from paperlib.trials.store import Store
 
@@ -32,13 +33,13 @@ def table_of(name: str) -> tuple[pd.DataFrame, str]:
     layout = Layout.of(name)
     if any(layout.trials.glob("*.json")):
         return Store(layout).table(), f"results/{name}"
-    known = {archive.parent.name: archive for archive in archives()}
-    archive = known.get(name) or (next(iter(known.values()), None) if name in ORDER else None)
+    by_name = {archive.parent.name: archive for archive in archives()}
+    archive = by_name.get(name) or (next(iter(by_name.values()), None) if name in ORDER else None)
     if archive is None and name in ORDER:
         raise PaperlibError(f"no records in {layout.trials}: run `paperlib reproduce --profile {name}` first")
     if archive is None:
-        own = sorted(trials.parent.name for trials in layout.results.parent.glob("*/trials"))
-        raise unknown("results", name, list(dict.fromkeys((*ORDER, *own))))
+        others = sorted(trials.parent.name for trials in layout.results.parent.glob("*/trials"))
+        raise unknown("results", name, list(dict.fromkeys((*ORDER, *others))))
     print(f"paperlib: no own results in {layout.results}: {committed(archive)}", file=sys.stderr)
     return _table(archive), f"results/{archive.parent.name}, committed"
 
@@ -46,9 +47,9 @@ def table_of(name: str) -> tuple[pd.DataFrame, str]:
 def committed(archive: Path) -> str:
     """`these are the committed ones of results/laptop (1,927 trials, AMD EPYC)`."""
     machines = about["machines"] if (about := _about(archive)) else []
-    told = [f"{about['records']:,} trials"] if about else []
-    told += sorted({m["gpu"] or m["cpu"] for m in machines})
-    return f"these are the committed ones of results/{archive.parent.name} ({', '.join(told)})"
+    facts = [f"{about['records']:,} trials"] if about else []
+    facts += sorted({m["gpu"] or m["cpu"] for m in machines})
+    return f"these are the committed ones of results/{archive.parent.name} ({', '.join(facts)})"
 
 
 def trials_of(archive: Path) -> set[str]:
@@ -59,8 +60,8 @@ def trials_of(archive: Path) -> set[str]:
 
 def _about(archive: Path) -> dict[str, Any]:
     with suppress(OSError, ValueError):
-        found: dict[str, Any] = json.loads(archive.with_name("kept.json").read_bytes())
-        return found
+        about: dict[str, Any] = json.loads(archive.with_name("kept.json").read_bytes())
+        return about
     return {}
 
 
@@ -84,9 +85,7 @@ def regenerate(layout: Layout) -> list[Path]:
     from paperlib.exhibits import collation
 
     Store(layout).write_table()
-    made = [
-        layout.results.parents[1] / f for n in collation.SECTIONS for e in collation.write(n, layout) for f in e.files
-    ]
+    made = [output_root(layout) / f for n in collation.SECTIONS for e in collation.write(n, layout) for f in e.files]
     claims.write(layout)
     names = ("tidy.csv", "tidy.parquet", "manifest.json", "claims.csv", "claims.json")
     return sorted({*made, *(layout.results / name for name in names)})
@@ -94,7 +93,7 @@ def regenerate(layout: Layout) -> list[Path]:
 
 def regenerated_hashes(layout: Layout) -> dict[str, str]:
     """SHA-256 of each file that the records of `layout` give, by its path below the project."""
-    top = layout.results.parents[1]
+    top = output_root(layout)
     return {f.relative_to(top).as_posix(): hashlib.sha256(f.read_bytes()).hexdigest() for f in regenerate(layout)}
 
 
@@ -109,18 +108,14 @@ def keep(layout: Layout, project: Path) -> Path:
         write_atomically(archive, pack(layout))
     elif not archive.exists():
         raise PaperlibError(f"no records in {layout.trials}: run `paperlib reproduce --profile {layout.name}` first")
-    with open_archive(archive) as again:
-        records, made = Store(again).records(), regenerated_hashes(again)
-        for name in made:
-            write_atomically(project / name, (again.results.parents[1] / name).read_bytes())
+    with open_archive(archive) as unpacked:
+        records, hashes = Store(unpacked).records(), regenerated_hashes(unpacked)
+        for name in hashes:
+            write_atomically(project / name, (output_root(unpacked) / name).read_bytes())
     for notebook in sorted(layout.notebooks.glob("0?_*.ipynb")):
-        target = archive.parent / "notebooks" / notebook.name
-        write_atomically(target, _without_paths(notebook))
-    about = {
-        "records": len(records),
-        "machines": [json.loads(m) for m in sorted({r.environment.model_dump_json() for r in records})],
-        "files": made,
-    }
+        write_atomically(archive.parent / "notebooks" / notebook.name, _without_paths(notebook))
+    machines = sorted({r.environment.model_dump_json() for r in records})
+    about = {"records": len(records), "machines": [json.loads(m) for m in machines], "files": hashes}
     write_atomically(archive.with_name("kept.json"), (json.dumps(about, indent=1) + "\n").encode())
     return archive
 

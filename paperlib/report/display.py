@@ -9,9 +9,9 @@ from paperlib.exhibits.trial_links import unmarked
 
 def show(exhibits: list[Exhibit], *names: str, layout: Layout) -> None:
     """Display the named exhibits; a name that has no exhibit says so instead of leaving a gap."""
-    known = {e.name: e for e in exhibits}
+    by_name = {e.name: e for e in exhibits}
     for name in names:
-        exhibit = known.get(name)
+        exhibit = by_name.get(name)
         if exhibit is None:
             display(Markdown(f"*{name}: no records for it in results/{layout.name}.*"))
         elif exhibit.kind == "table":

@@ -1,5 +1,6 @@
-"""One question, one answer: widgets that run (or find) a trial and draw it beside its dense twin."""
+"""One question, one answer: widgets that run (or find) a trial and draw it beside its dense baseline."""
 
+import base64
 import io
 import threading
 from collections.abc import Callable, Sequence
@@ -10,7 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from paperlib.claims.stats import mean_interval, paired_ratio
+from paperlib.claims.stats import Estimate, mean_interval, paired_ratio
 from paperlib.core.errors import PaperlibError
 from paperlib.core.paths import Layout
 from paperlib.core.progress import between_steps
@@ -18,7 +19,6 @@ from paperlib.data import DATASETS
 from paperlib.exhibits import style
 from paperlib.models import MODELS
 from paperlib.pruners import METHODS
-from paperlib.schema.measurement import Timing
 from paperlib.schema.record import Epoch, Record
 from paperlib.schema.trial import SCOPES, Fields, Trial, again, make_trial
 from paperlib.trials.runner import dense_baseline, run
@@ -34,13 +34,13 @@ class CancelledError(Exception):
 def answer(
     trials: Sequence[Trial], layout: Layout, on_epoch: Callable[[Epoch], None] = lambda epoch: None
 ) -> tuple[list[Record], list[Record]]:
-    """Records of the trials and of their dense twins, run or found. Raises PaperlibError for impossible ones."""
+    """Records of the trials and of their dense baselines, run or found. Raises PaperlibError for impossible ones."""
     dense = [run(dense_baseline(trial), layout, on_epoch) for trial in trials]
     return [run(trial, layout, on_epoch) for trial in trials], dense
 
 
 def picture(pruned: Sequence[Record], dense: Sequence[Record]) -> Figure:
-    """Curve, accuracy, costs against dense and sparsity per layer of one arm and its dense twin (same seeds)."""
+    """Curve, accuracy, costs against dense and sparsity per layer of one arm and its dense baseline (same seeds)."""
     trial, data = pruned[0].trial, pruned[0].data
     figure, (curve, accuracy, cost, layers) = style.panels(
         ["validation accuracy, %", "test accuracy, %", "cost, ratio to dense", "removed per layer, %"], columns=2
@@ -50,10 +50,7 @@ def picture(pruned: Sequence[Record], dense: Sequence[Record]) -> Figure:
         if values.size:
             x = np.arange(1, values.shape[1] + 1)
             curve.plot(x, values.mean(0), color=style.colour(method), marker=style.marker(method), markersize=4)
-        found = mean_interval([r.test.accuracy * 100 for r in records if r.test])
-        if found:
-            reach = [[found.mean - found.low], [found.high - found.mean]] if found.low and found.high else None
-            accuracy.bar(method, found.mean, yerr=reach, color=style.colour(method), width=0.6)
+        _bar(accuracy, method, mean_interval([r.test.accuracy * 100 for r in records if r.test]), method)
     curve.set_xlabel("epoch")
     if data.test_majority is not None:
         accuracy.axhline(data.test_majority * 100, color=style.COLOURS["majority"], linestyle=":")
@@ -76,29 +73,29 @@ def picture(pruned: Sequence[Record], dense: Sequence[Record]) -> Figure:
 def _costs(axes: Axes, pruned: Sequence[Record], dense: Sequence[Record]) -> None:
     bars: dict[str, list[float]] = {}
     for p, d in zip(pruned, dense, strict=True):
-        for batch in (1, 64):
-            timing = _masked(p, batch)
-            if timing is not None and timing.ratio:
-                bars.setdefault(f"inference\nbatch {batch}", []).append(timing.ratio)
+        for timing in p.inference:
+            if timing.variant == "masked" and timing.ratio:
+                bars.setdefault(f"inference\nbatch {timing.batch_size}", []).append(timing.ratio)
         if p.training and d.training:
             bars.setdefault("training\ntime", []).append(p.training.time_s / d.training.time_s)
             if p.training.energy_j and d.training.energy_j:
                 bars.setdefault("training\nenergy", []).append(p.training.energy_j / d.training.energy_j)
     for name, ratios in bars.items():
-        found = paired_ratio(ratios, [1.0] * len(ratios))
-        if found is None:
-            continue
-        known = found.low is not None and found.high is not None
-        reach = [[found.mean - found.low], [found.high - found.mean]] if known else None  # type: ignore[operator]
-        axes.bar(name, found.mean, yerr=reach, color=style.colour(pruned[0].trial.method), width=0.6)
-    again = [abs(t.ratio - 1) for r in pruned for t in r.inference if t.variant == "dense-again" and t.ratio]
-    if again:
-        axes.axhspan(1 / (1 + max(again)), 1 + max(again), color=style.NOISE, zorder=0)
+        _bar(axes, name, paired_ratio(ratios, [1.0] * len(ratios)), pruned[0].trial.method)
+    controls = [abs(t.ratio - 1) for r in pruned for t in r.inference if t.variant == "dense-again" and t.ratio]
+    if controls:
+        axes.axhspan(1 / (1 + max(controls)), 1 + max(controls), color=style.NOISE, zorder=0)
     axes.axhline(1, color=style.COLOURS["dense"], linewidth=1)
 
 
-def _masked(record: Record, batch: int) -> Timing | None:
-    return next((t for t in record.inference if t.variant == "masked" and t.batch_size == batch), None)
+def _bar(axes: Axes, name: str, estimate: Estimate | None, method: str) -> None:
+    """The mean with its 95 % interval, where there is one."""
+    if estimate is None:
+        return
+    reach = None
+    if estimate.low is not None and estimate.high is not None:
+        reach = [[estimate.mean - estimate.low], [estimate.high - estimate.mean]]
+    axes.bar(name, estimate.mean, yerr=reach, color=style.colour(method), width=0.6)
 
 
 class Explorer:
@@ -191,8 +188,6 @@ class Explorer:
             raise CancelledError
 
     def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
-        import base64
-
         bundle = self.box._repr_mimebundle_(**kwargs)
         if self.png is not None:
             bundle["image/png"] = base64.b64encode(self.png).decode()

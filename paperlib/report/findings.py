@@ -41,55 +41,59 @@ def findings(tidy: pd.DataFrame) -> list[Finding]:
     The last two name the machine and the images.
     """
     tidy = main_setting_only(tidy)
-    told = [_bought(tidy), _cost(tidy, "inference_time"), _cost(tidy, "training_time"), _energy(tidy)]
-    told += [_accuracy(tidy), _abstract(tidy), _failures(tidy), _machines(tidy)]
-    return [f for f in told if f] + [Finding("Images", f"{provenance(corrected_protocol(tidy))}.")]
+    parts = [_fastest(tidy), _cost(tidy, "inference_time"), _cost(tidy, "training_time"), _energy(tidy)]
+    parts += [_accuracy(tidy), _abstract(tidy), _failures(tidy), _machines(tidy)]
+    return [part for part in parts if part] + [Finding("Images", f"{provenance(corrected_protocol(tidy))}.")]
 
 
-def _arms(tidy: pd.DataFrame, metric: Metric) -> list[Arm]:
-    return [a for a in arms(tidy, metric) if a.effect and (a.sparsity or a.conv_sparsity)]
+def pruned_arms(tidy: pd.DataFrame, metric: Metric) -> list[tuple[Arm, Estimate]]:
+    """The arms that remove something, with their effect against dense."""
+    return [(arm, arm.effect) for arm in arms(tidy, metric) if arm.effect and (arm.sparsity or arm.conv_sparsity)]
 
 
 def _accuracy(tidy: pd.DataFrame) -> Finding | None:
-    found = [a.effect for a in _arms(tidy, METRICS["accuracy"]) if a.effect]
-    if not found:
+    pruned = pruned_arms(tidy, METRICS["accuracy"])
+    if not pruned:
         return None
-    apart = [e for e in found if e.low is not None and e.high is not None and not e.low <= 0 <= e.high]
+    effects = [effect for _, effect in pruned]
+    apart = [e for e in effects if e.low is not None and e.high is not None and not e.low <= 0 <= e.high]
     lower = sum(e.mean < 0 for e in apart)
-    means = sorted(100 * e.mean for e in found)
+    means = sorted(100 * e.mean for e in effects)
     changes = f"The changes run from {means[0]:+.1f} to {means[-1]:+.1f} points, median {median(means):+.1f}."
-    idle = near_chance(tidy)
-    if near := sum((a.dataset, a.model) in idle for a in _arms(tidy, METRICS["accuracy"])):
+    at_chance = near_chance(tidy)
+    if near := sum((arm.dataset, arm.model) in at_chance for arm, _ in pruned):
         changes += f" {near} of these arms stand beside a dense network near chance, which has nothing to lose."
-    if all(e.n == 1 for e in found):
-        return Finding(f"Accuracy of {len(found)} pruned arms, one seed each, so without intervals", changes)
+    if all(e.n == 1 for e in effects):
+        return Finding(f"Accuracy of {len(effects)} pruned arms, one seed each, so without intervals", changes)
     return Finding(
-        f"Accuracy is lower in {lower} and higher in {len(apart) - lower} of {len(found)} pruned arms",
-        f"That is, with a 95 % interval that excludes zero, as about {0.05 * len(found):.0f} would by chance; these "
+        f"Accuracy is lower in {lower} and higher in {len(apart) - lower} of {len(effects)} pruned arms",
+        f"That is, with a 95 % interval that excludes zero, as about {0.05 * len(effects):.0f} would by chance; these "
         f"seeds cannot tell the others from dense. {changes}",
     )
 
 
 def _cost(tidy: pd.DataFrame, name: str) -> Finding | None:
     metric = METRICS[name]
-    found = [a.effect for a in _arms(tidy, metric) if a.effect]
-    floor = noise(tidy, metric)
-    if not found or floor is None:
+    effects, floor = [effect for _, effect in pruned_arms(tidy, metric)], noise(tidy, metric)
+    if not effects or floor is None:
         return None
-    less, more = _beyond(found, floor)
-    means = sorted(e.mean for e in found)
+    less, more = _beyond(effects, floor)
+    means = sorted(e.mean for e in effects)
     source = f" ({measurement_sources(tidy, metric)})" if metric.source_column else ""
+    how = "masked as in the papers"
+    if name.startswith("training") and (tidy.compact_epochs > 0).any():
+        how = "on the cut network where whole filters are gone, else masked as in the papers"
     return Finding(
-        f"{metric.title}{source}, {_way(tidy, name)}: {less} of {len(found)} arms cost less than dense, {more} more",
+        f"{metric.title}{source}, {how}: {less} of {len(effects)} arms cost less than dense, {more} more",
         f"That is, beyond the A/A noise floor of ±{floor:.1%}. The median arm takes ×{median(means):.3f} of "
         f"dense, all of them ×{means[0]:.3f} to ×{means[-1]:.3f}.",
     )
 
 
-def _beyond(found: Sequence[Estimate], floor: float) -> tuple[int, int]:
+def _beyond(effects: Sequence[Estimate], floor: float) -> tuple[int, int]:
     """How many ratios lie, with their whole interval, below and above the noise."""
-    less = sum(e.high is not None and e.high < 1 / (1 + floor) for e in found)
-    return less, sum(e.low is not None and e.low > 1 + floor for e in found)
+    less = sum(e.high is not None and e.high < 1 / (1 + floor) for e in effects)
+    return less, sum(e.low is not None and e.low > 1 + floor for e in effects)
 
 
 def _energy(tidy: pd.DataFrame) -> Finding | None:
@@ -98,49 +102,40 @@ def _energy(tidy: pd.DataFrame) -> Finding | None:
     return None if words <= {"modelled", "not measured"} else _cost(tidy, "training_energy")
 
 
-def _way(tidy: pd.DataFrame, name: str) -> str:
-    if name.startswith("training") and (tidy.compact_epochs > 0).any():
-        return "on the cut network where whole filters are gone, else masked as in the papers"
-    return "masked as in the papers"
-
-
 LOSS = 0.01  # of accuracy: what a reader may be glad to pay
 
 
-def _bought(tidy: pd.DataFrame) -> Finding | None:
+def _fastest(tidy: pd.DataFrame) -> Finding | None:
     """The fastest arm of each model once removed work is skipped, of those that cost at most LOSS of accuracy."""
     metric = METRICS["realised_time"]
-    floor, idle = noise(tidy, metric), near_chance(tidy)
-    if floor is None:
-        return None  # without a floor nothing can be said to lie beyond it
-    payable = {
-        (a.dataset, a.model, a.setting, a.method): a.effect
-        for a in _arms(tidy, METRICS["accuracy"])
-        if a.effect and a.effect.mean >= -LOSS
-        if (a.dataset, a.model) not in idle
+    floor, at_chance = noise(tidy, metric), near_chance(tidy)
+    pruned = pruned_arms(tidy, metric)
+    if floor is None or not pruned:  # without a floor nothing can be said to lie beyond it
+        return None
+    accurate = {
+        (arm.dataset, arm.model, arm.setting, arm.method): change
+        for arm, change in pruned_arms(tidy, METRICS["accuracy"])
+        if change.mean >= -LOSS and (arm.dataset, arm.model) not in at_chance
     }
     parts = []
-    found = _arms(tidy, metric)
-    for model in dict.fromkeys(a.model for a in found):
+    for model in dict.fromkeys(arm.model for arm, _ in pruned):
         faster = [
-            (a.effect, a, change)
-            for a in found
-            if a.model == model and a.effect and (a.effect.high or a.effect.mean) < 1 / (1 + floor)
-            if (change := payable.get((a.dataset, a.model, a.setting, a.method)))
+            (effect, arm, change)
+            for arm, effect in pruned
+            if arm.model == model and (effect.high or effect.mean) < 1 / (1 + floor)
+            if (change := accurate.get((arm.dataset, arm.model, arm.setting, arm.method)))
         ]
         if not faster:
             parts.append(f"{model}: nothing beyond the noise")
             continue
-        effect, arm, change = min(faster, key=lambda k: k[0].mean)
+        effect, arm, change = min(faster, key=lambda candidate: candidate[0].mean)
         parts.append(
             f"{model} ×{effect.text(1, 3)} of dense ({arm.method}, {arm.setting}, {arm.dataset}, "
             f"{change.text(100)} points, n = {effect.n})"
         )
-    if not parts:
-        return None
-    less, _ = _beyond([a.effect for a in found if a.effect], floor)
+    less, _ = _beyond([effect for _, effect in pruned], floor)
     return Finding(
-        f"Once removed work is really skipped, inference is faster than dense in {less} of {len(found)} pruned arms",
+        f"Once removed work is really skipped, inference is faster than dense in {less} of {len(pruned)} pruned arms",
         f"The fastest that lose at most {100 * LOSS:g} point of accuracy (batch 64, time of dense = 1; noise "
         f"±{floor:.1%}): {'; '.join(parts)}.",
     )
@@ -151,9 +146,9 @@ def _abstract(tidy: pd.DataFrame) -> Finding | None:
     parts = []
     for name, unit in (("accuracy", " points"), ("inference_time", ""), ("inference_energy", "")):
         metric = METRICS[name]
-        for arm in _arms(tidy, metric):
-            if arm.paper not in {NOT_PUBLISHED, DRAWN} and arm.method == "pre-training" and arm.effect:
-                shown = arm.effect.text(100) + unit if name == "accuracy" else "×" + arm.effect.text(1, 3)
+        for arm, effect in pruned_arms(tidy, metric):
+            if arm.paper not in {NOT_PUBLISHED, DRAWN} and arm.method == "pre-training":
+                shown = effect.text(100) + unit if name == "accuracy" else "×" + effect.text(1, 3)
                 source = f", {measurement_sources(tidy, metric)}" if metric.source_column else ""
                 parts.append(f"{metric.title.lower()} {shown}{source} (paper {arm.paper})")
     if not parts:
@@ -163,14 +158,14 @@ def _abstract(tidy: pd.DataFrame) -> Finding | None:
 
 
 def _machines(tidy: pd.DataFrame) -> Finding | None:
-    ran = tidy.drop_duplicates(["cpu", "gpu", "threads"]).sort_values(["cpu", "threads"])
-    if ran.empty:
+    if tidy.empty:
         return None
-    if ran.gpu.notna().any():
-        return Finding("Machines", f"{', '.join(sorted(set(ran.gpu.dropna())))}; {', '.join(sorted(set(ran.cpu)))}.")
-    threads = " or ".join(str(n) for n in sorted(set(ran.threads)))
+    cpus = ", ".join(sorted(set(tidy.cpu)))
+    if tidy.gpu.notna().any():
+        return Finding("Machines", f"{', '.join(sorted(set(tidy.gpu.dropna())))}; {cpus}.")
+    threads = " or ".join(str(n) for n in sorted(set(tidy.threads)))
     text = (
-        f"{', '.join(sorted(set(ran.cpu)))}, {threads} thread(s) a trial. No trial ran on a GPU, "
+        f"{cpus}, {threads} thread(s) a trial. No trial ran on a GPU, "
         "so what the papers say of one stays open: `make reproduce PROFILE=paper` on one decides it."
     )
     others = pd.to_numeric(tidy.others_share).dropna()

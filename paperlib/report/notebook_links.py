@@ -20,15 +20,11 @@ def link(sources: Sequence[Path]) -> list[Path]:
     for place, source in enumerate(sources):
         notebook = nbformat.read(source, as_version=4)
         before = nbformat.writes(notebook)
-        own = written(notebook.cells)
+        title, *others = written(notebook.cells)
         neighbours = _neighbours(sources, place)
-        inside = " · ".join(f"[{name}](#{name.replace(' ', '-')})" for name in sections(own))
-        notebook.cells = [
-            own[0],
-            _cell(TOP, f"{neighbours}\n\n**Contents**: {inside}"),
-            *own[1:],
-            _cell(END, neighbours),
-        ]
+        contents = " · ".join(f"[{name}](#{name.replace(' ', '-')})" for name in _headings([title, *others]))
+        top, end = _cell(TOP, f"{neighbours}\n\n**Contents**: {contents}"), _cell(END, neighbours)
+        notebook.cells = [title, top, *others, end]
         if (after := nbformat.writes(notebook)) != before:
             write_atomically(source, (after + "\n").encode())
             changed.append(source)
@@ -40,19 +36,15 @@ def written(cells: Sequence["NotebookNode"]) -> list["NotebookNode"]:
     return [cell for cell in cells if cell.id not in {TOP, END}]
 
 
-def sections(cells: Sequence["NotebookNode"]) -> list[str]:
+def _headings(cells: Sequence["NotebookNode"]) -> list[str]:
     """The second-level headings, in order."""
     lines = [line for cell in cells if cell.cell_type == "markdown" for line in cell.source.splitlines()]
     return [line.removeprefix("## ") for line in lines if line.startswith("## ")]
 
 
 def _neighbours(sources: Sequence[Path], place: int) -> str:
-    found = []
-    if place:
-        found.append(f"Previous: [{_title(sources[place - 1])}]({sources[place - 1].name})")
-    if place + 1 < len(sources):
-        found.append(f"Next: [{_title(sources[place + 1])}]({sources[place + 1].name})")
-    return " · ".join(found)
+    neighbours = (("Previous", sources[:place][-1:]), ("Next", sources[place + 1 :][:1]))
+    return " · ".join(f"{word}: [{_title(source)}]({source.name})" for word, near in neighbours for source in near)
 
 
 def _title(source: Path) -> str:

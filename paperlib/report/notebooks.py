@@ -1,6 +1,5 @@
 """Executes the notebooks with papermill, one process each, and only when something changed."""
 
-import hashlib
 import json
 import os
 import subprocess
@@ -15,14 +14,16 @@ from paperlib.core.errors import FailedError, PaperlibError
 from paperlib.core.io import write_atomically
 from paperlib.core.paths import Layout
 from paperlib.core.registry import unknown
-from paperlib.exhibits.manifest import inputs
+from paperlib.report.freshness import fingerprint, is_current, mark_current
 from paperlib.report.notebook_links import END, TOP, link, written
 from paperlib.studies import sections
 from paperlib.studies.sections import COLLATION, Notebook
 from paperlib.trials.environment import cores
 from paperlib.trials.subprocess_runner import run_in_subprocess
 
-SIDE_BY_SIDE = min(2, cores())  # drawing takes one core; a notebook that trains waits for its turn (`places.alone`)
+SIDE_BY_SIDE = min(
+    2, cores()
+)  # drawing takes one core; a notebook that trains waits for its turn (`exclusive_resources`)
 
 
 def execute(
@@ -39,10 +40,11 @@ def execute(
 
     asked = sections.chosen(only)
     given = {"profile": profile} | dict(parameters or {})
-    if not parameters and all(_unchanged(notebook, given, layout) for notebook in asked.values()):
+    targets = [_target(notebook, layout.tweaked if parameters else layout) for notebook in asked.values()]
+    if not parameters and all(_is_unchanged(notebook, given, layout) for notebook in asked.values()):
         for notebook in asked.values():
             print(f"{notebook.name}: unchanged", file=sys.stderr)
-        return [_target(notebook, layout) for notebook in asked.values()]
+        return targets
     for notebook in asked.values():
         _refuse_unknown(notebook, given)
     set_aside(layout, profile, {trial.id for trial in sections.all_trials(profile)})
@@ -55,10 +57,9 @@ def execute(
     for group in ([n for k, n in asked.items() if k != COLLATION], [n for k, n in asked.items() if k == COLLATION]):
         with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
             ran = list(pool.map(lambda notebook: _refresh(notebook, given, layout), group))
-        for notebook in (n for n, new in zip(group, ran, strict=True) if new):
-            stamp = _target(notebook, layout).with_suffix(".stamp")
-            write_atomically(stamp, fingerprint(notebook, given, layout).encode())
-    return [_target(notebook, layout) for notebook in asked.values()]
+        for notebook in (n for n, is_new in zip(group, ran, strict=True) if is_new):
+            mark_current(_target(notebook, layout), _made_from(notebook, given, layout))
+    return targets
 
 
 def _target(notebook: Notebook, layout: Layout) -> Path:
@@ -67,31 +68,24 @@ def _target(notebook: Notebook, layout: Layout) -> Path:
 
 def _refresh(notebook: Notebook, parameters: Mapping[str, Any], layout: Layout) -> bool:
     """Execute a notebook if anything that it depends on has changed; whether it was executed."""
-    target = _target(notebook, layout)
-    if _unchanged(notebook, parameters, layout):
-        print(f"{notebook.name}: unchanged", file=sys.stderr)
-        return False
-    print(f"{notebook.name}: running", file=sys.stderr, flush=True)
-    _execute(notebook, parameters, target)
-    target.with_name(f"{notebook.name}.failed.ipynb").unlink(missing_ok=True)
-    return True
+    target, is_new = _target(notebook, layout), not _is_unchanged(notebook, parameters, layout)
+    print(f"{notebook.name}: {'running' if is_new else 'unchanged'}", file=sys.stderr, flush=True)
+    if is_new:
+        _execute(notebook, parameters, target)
+        target.with_name(f"{notebook.name}.failed.ipynb").unlink(missing_ok=True)
+    return is_new
 
 
-def _unchanged(notebook: Notebook, parameters: Mapping[str, Any], layout: Layout) -> bool:
-    """Whether its output is of just these inputs. It was executed after its trials, so those are done, too."""
-    target = _target(notebook, layout)
-    stamp = target.with_suffix(".stamp")
-    return target.exists() and stamp.exists() and stamp.read_text() == fingerprint(notebook, parameters, layout)
+def _is_unchanged(notebook: Notebook, parameters: Mapping[str, Any], layout: Layout) -> bool:
+    # It was executed after its trials, so those are done, too.
+    return is_current(_target(notebook, layout), _made_from(notebook, parameters, layout))
 
 
-def fingerprint(notebook: Notebook, parameters: Mapping[str, Any], layout: Layout) -> str:
-    """SHA-256 over the notebook, its parameters, the images that are here, the package's sources and the records."""
-    digest = hashlib.sha256(json.dumps(parameters, sort_keys=True, default=str).encode())
-    digest.update(inputs(layout).encode())
+def _made_from(notebook: Notebook, parameters: Mapping[str, Any], layout: Layout) -> str:
     # Without nbformat, which takes seconds to import.
     cells = [cell for cell in json.loads(notebook.source.read_bytes())["cells"] if cell.get("id") not in {TOP, END}]
-    digest.update("\n".join("".join(cell["source"]) for cell in cells).encode())
-    return digest.hexdigest()
+    text = "\n".join("".join(cell["source"]) for cell in cells)
+    return fingerprint(layout, json.dumps(parameters, sort_keys=True, default=str).encode(), text.encode())
 
 
 def keep_outputs(profile: str, layout: Layout) -> list[Path]:
@@ -102,22 +96,22 @@ def keep_outputs(profile: str, layout: Layout) -> list[Path]:
     """
     import nbformat
 
-    sources = [notebook.source for notebook in sections.NOTEBOOKS.values()]
     for notebook in sections.NOTEBOOKS.values():
         target = _target(notebook, layout)
         if not target.exists():
             raise PaperlibError(f"{target} is not there: run `paperlib reproduce --profile {profile}` first")
-        source, ran = (nbformat.read(path, as_version=4) for path in (notebook.source, target))
-        cells = [cell for cell in written(ran.cells) if "injected-parameters" not in cell.metadata.get("tags", [])]
-        own = written(source.cells)
-        if [cell.source for cell in cells] != [cell.source for cell in own]:
+        source, executed = (nbformat.read(path, as_version=4) for path in (notebook.source, target))
+        new = [c for c in written(executed.cells) if "injected-parameters" not in c.metadata.get("tags", [])]
+        old = written(source.cells)
+        if [cell.source for cell in new] != [cell.source for cell in old]:
             raise PaperlibError(
                 f"{notebook.name} changed since it ran: run `paperlib reproduce --profile {profile}` again"
             )
-        for old, new in zip(own, cells, strict=True):
-            if old.cell_type == "code":
-                old.outputs, old.execution_count = new.outputs, new.execution_count
+        for cell, executed_cell in zip(old, new, strict=True):
+            if cell.cell_type == "code":
+                cell.outputs, cell.execution_count = executed_cell.outputs, executed_cell.execution_count
         write_atomically(notebook.source, (nbformat.writes(source) + "\n").encode())
+    sources = [notebook.source for notebook in sections.NOTEBOOKS.values()]
     link(sources)
     return sources
 
@@ -126,10 +120,10 @@ def _refuse_unknown(notebook: Notebook, parameters: Mapping[str, Any]) -> None:
     # papermill itself only warns about a parameter that the notebook does not have.
     import papermill
 
-    known = papermill.inspect_notebook(str(notebook.source))
+    names = list(papermill.inspect_notebook(str(notebook.source)))
     for name in parameters:
-        if name not in known:
-            raise unknown(f"parameter of {notebook.name}", name, list(known))
+        if name not in names:
+            raise unknown(f"parameter of {notebook.name}", name, names)
 
 
 def _execute(notebook: Notebook, parameters: Mapping[str, Any], target: Path) -> None:
@@ -156,8 +150,8 @@ def _what_failed(output: Path, stderr: str) -> str:
     cells = nbformat.read(output, as_version=4).cells if output.exists() else []
     # Count as the reader's own notebook does, without the cells that papermill put in.
     added = {"injected-parameters", "papermill-error-cell-tag"}
-    own = [cell for cell in cells if not added & set(cell.metadata.get("tags", []))]
-    for number, cell in enumerate(own, start=1):
+    readers = [cell for cell in cells if not added & set(cell.metadata.get("tags", []))]
+    for number, cell in enumerate(readers, start=1):
         if cell.cell_type == "markdown" and cell.source.startswith("#"):
             heading = cell.source.splitlines()[0].lstrip("# ")
         for item in cell.get("outputs", []):

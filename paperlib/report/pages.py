@@ -1,13 +1,13 @@
 """The report: a folder of plain HTML that opens from disk without a network, written only when something changed."""
 
-import hashlib
+import filecmp
 import json
 import re
+import shutil
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import jinja2
 from PIL import Image
@@ -15,19 +15,18 @@ from rich.table import Table
 
 from paperlib import claims
 from paperlib.claims import CLAIMS
-from paperlib.claims.effects import METRICS, arms, near_chance, noise
+from paperlib.claims.effects import METRICS, near_chance, noise
 from paperlib.core.io import write_atomically
 from paperlib.core.paths import Layout
 from paperlib.exhibits.captions import provenance
-from paperlib.exhibits.manifest import Exhibit, inputs, output_root, read_manifest
+from paperlib.exhibits.manifest import Exhibit, output_root, read_manifest
 from paperlib.exhibits.trial_links import address, linked
-from paperlib.report.checklist import CHECKLIST
+from paperlib.report.findings import findings, pruned_arms
+from paperlib.report.freshness import fingerprint, is_current, mark_current
+from paperlib.schema.record import Record
 from paperlib.schema.trial import again
 from paperlib.trials.archive import archives
 from paperlib.trials.store import Store
-
-if TYPE_CHECKING:
-    from paperlib.exhibits.results import Source
 
 TEMPLATES = Path(__file__).parent / "templates"
 SECTIONS = {
@@ -64,41 +63,39 @@ def build(layout: Layout) -> Path:
     Raises PaperlibError if there are no records. An unchanged report is left as it is.
     """
     page = layout.report / "index.html"
-    stamp = layout.report / ".stamp"
-    now = _fingerprint(layout)
-    if page.exists() and stamp.exists() and stamp.read_text() == now:
+    files = (layout.results / "manifest.json", *sorted(layout.notebooks.glob("*.ipynb")), *archives())
+    made_from = fingerprint(layout, *(path.read_bytes() for path in files if path.exists()))
+    if is_current(page, made_from):
         return page
     # Here, since a report that is left as it is needs none of these, nor torch.
     from paperlib.costs import cpu_study
     from paperlib.exhibits.results import Source
-    from paperlib.report.findings import findings
 
     table = Store(layout).write_table()
     source = Source.of(layout)
     exhibits = read_manifest(layout)
-    _copy(exhibits, layout)
     verdicts = claims.write(layout)
+    _copy_files(exhibits, layout)
     notebooks = [_notebook_page(path, layout) for path in sorted(layout.notebooks.glob("0?_*.ipynb"))]
-    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True)
-    environment.globals["address"] = address
-    environment.globals["again"] = again
-    common = {"profile": layout.name, "environments": _environments(source), "provenance": provenance(table)}
-    claims_html = environment.get_template("claims.html.j2").render(
-        **common, verdicts=verdicts, claims=CLAIMS, tally=claims.tally(verdicts), checklist=CHECKLIST
-    )
-    write_atomically(layout.report / "claims.html", claims_html.encode())
-    page_html = environment.get_template("report.html.j2").render(
-        **common, findings=findings(table), tally=claims.tally(verdicts), claims=len(verdicts),
-        blocks=_blocks(exhibits, layout), notebooks=notebooks,
-        trials=len(table), failed=int((table.status == "failed").sum()), images=_images(source),
-    )  # fmt: skip
+    templates = jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True)
+    templates.globals |= {
+        "address": address, "again": again, "profile": layout.name, "environments": _environments(source.records),
+        "provenance": provenance(table), "tally": claims.tally(verdicts),
+    }  # fmt: skip
     rows = table.sort_values(["dataset", "model", "method", "scope", "sparsity", "seed"]).to_dict("records")
-    measured, _ = cpu_study.stored(layout)
-    trials_html = environment.get_template("trials.html.j2").render(**common, rows=rows, measured=measured)
-    write_atomically(layout.report / "trials.html", trials_html.encode())
-    _copy_data(layout)
-    write_atomically(page, page_html.encode())
-    write_atomically(stamp, now.encode())
+    values: dict[str, dict[str, object]] = {
+        "claims": {"verdicts": verdicts, "claims": CLAIMS},
+        "trials": {"rows": rows, "measured": cpu_study.stored(layout)[0]},
+        "report": {
+            "findings": findings(table), "claims": len(verdicts), "blocks": _blocks(exhibits, layout),
+            "notebooks": notebooks, "trials": len(table), "failed": int((table.status == "failed").sum()),
+            "images": _images(source.records),
+        },
+    }  # fmt: skip
+    for name, context in values.items():
+        target = page if name == "report" else layout.report / f"{name}.html"
+        write_atomically(target, templates.get_template(f"{name}.html.j2").render(context).encode())
+    mark_current(page, made_from)
     return page
 
 
@@ -111,27 +108,25 @@ def tally(layout: Layout) -> str:
 def headline(layout: Layout) -> Table:
     """The table that ends a reproduction: per data set, model and setting, what all methods did against dense."""
     tidy = Store(layout).table()
-    names, idle = ("accuracy", "inference_time", "realised_time", "training_time"), near_chance(tidy)
-    lines: dict[tuple[str, str, str], dict[str, list[float]]] = {}
+    names, at_chance = ("accuracy", "inference_time", "realised_time", "training_time"), near_chance(tidy)
+    means: dict[tuple[str, str, str], dict[str, list[float]]] = {}
     dense: dict[tuple[str, str, str], str] = {}
     for name in names:
-        for arm in arms(tidy, METRICS[name]):
-            if arm.effect and (arm.sparsity or arm.conv_sparsity):
-                key = (arm.dataset, arm.model, arm.setting)
-                lines.setdefault(key, {}).setdefault(name, []).append(arm.effect.mean)
-                if name == "accuracy" and arm.dense:
-                    dense[key] = f"{arm.dense.mean:.1%}" + "\n(near chance)" * ((arm.dataset, arm.model) in idle)
+        for arm, effect in pruned_arms(tidy, METRICS[name]):
+            key = (arm.dataset, arm.model, arm.setting)
+            means.setdefault(key, {}).setdefault(name, []).append(effect.mean)
+            if name == "accuracy" and arm.dense:
+                warning = "\n(near chance)" if (arm.dataset, arm.model) in at_chance else ""
+                dense[key] = f"{arm.dense.mean:.1%}{warning}"
     table = Table(title="Pruned against dense, range over the methods", title_justify="left")
     for column in ("data set", "model", "pruned", "dense\naccuracy", "accuracy,\npoints"):
         table.add_column(column, no_wrap=True)
     for name in names[1:]:
         floor = noise(tidy, METRICS[name])
-        table.add_column(
-            METRICS[name].title.lower().replace(", ", ",\n") + ("" if floor is None else f"\n(noise ±{floor:.1%})")
-        )
-    for key, effects in sorted(lines.items()):
-        cells = [_range(effects.get(name, []), name) for name in names]
-        table.add_row(*key, dense.get(key, "–"), *cells)
+        title = METRICS[name].title.lower().replace(", ", ",\n")
+        table.add_column(title if floor is None else f"{title}\n(noise ±{floor:.1%})")
+    for key, effects in sorted(means.items()):
+        table.add_row(*key, dense.get(key, "–"), *(_range(effects.get(name, []), name) for name in names))
     table.caption = (
         f"{provenance(tidy)}. Inference with masks, as in the papers, beside the same with removed work skipped."
     )
@@ -147,42 +142,31 @@ def _range(values: list[float], name: str) -> str:
 
 
 def _blocks(exhibits: Iterable[Exhibit], layout: Layout) -> list[Block]:
-    blocks = []
-    for number in sorted({e.section for e in exhibits}):
-        here = [e for e in exhibits if e.section == number]
-        tables = [(e, linked(_file(e, ".html", layout).read_text())) for e in here if e.kind == "table"]
-        figures = [_picture(e, layout) for e in here if e.kind == "figure"]
-        blocks.append(Block(number, SECTIONS.get(number, number), tables, figures))
-    return blocks
-
-
-def _picture(exhibit: Exhibit, layout: Layout) -> Picture:
-    with Image.open(_file(exhibit, ".png", layout)) as image:
-        return Picture(exhibit, f"figures/{exhibit.name}.png", *image.size)
+    blocks = {e.section: Block(e.section, SECTIONS.get(e.section, e.section), [], []) for e in exhibits}
+    for e in exhibits:
+        if e.kind == "table":
+            blocks[e.section].tables.append((e, linked(_file(e, ".html", layout).read_text())))
+        else:
+            with Image.open(_file(e, ".png", layout)) as image:
+                blocks[e.section].figures.append(Picture(e, f"figures/{e.name}.png", *image.size))
+    return [blocks[number] for number in sorted(blocks)]
 
 
 def _file(exhibit: Exhibit, ending: str, layout: Layout) -> Path:
     return output_root(layout) / next(f for f in exhibit.files if f.endswith(ending))
 
 
-def _copy(exhibits: Iterable[Exhibit], layout: Layout) -> None:
-    # The report folder can be sent to someone alone: it holds its own pictures and tables.
-    for exhibit in exhibits:
-        for name in exhibit.files:
-            source = output_root(layout) / name
-            target = layout.report / ("figures" if exhibit.kind == "figure" else "tables") / source.name
-            if not target.exists() or target.read_bytes() != source.read_bytes():
-                write_atomically(target, source.read_bytes())
-
-
-def _copy_data(layout: Layout) -> None:
-    # What the pages link to, so that no link leaves the folder.
+def _copy_files(exhibits: Iterable[Exhibit], layout: Layout) -> None:
+    # The report folder can be sent to someone alone: it holds all that its pages link to.
+    folders = {"figure": layout.report / "figures", "table": layout.report / "tables"}
+    copies = {folders[e.kind] / Path(name).name: output_root(layout) / name for e in exhibits for name in e.files}
     names = ("tidy.csv", "tidy.parquet", "manifest.json", "claims.csv", "claims.json")
-    for source in (*(layout.results / n for n in names), *layout.trials.glob("*.json"), *layout.edge.glob("*.json")):
-        target = layout.report / source.relative_to(layout.results)
-        if source.exists() and not (target.exists() and target.read_bytes() == source.read_bytes()):
+    data = (*(layout.results / n for n in names), *layout.trials.glob("*.json"), *layout.edge.glob("*.json"))
+    copies |= {layout.report / source.relative_to(layout.results): source for source in data if source.exists()}
+    for target, source in copies.items():
+        if not (target.exists() and filecmp.cmp(source, target, shallow=False)):
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(source.read_bytes())
+            shutil.copyfile(source, target)
 
 
 def _notebook_page(notebook: Path, layout: Layout) -> dict[str, str]:
@@ -197,40 +181,19 @@ def _notebook_page(notebook: Path, layout: Layout) -> dict[str, str]:
     return {"name": notebook.stem, "href": f"notebooks/{notebook.stem}.html"}
 
 
-def _environments(source: "Source") -> list[dict[str, object]]:
-    found = {record.environment.model_dump_json(): record for record in source.records}
-    described = []
-    for record in found.values():
-        training = next(
-            (r.training for r in source.records if r.environment == record.environment and r.training), None
-        )
-        described.append(
-            record.environment.model_dump()
-            | {
-                "energy": (training.energy_source if training else None) or "not measured",
-                "memory": (training.memory_source if training else None) or "not measured",
-                "grid": (training.grid if training else None) or "not stated",
-            }
-        )
-    return described
+def _environments(records: Sequence[Record]) -> list[dict[str, object]]:
+    """Each machine with its versions, in the order of the records, and the sources of its first training."""
+    described: dict[str, dict[str, object]] = {}
+    for record in records:
+        row = described.setdefault(record.environment.model_dump_json(), record.environment.model_dump())
+        if record.training and "energy" not in row:
+            row["energy"] = record.training.energy_source or "not measured"
+            row["memory"] = record.training.memory_source or "not measured"
+            row["grid"] = record.training.grid or "not stated"
+    unknown = {"energy": "not measured", "memory": "not measured", "grid": "not stated"}
+    return [unknown | row for row in described.values()]
 
 
-def _images(source: "Source") -> list[dict[str, object]]:
-    found = {}
-    for record in source.records:
-        data = record.data
-        found[data.name, data.source, data.train, data.test] = data.model_dump()
-    return [found[key] for key in sorted(found)]
-
-
-def _fingerprint(layout: Layout) -> str:
-    digest = hashlib.sha256(inputs(layout).encode())
-    for path in (layout.results / "manifest.json", *sorted(layout.notebooks.glob("*.ipynb")), *archives()):
-        digest.update(path.read_bytes() if path.exists() else b"")
-    return digest.hexdigest()
-
-
-def settled(path: Path, layout: Layout) -> bool:
-    """Whether a file that follows from the report has been made since the report last changed."""
-    stamp = layout.report / ".stamp"
-    return path.exists() and stamp.exists() and path.stat().st_mtime_ns >= stamp.stat().st_mtime_ns
+def _images(records: Sequence[Record]) -> list[dict[str, object]]:
+    images = {(r.data.name, r.data.source, r.data.train, r.data.test): r.data.model_dump() for r in records}
+    return [images[key] for key in sorted(images)]

@@ -9,6 +9,8 @@ from paperlib.claims import CLAIMS, Verdict, tally, verdicts
 from paperlib.core.errors import PaperlibError
 from paperlib.core.paths import Layout
 from paperlib.exhibits.manifest import Exhibit, output_root, read_manifest
+from paperlib.report.findings import findings
+from paperlib.trials.store import Store
 
 START, END = "<!-- findings: written by `paperlib findings --write README.md` -->", "<!-- end of findings -->"
 # The tables of dense accuracies beside published ones.
@@ -21,13 +23,10 @@ PICTURES = ("pareto_mlp-small", "edge_ratio_t1", "accuracy_mlp-small", "pareto_v
 
 def section(layout: Layout) -> tuple[str, dict[str, bytes]]:
     """Markdown and its pictures (name to PNG bytes) from a folder that `regenerate` has filled."""
-    from paperlib.report.findings import findings
-    from paperlib.trials.store import Store
-
     table = Store(layout).table()
     decided = verdicts(table)
     counts = ", ".join(f"{n} {word}" for word, n in tally(decided).items())
-    *said, images = findings(table)
+    *others, images = findings(table)
     exhibits = {e.name: e for e in read_manifest(layout)}
     shown = [exhibits[name] for name in PICTURES if name in exhibits][:2]
     pictures = {
@@ -37,12 +36,12 @@ def section(layout: Layout) -> tuple[str, dict[str, bytes]]:
     lines = [
         "## What was found",
         f"From the {len(table)} trials in `results/{layout.name}/`. Images: {images.text}",
-        "\n".join(f"- {found.markdown()}" for found in said),
+        "\n".join(f"- {finding.markdown()}" for finding in others),
         "### Do the claims hold?",
         f"Verdicts on {len(decided)} claims: {counts}. Those of the abstracts and conclusions:",
         _headlines(decided),
         "All that these records decide, with what was found:",
-        *_settled(decided),
+        *_decided(decided),
         *_dense([exhibits[name] for name in WORLD if name in exhibits], layout),
         *(f"![{e.title}](docs/found/{e.name}.png)\n\n{e.title}. {e.caption}" for e in shown),
         f"**Not shown**: {untestable} of the {len(decided)} claims stay open on these records (`paperlib claims ID` "
@@ -64,16 +63,16 @@ def _markdown(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *body))
 
 
-def _settled(found: Sequence[Verdict]) -> Iterator[str]:
+def _decided(all_verdicts: Sequence[Verdict]) -> Iterator[str]:
     """The claims that these records decide, verdict by verdict, each in our words with what was found."""
     for word in ("supported", "contradicted", "inside the noise", "internally inconsistent"):
-        decided = [v for v in found if v.base == word]
-        if decided:
-            ids = ", ".join(v.claim for v in decided)
+        of_word = [v for v in all_verdicts if v.base == word]
+        if of_word:
+            ids = ", ".join(v.claim for v in of_word)
             lines = "\n".join(
-                f"- **{v.claim}** {CLAIMS[v.claim].text.rstrip('.')}: {_figure(v)}{_basis(v)}" for v in decided
+                f"- **{v.claim}** {CLAIMS[v.claim].text.rstrip('.')}: {_figure(v)}{_basis(v)}" for v in of_word
             )
-            yield f"<details><summary>{len(decided)} {word}: {ids}</summary>\n\n{lines}\n\n</details>"
+            yield f"<details><summary>{len(of_word)} {word}: {ids}</summary>\n\n{lines}\n\n</details>"
 
 
 def _dense(world: Sequence[Exhibit], layout: Layout) -> Iterator[str]:

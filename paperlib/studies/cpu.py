@@ -6,7 +6,7 @@ from paperlib.core.io import write_atomically
 from paperlib.core.paths import Layout
 from paperlib.core.progress import progress
 from paperlib.core.registry import unknown
-from paperlib.costs.cpu_study import CONV_PER_LINEAR, EdgeRecord, Setting, measure, measure_machine
+from paperlib.costs.cpu_study import CONV_PER_LINEAR, CpuSetting, EdgeRecord, measure, measure_machine
 
 SPARSITIES = (0.0, 0.5, 0.8, 0.9, 0.95, 0.99)
 
@@ -34,17 +34,17 @@ BUDGETS = {
 }
 
 
-def settings(profile: str) -> list[Setting]:
+def settings(profile: str) -> list[CpuSetting]:
     """The networks of a profile; PaperlibError for an unknown one."""
     if profile not in BUDGETS:
         raise unknown("profile", profile, list(BUDGETS))
-    budget, networks = BUDGETS[profile], list[Setting]()
+    budget, networks = BUDGETS[profile], list[CpuSetting]()
     for model, width in budget.widths.items():
         is_mlp = model.startswith("mlp")
         for scenario in ("iii",) if is_mlp else budget.scenarios:
             is_full = is_mlp or scenario == "i"
             networks += [
-                Setting(
+                CpuSetting(
                     model=model, width=width, scenario=scenario, sparsity=sparsity,
                     quantised=is_full and sparsity in {0.0, *budget.few}, budget_s=budget.budget_s,
                 )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from paperlib.core.registry import unknown
 from paperlib.schema.trial import Trial, make_trial
-from paperlib.studies.profiles import base, check_axes, profile
+from paperlib.studies.profiles import budgeted, check_axes, profile
 
 
 @dataclass(frozen=True)
@@ -57,19 +57,13 @@ def industrial(
     budgets = profile(profile_name).industrial
     asked = [scenario(s) for s in scenarios or SCENARIOS]
     trials: list[Trial] = []
-    for model in models or budgets:
-        if model not in budgets:
-            raise unknown("model of this study", model, list(budgets))
-        budget = budgets[model]
-        for dataset in datasets or budget.datasets:
-            extra = budget.baselines if budget.baselines_on is None or dataset in budget.baselines_on else ()
-            for seed in range(seeds if seeds is not None else budget.seeds):
-                common = base(budget, dataset, model, seed)
-                trials += [make_trial(common), make_trial(common, method="random")]
-                trials += [make_trial(common, method="majority")] if model == next(iter(budgets)) else []
-                trials += [
-                    make_trial(common, method=method, conv_sparsity=s.conv, sparsity=s.linear)
-                    for s in asked
-                    for method in methods or (*budget.methods, *extra)
-                ]
+    for budget, common in budgeted(budgets, datasets, models, seeds):
+        has_baselines = budget.baselines_on is None or common["dataset"] in budget.baselines_on
+        trials += [make_trial(common), make_trial(common, method="random")]
+        trials += [make_trial(common, method="majority")] if common["model"] == next(iter(budgets)) else []
+        trials += [
+            make_trial(common, method=method, conv_sparsity=s.conv, sparsity=s.linear)
+            for s in asked
+            for method in methods or (*budget.methods, *(budget.baselines if has_baselines else ()))
+        ]
     return list(dict.fromkeys(trials))

@@ -1,13 +1,12 @@
 """Paper P: perceptrons and VGG-16, global and layer-wise, and the arms of its published code."""
 
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cache
 
 from paperlib.core.errors import PaperlibError
-from paperlib.core.registry import unknown
 from paperlib.data import DATASETS, load
 from paperlib.schema.trial import Fields, Trial, make_trial
-from paperlib.studies.profiles import base, check_axes, profile
+from paperlib.studies.profiles import budgeted, check_axes, profile
 
 # Arms of the authors' code that concern MLPs; `set` is the method that all of them touch.
 QUIRKS = ("double-softmax", "uniform-er", "swap-first", "stale-regrowth", "test-from-train")
@@ -31,24 +30,16 @@ def mlp(
     `set` has no threshold. Raises PaperlibError for an axis without values.
     """
     check_axes(seeds, datasets=datasets, models=models, sparsities=sparsities, scopes=scopes, methods=methods)
-    budgets = profile(profile_name).mlp
     trials: list[Trial] = []
-    for model in models or budgets:
-        if model not in budgets:
-            raise unknown("model of this study", model, list(budgets))
-        budget = budgets[model]
-        for dataset in datasets or budget.datasets:
-            for seed in range(seeds if seeds is not None else budget.seeds):
-                common = base(budget, dataset, model, seed)
-                trials.append(make_trial(common))
-                trials.append(make_trial(common, method="random"))
-                trials += [
-                    make_trial(common, method=method, sparsity=sparsity, scope=scope)
-                    for sparsity in sparsities or budget.sparsities
-                    for scope in scopes or budget.scopes
-                    for method in methods or budget.methods
-                    if sparsity and _possible(model, budget.width, dataset, method, scope, sparsity)
-                ]
+    for budget, common in budgeted(profile(profile_name).mlp, datasets, models, seeds):
+        trials += [make_trial(common), make_trial(common, method="random")]
+        trials += [
+            make_trial(common, method=method, sparsity=sparsity, scope=scope)
+            for sparsity in filter(None, sparsities or budget.sparsities)
+            for scope in scopes or budget.scopes
+            for method in methods or budget.methods
+            if _is_possible(common["model"], budget.width, common["dataset"], method, scope, sparsity)
+        ]
     return list(dict.fromkeys(trials))
 
 
@@ -68,39 +59,36 @@ def vgg(
     Raises PaperlibError for an axis without values.
     """
     check_axes(seeds, datasets=datasets, sparsities=sparsities, scopes=scopes, methods=methods)
-    budget = profile(profile_name).vgg
     trials: list[Trial] = []
-    for dataset in datasets or budget.datasets:
-        for seed in range(seeds if seeds is not None else budget.seeds):
-            # P mirrors and crops photographs only; a mirrored digit is another sign.
-            common = base(budget, dataset, "vgg16", seed)
-            common["augment"] = budget.augment and dataset == "cifar10"
-            published: Fields = {**common, "quirks": PUBLISHED}
-            trials += [make_trial(common), make_trial(common, method="random"), make_trial(published)]
-            for sparsity in filter(None, sparsities or budget.sparsities):
-                for method in methods or budget.methods:
-                    for scope in scopes or budget.scopes:
-                        arm: Fields = {"method": method, "sparsity": sparsity, "scope": scope}
-                        trials.append(make_trial({**common, **arm}, conv_sparsity=sparsity))
-                        if method in budget.published:
-                            trials.append(make_trial({**published, **arm}))
+    for budget, common in budgeted({"vgg16": profile(profile_name).vgg}, datasets, None, seeds):
+        # P mirrors and crops photographs only; a mirrored digit is another sign.
+        common["augment"] = budget.augment and common["dataset"] == "cifar10"
+        published: Fields = {**common, "quirks": PUBLISHED}
+        trials += [make_trial(common), make_trial(common, method="random"), make_trial(published)]
+        for sparsity in filter(None, sparsities or budget.sparsities):
+            for method in methods or budget.methods:
+                for scope in scopes or budget.scopes:
+                    arm: Fields = {"method": method, "sparsity": sparsity, "scope": scope}
+                    trials.append(make_trial({**common, **arm}, conv_sparsity=sparsity))
+                    if method in budget.published:
+                        trials.append(make_trial({**published, **arm}))
     return list(dict.fromkeys(trials))
 
 
 def quirks(profile_name: str) -> list[Trial]:
     """The as-published arms: SET at 50 % global on the small MLP and MNIST, each quirk alone and all of them."""
-    budget = profile(profile_name).mlp["mlp-small"]
+    budgets = profile(profile_name).mlp
     arms: list[tuple[str, ...]] = [(), *((quirk,) for quirk in QUIRKS), tuple(sorted(QUIRKS))]
     return [
-        make_trial(base(budget, "mnist", "mlp-small", seed), method="set", sparsity=0.5, quirks=arm)
-        for seed in range(budget.seeds)
+        make_trial(common, method="set", sparsity=0.5, quirks=arm)
+        for _, common in budgeted(budgets, ["mnist"], ["mlp-small"], None)
         for arm in arms
     ]
 
 
-@lru_cache
-def _possible(model: str, width: float, dataset: str, method: str, scope: str, sparsity: float) -> bool:
-    # Asked of the pruner itself, on a model without memory.
+@cache
+def _is_possible(model: str, width: float, dataset: str, method: str, scope: str, sparsity: float) -> bool:
+    """Whether the scope can hold so much sparsity, asked of the pruner itself on a model without memory."""
     import torch
 
     from paperlib.models import build
@@ -110,9 +98,9 @@ def _possible(model: str, width: float, dataset: str, method: str, scope: str, s
     if method == "set" and scope == "global-threshold":
         return False
     trial = make_trial(model=model, method="random", scope=scope, sparsity=sparsity)
-    known = DATASETS[dataset] if dataset in DATASETS else load(dataset)  # a folder of one's own
+    images = DATASETS[dataset] if dataset in DATASETS else load(dataset)  # a folder of one's own
     with torch.device("meta"):
-        network = build(model, known.shape, len(known.classes), width)
+        network = build(model, images.shape, len(images.classes), width)
     try:
         uniform(layers_of(network, trial))
     except PaperlibError:

@@ -1,24 +1,24 @@
 """What each profile can afford: seeds, epochs, images, width and which part of a grid, model by model."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from numbers import Real
 from typing import cast
 
 from paperlib.core.errors import PaperlibError
 from paperlib.core.registry import unknown
 from paperlib.data import FOLDER, parse
-from paperlib.pruners import METHODS as _METHODS
-from paperlib.schema.trial import Fields, make_trial
+from paperlib.pruners import METHODS
+from paperlib.schema.trial import Fields, Trial, make_trial
 
 P_DATASETS = ("mnist", "fashionmnist", "emnist", "cifar10", "octmnist")
-METHODS = ("random", "pre-training", "in-training", "post-training", "set")
+GRID_METHODS = ("random", "pre-training", "in-training", "post-training", "set")
 SPARSITIES = (0.0, 0.5, 0.8)
-# What both papers lack; F's own four methods stand in METHODS.
+# What both papers lack; F's own four methods stand in GRID_METHODS.
 BASELINES = ("small-dense", "magnitude-gradual", "rigl")
 F_DATASETS = ("bloodmnist", "industrial", "industrial-reduced", "visa")
-# P's two scopes, and the two that a fair comparison needs (checklist point 2).
-SCOPES = ("global", "layerwise", "global-threshold", "layerwise-matched")
+# P's two scopes, and the two that a fair comparison needs (docs/checklist.md, point 2).
+GRID_SCOPES = ("global", "layerwise", "global-threshold", "layerwise-matched")
 
 
 @dataclass(frozen=True)
@@ -38,12 +38,12 @@ class Budget:
     batch_size: int = 64
     lr: float = 0.05
     datasets: tuple[str, ...] = P_DATASETS
-    scopes: tuple[str, ...] = SCOPES
-    methods: tuple[str, ...] = METHODS
+    scopes: tuple[str, ...] = GRID_SCOPES
+    methods: tuple[str, ...] = GRID_METHODS
     sparsities: tuple[float, ...] = SPARSITIES
     baselines: tuple[str, ...] = BASELINES
     baselines_on: tuple[str, ...] | None = None
-    published: tuple[str, ...] = METHODS
+    published: tuple[str, ...] = GRID_METHODS
     optimizer: str = "SGD"
     options: dict[str, float | bool] = field(default_factory=dict)
     schedule: str = "constant"
@@ -69,13 +69,13 @@ _SMOKE = Budget(
     schedule="cosine", compute="fp32-channels-last", resolution=28,
 )  # fmt: skip
 _QUICK = replace(
-    _SMOKE, epochs=4, train_images=600, test_images=500, methods=METHODS[1:], baselines=(),
+    _SMOKE, epochs=4, train_images=600, test_images=500, methods=GRID_METHODS[1:], baselines=(),
 )  # fmt: skip
 # Dense ResNet18 on rebuilt BloodMNIST, on an AMD EPYC (bf16-channels-last by calibration): 94.2 % test accuracy
 # with these 2 epochs (39 s on one core), 95.9 % with 4, 97.0 % with 8.
 _LAPTOP = replace(
     _QUICK, seeds=3, epochs=2, train_images=None, test_images=None, width=0.25, batch_size=64,
-    options={"weight_decay": 0.05}, augment=True, compute="auto", methods=METHODS, baselines=BASELINES,
+    options={"weight_decay": 0.05}, augment=True, compute="auto", methods=GRID_METHODS, baselines=BASELINES,
     baselines_on=("bloodmnist",), datasets=("bloodmnist", "industrial", "visa"),
     on={"visa": {"epochs": 8}, "industrial": {"epochs": 8}},  # fewer images than BloodMNIST, or harder ones
 )  # fmt: skip
@@ -168,8 +168,8 @@ PROFILES = {
             ),
             replace(
                 _VGG, seeds=5, epochs=10, train_images=None, test_images=None, width=1.0, batch_size=4,
-                datasets=P_DATASETS, methods=METHODS, published=METHODS, sparsities=SPARSITIES, compute="auto",
-                real_images=True,
+                datasets=P_DATASETS, methods=GRID_METHODS, published=GRID_METHODS, sparsities=SPARSITIES,
+                compute="auto", real_images=True,
             ),
             _both(_PAPER_F, _PAPER_F),
         ),
@@ -186,12 +186,24 @@ def profile(name: str) -> Profile:
 
 def base(budget: Budget, dataset: str, model: str, seed: int) -> Fields:
     """The trial fields that all trials of one data set, model and seed share."""
-    names = (
-        "width", "epochs", "batch_size", "lr", "train_images", "test_images", "optimizer", "options", "schedule",
-        "augment", "compute", "resolution", "real_images",
-    )  # fmt: skip
-    shared = cast(Fields, {name: getattr(budget, name) for name in names})
-    return {"dataset": dataset, "model": model, "seed": seed, **shared, **budget.on.get(dataset, Fields())}
+    shared = {f.name: getattr(budget, f.name) for f in fields(budget) if f.name in Trial.model_fields}
+    return cast(Fields, {"dataset": dataset, "model": model, "seed": seed} | shared | budget.on.get(dataset, Fields()))
+
+
+def budgeted(
+    budgets: Mapping[str, Budget], datasets: Sequence[str] | None, models: Sequence[str] | None, seeds: int | None
+) -> Iterator[tuple[Budget, Fields]]:
+    """The budget and the shared trial fields of every model, data set and seed, in this order; None: the budget's own.
+
+    Raises PaperlibError for a model without a budget.
+    """
+    for model in models or budgets:
+        if model not in budgets:
+            raise unknown("model of this study", model, list(budgets))
+        budget = budgets[model]
+        for dataset in datasets or budget.datasets:
+            for seed in range(seeds or budget.seeds):
+                yield budget, base(budget, dataset, model, seed)
 
 
 def _is_share(value: object) -> bool:
@@ -200,25 +212,27 @@ def _is_share(value: object) -> bool:
 
 def _is_scenario(value: object) -> bool:
     return isinstance(value, str) or (
-        isinstance(value, tuple | list) and len(value) == 2 and all(_is_share(share) for share in value)
+        isinstance(value, tuple | list) and len(value) == 2 and all(map(_is_share, value))
     )
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str)
 
 
 # Axis: what each of its values must be, in words with an example.
 _AXES: dict[str, tuple[Callable[[object], bool], str]] = {
-    "datasets": (lambda value: isinstance(value, str), "names such as ['mnist', 'cifar10']"),
-    "models": (lambda value: isinstance(value, str), "names such as ['mlp-small']"),
+    "datasets": (_is_name, "names such as ['mnist', 'cifar10']"),
+    "models": (_is_name, "names such as ['mlp-small']"),
     "sparsities": (_is_share, "shares in [0, 1) such as [0.5, 0.9]"),
-    "scopes": (lambda value: isinstance(value, str), "names such as ['global']"),
-    "methods": (lambda value: isinstance(value, str), "names such as ['set']"),
+    "scopes": (_is_name, "names such as ['global']"),
+    "methods": (_is_name, "names such as ['set']"),
     "scenarios": (_is_scenario, "names or shares of (filters, weights) such as ['i', (0.3, 0.9)]"),
 }
-
-
-# What raises PaperlibError for a name that there is not; models and scenarios are those of a study, which checks them.
+# Raises PaperlibError for an unknown name; models and scenarios are those of a study, which checks them.
 _NAMED: dict[str, Callable[[str], object]] = {
     "datasets": lambda name: name.startswith(FOLDER) or parse(name),
-    "methods": _METHODS.__getitem__,
+    "methods": METHODS.__getitem__,
     "scopes": lambda name: make_trial(method="random", scope=name),
 }
 

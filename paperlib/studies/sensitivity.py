@@ -6,15 +6,13 @@ from dataclasses import dataclass, field, replace
 from paperlib.schema.trial import Fields, Trial, make_trial
 from paperlib.studies.profiles import base, profile
 
-Setting = Fields  # what one row of the table replaces
 
-
-def _rates(optimizer: str, others: Setting, *rates: float) -> tuple[Setting, ...]:
+def _rates(optimizer: str, others: Fields, *rates: float) -> tuple[Fields, ...]:
     return tuple({**others, "optimizer": optimizer, "lr": rate} for rate in rates)
 
 
-_MOMENTUM: Setting = {"options": {"momentum": 0.9, "weight_decay": 5e-4}, "schedule": "cosine"}
-_ADAMW: Setting = {"options": {"weight_decay": 0.05}, "schedule": "cosine"}
+_MOMENTUM: Fields = {"options": {"momentum": 0.9, "weight_decay": 5e-4}, "schedule": "cosine"}
+_ADAMW: Fields = {"options": {"weight_decay": 0.05}, "schedule": "cosine"}
 _PERCEPTRON = (*_rates("SGD", {}, 0.01, 0.05, 0.2, 0.5), *_rates("AdamW", _ADAMW, 3e-4, 1e-3, 3e-3, 1e-2))
 _VGG = (*_rates("AdamW", _ADAMW, 3e-4, 1e-3, 3e-3), *_rates("SGD", _MOMENTUM, 0.01, 0.03))
 _RESNET = (
@@ -31,13 +29,13 @@ class Sweep:
     study: str
     model: str
     dataset: str
-    settings: tuple[Setting, ...]
+    settings: tuple[Fields, ...]
     seeds: int = 3
-    fixed: Setting = field(default_factory=Fields)
-    arm: Setting | None = None
+    fixed: Fields = field(default_factory=Fields)
+    arm: Fields | None = None
 
 
-_SET: Setting = {"method": "set", "sparsity": 0.5}
+_SET: Fields = {"method": "set", "sparsity": 0.5}
 # Dense alone for the CNNs, and one epoch of ResNet18: what two cores can afford.
 _ALL = (
     Sweep("mlp", "mlp-small", "fashionmnist", (*_PERCEPTRON, {"epochs": 30}), arm=_SET),  # the last: trained longer
@@ -57,14 +55,14 @@ SWEEPS = {
 }
 
 
-def swept(sweep: Sweep, profile_name: str, setting: Setting) -> list[Trial]:
+def swept(sweep: Sweep, profile_name: str, setting: Fields) -> list[Trial]:
     """The trials of one row: dense for every seed, and the pruned arm where there is one."""
     plan = profile(profile_name)
     budget = plan.vgg if sweep.study == "vgg" else getattr(plan, sweep.study)[sweep.model]
     common: list[Fields] = [
         {**base(budget, sweep.dataset, sweep.model, seed), **sweep.fixed, **setting} for seed in range(sweep.seeds)
     ]
-    arms: Sequence[Setting] = ({}, sweep.arm) if sweep.arm else ({},)
+    arms: Sequence[Fields] = ({}, sweep.arm) if sweep.arm else ({},)
     return [make_trial({**fields, **arm}) for arm in arms for fields in common]
 
 

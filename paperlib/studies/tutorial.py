@@ -15,9 +15,12 @@ SPACE = 0.875  # a point of the curves, where allocations differ and nothing has
 
 @dataclass(frozen=True)
 class Tutorial:
-    """seeds: how many; datasets: of the compression curves, the first one also of all else (MNIST says little:
-    checklist point 4); compressions: original size over kept weights; elsewhere: the techniques on the other data sets;
-    random: compressions of the random technique; draws: how many random layer ratios."""
+    """What a profile runs of the tutorial.
+
+    datasets: of the compression curves, the first one also of all else (MNIST says little: docs/checklist.md, point 4);
+    compressions: original size over remaining weights; elsewhere: techniques on the other data sets; random:
+    compressions of the random technique; draws: how many random layer ratios.
+    """
 
     seeds: int
     datasets: tuple[str, ...]

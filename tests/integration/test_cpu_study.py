@@ -10,7 +10,7 @@ from torch import nn
 from paperlib.core.errors import PaperlibError
 from paperlib.core.paths import Layout
 from paperlib.costs import cpu_study
-from paperlib.costs.cpu_study import Setting, measure, pruned
+from paperlib.costs.cpu_study import CpuSetting, measure, pruned
 from paperlib.exhibits import collation
 from paperlib.exhibits.cpu_figures import crossing
 from paperlib.studies import cpu
@@ -32,7 +32,7 @@ def test_the_grid_holds_the_papers_scenarios() -> None:
 
 @pytest.mark.parametrize("sparsity", [0.0, 0.8, 0.99])
 def test_pruning_removes_the_share_and_leaves_every_layer_alive(sparsity: float) -> None:
-    setting = Setting(model="vgg16", width=0.1, scenario="i", sparsity=sparsity, quantised=False, budget_s=0)
+    setting = CpuSetting(model="vgg16", width=0.1, scenario="i", sparsity=sparsity, quantised=False, budget_s=0)
     dense, model, _ = pruned(setting)
     for one, other in zip(dense.modules(), model.modules(), strict=True):
         if isinstance(one, nn.Linear):
@@ -80,7 +80,7 @@ def test_every_way_is_timed_and_the_exhibits_name_their_records(
 
 def test_one_network_of_ones_own() -> None:
     before = torch.get_num_threads()
-    mine = Setting(model="mlp-medium", width=0.01, scenario="iii", sparsity=0.7, quantised=False, budget_s=0.01)
+    mine = CpuSetting(model="mlp-medium", width=0.01, scenario="iii", sparsity=0.7, quantised=False, budget_s=0.01)
     record = measure(mine)
     assert torch.get_num_threads() == before
     assert record.costs.inference_flops < record.costs.dense_inference_flops
