@@ -8,6 +8,7 @@ from typing import Any, get_args
 import pytest
 import typer
 
+from paperlib.claims import CLAIMS
 from paperlib.cli.main import app
 from paperlib.core.paths import Layout
 from paperlib.execution.backends import BACKENDS
@@ -114,3 +115,10 @@ def test_hints_install_this_checkout_and_not_another_project_of_this_name() -> N
         assert not re.search(r"pip install [^`\n]*\bpaperlib\b", text), page
         named |= set(re.findall(r"pip install [^`\n]*\.\[(\w+)\]", text))
     assert "fast" in named and named <= set(extras)
+
+
+def test_the_page_on_the_papers_has_an_anchor_for_every_claim_and_its_words() -> None:
+    page = (ROOT / "docs" / "papers.md").read_text()
+    lines = dict(re.findall(r'^- <a id="(\w+)"></a>\*\*\1\*\* \([^)]+\) (.*)$', page, re.MULTILINE))
+    assert list(lines) == list(CLAIMS)
+    assert [name for name, line in lines.items() if not line.startswith(CLAIMS[name].text)] == []
