@@ -43,7 +43,7 @@ SLOW_S = 0.05  # a batch of 64 that takes longer makes the comparison too dear t
 
 @dataclass(frozen=True)
 class Rate:
-    """One kind of training as measured: seconds per image and per epoch, watts, the rest of a trial, bytes.
+    """One kind of training as measured: seconds per image trained and evaluated and per epoch, watts, bytes.
 
     rest_s: everything but training and evaluation: building, counting, inference beside dense.
     watts: mean over training, None where no meter answers. memory_bytes: highest use above the images.
@@ -70,10 +70,10 @@ class Cost:
 
     def __add__(self, other: "Cost") -> "Cost":
         """In sequence: times, energies and disk add, memory is the larger one; an unknown energy stays unknown."""
-        known = self.energy_j is not None and other.energy_j is not None
+        energies = self.energy_j, other.energy_j
         return Cost(
             self.time_s + other.time_s,
-            (self.energy_j or 0.0) + (other.energy_j or 0.0) if known else None,
+            None if None in energies else sum(e for e in energies if e is not None),
             self.disk_bytes + other.disk_bytes,
             max(self.memory_bytes, other.memory_bytes),
         )
@@ -90,19 +90,14 @@ def kind(trial: Trial) -> Trial:
     peer = next(name for name, other in DATASETS.items() if other.shape == info.shape)
     method = "small-dense" if trial.method == "small-dense" else "pre-training"
     gradual = trial.method == "magnitude-gradual" or METHODS[trial.method].weights_from != "itself"
-    same = {
-        "dataset": peer,
-        "seed": 0,
-        "epochs": 1,
-        "lr": 1e-4,
-        "train_images": None,
-        "test_images": None,
-        "real_images": False,
-    }
-    bare = dense_baseline(trial).model_copy(update=same | {"quirks": (), "schedule": "constant"})
-    removed = method == "small-dense" or (trial.conv_sparsity and not gradual)
+    costless = {
+        "dataset": peer, "seed": 0, "epochs": 1, "lr": 1e-4, "train_images": None, "test_images": None,
+        "real_images": False, "quirks": (), "schedule": "constant",
+    }  # fmt: skip
+    dense = dense_baseline(trial).model_copy(update=costless)
     pruned = {"method": method, "sparsity": trial.sparsity, "conv_sparsity": trial.conv_sparsity}
-    return bare.model_copy(update=pruned) if removed else bare
+    is_smaller = method == "small-dense" or (trial.conv_sparsity and not gradual)
+    return dense.model_copy(update=pruned) if is_smaller else dense
 
 
 def calibrate(trials: Iterable[Trial]) -> dict[Trial, Rate]:
@@ -112,13 +107,13 @@ def calibrate(trials: Iterable[Trial]) -> dict[Trial, Rate]:
     Raises FailedError after the third crash.
     """
     rates: dict[Trial, Rate] = {}
-    kinds = list(dict.fromkeys(kind(trial) for trial in trials))
+    kinds = dict.fromkeys(kind(trial) for trial in trials)
     for _ in range(CRASHES):
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
             try:
-                for one in kinds:
-                    if one not in rates:
-                        rates[one] = min(pool.map(measure, [one] * REPEATS), key=lambda rate: rate.train_s)
+                for trial in kinds:
+                    if trial not in rates:
+                        rates[trial] = min(pool.map(measure, [trial] * REPEATS), key=lambda rate: rate.train_s)
             except BrokenProcessPool:
                 continue
         return rates
@@ -199,13 +194,13 @@ RECORD_BYTES = 12_000  # of JSON, as the records of `quick` take
 def split_sizes(
     dataset: str, resolution: int | None, train_images: int | None, test_images: int | None, *, real: bool
 ) -> tuple[int, int, int]:
-    """(train, validation, test) images that the trial will see, counted by the set that is here.
+    """(train, validation, test) images that the trial will see, counted by the images that this machine has.
 
     A trial that refuses a stand-in is charged with the official counts (of the whole set for a reduced one).
     """
     spec = parse(dataset)
-    found = find(spec, resolution)
-    train, val, test = spec.info.counts if real and found.source == "stand-in" else found.counts
+    images = find(spec, resolution)
+    train, val, test = spec.info.counts if real and images.source == "stand-in" else images.counts
     if not val:
         val = round(VALIDATION * train)
         train -= val

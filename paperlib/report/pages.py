@@ -38,23 +38,13 @@ SECTIONS = {
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A figure on the page, from `src`; its size in pixels keeps the place free while it loads."""
-
-    exhibit: Exhibit
-    src: str
-    width: int
-    height: int
-
-
-@dataclass(frozen=True)
 class Block:
-    """A section of the page: its title and exhibits, tables with their HTML."""
+    """A section of the page: tables with their HTML, figures with the size in pixels that keeps their place free."""
 
     number: str
     title: str
     tables: list[tuple[Exhibit, str]]
-    figures: list[Picture]
+    figures: list[tuple[Exhibit, int, int]]
 
 
 def build(layout: Layout) -> Path:
@@ -148,7 +138,7 @@ def _blocks(exhibits: Iterable[Exhibit], layout: Layout) -> list[Block]:
             blocks[e.section].tables.append((e, linked(_file(e, ".html", layout).read_text())))
         else:
             with Image.open(_file(e, ".png", layout)) as image:
-                blocks[e.section].figures.append(Picture(e, f"figures/{e.name}.png", *image.size))
+                blocks[e.section].figures.append((e, *image.size))
     return [blocks[number] for number in sorted(blocks)]
 
 

@@ -1,25 +1,12 @@
 """The papers' grids as lists of trials, and what each profile can afford of them."""
 
 from paperlib.studies.paper_f import SCENARIOS, Scenario, industrial
-from paperlib.studies.paper_p import QUIRKS, mlp, quirks, vgg
-from paperlib.studies.profiles import PROFILES, Budget, Profile, profile
+from paperlib.studies.paper_p import mlp, quirks, vgg
+from paperlib.studies.profiles import PROFILES
 from paperlib.studies.sections import study
 from paperlib.studies.sensitivity import sensitivity
 from paperlib.studies.tutorial import tutorial
 
 __all__ = [
-    "PROFILES",
-    "QUIRKS",
-    "SCENARIOS",
-    "Budget",
-    "Profile",
-    "Scenario",
-    "industrial",
-    "mlp",
-    "profile",
-    "quirks",
-    "sensitivity",
-    "study",
-    "tutorial",
-    "vgg",
-]
+    "PROFILES", "SCENARIOS", "Scenario", "industrial", "mlp", "quirks", "sensitivity", "study", "tutorial", "vgg",
+]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Batches; snakemake on this machine and on a real Slurm give the records of a plain run, also after faults.
+"""Snakemake on this machine and on a real Slurm give the records of a plain run, also after faults.
 
 The last two need snakemake (`make cluster`) and a running Slurm (`.ci/slurm start`); where they are missing the
 tests are skipped, and the run's last lines say so. All of them run the small study of cluster_study.py, in whole:
@@ -16,19 +16,15 @@ from pathlib import Path
 
 import pytest
 
-from paperlib import studies
 from paperlib.core.paths import Layout
 from paperlib.schema.record import Record
-from paperlib.studies.sections import batches
 from paperlib.trials.differences import differences
-from paperlib.trials.runner import dense_baseline
 from paperlib.trials.store import Store
 from tests.cluster_study import TRIALS, write_notebooks
 from tests.conftest import ROOT
 from tests.not_tested import TO_TEST
 
 SNAKEMAKE = os.environ.get("SNAKEMAKE") or shutil.which("snakemake", path=Path(sys.executable).parent)
-SMOKE = studies.mlp("smoke") + studies.quirks("smoke")
 
 
 def slurm_is_up() -> bool:
@@ -40,16 +36,6 @@ def slurm_is_up() -> bool:
 
 needs_snakemake = pytest.mark.skipif(not SNAKEMAKE, reason=f"no snakemake here{TO_TEST}make cluster")
 needs_slurm = pytest.mark.skipif(not slurm_is_up(), reason=f"no Slurm here{TO_TEST}.ci/slurm start (as root)")
-
-
-@pytest.mark.parametrize("count", [1, 3, 8, 1000])
-def test_batches_hold_every_trial_once_and_keep_families_together(count: int) -> None:
-    found = batches(SMOKE, count)
-    assert sorted(t.id for batch in found for t in batch) == sorted({t.id for t in SMOKE})
-    assert all(found) and len(found) <= count
-    home = {dense_baseline(t): n for n, batch in enumerate(found) for t in batch}
-    assert all(home[dense_baseline(t)] == n for n, batch in enumerate(found) for t in batch)
-    assert found == batches(SMOKE[::-1][::-1], count)
 
 
 PAPERLIB = [sys.executable, "-m", "tests.cluster_study"]

@@ -25,6 +25,7 @@ from paperlib.pruners import METHODS, apply_masks, layers_of
 from paperlib.report import pages
 from paperlib.report.findings import findings
 from paperlib.schema.trial import Trial, make_trial
+from paperlib.studies.profiles import F_DATASETS
 from paperlib.trials import runner as run_module
 from paperlib.trials.training import DeviceSplit, fit
 from tests import report_links
@@ -297,7 +298,7 @@ def test_rows_of_f_lead_to_exactly_their_trials(made: Source, layout: Layout) ->
 
 
 def test_every_set_of_f_is_registered() -> None:
-    assert {d.partition("-")[0] for d in studies.budgets.F_DATASETS} <= set(DATASETS)
+    assert {d.partition("-")[0] for d in F_DATASETS} <= set(DATASETS)
 
 
 def test_copies_of_a_network_draw_alike() -> None:

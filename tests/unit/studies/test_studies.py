@@ -1,12 +1,20 @@
 """The papers' grids: what is in them, what is left out, and what each profile may cost."""
 
 from collections import Counter
+from typing import get_args
 
 import pytest
 
 from paperlib import studies
 from paperlib.core.errors import PaperlibError
+from paperlib.core.paths import ProfileName
+from paperlib.studies import cpu
 from paperlib.studies.paper_p import QUIRKS
+from paperlib.studies.sections import batches
+from paperlib.studies.sensitivity import SWEEPS
+from paperlib.studies.tutorial import TUTORIALS
+from paperlib.trials.archive import ORDER
+from paperlib.trials.runner import dense_baseline
 
 
 @pytest.mark.parametrize("profile", studies.PROFILES)
@@ -68,6 +76,30 @@ def test_nonsense_gets_one_clear_line(arguments: dict[str, list[str]], said: str
     with pytest.raises(PaperlibError, match=said) as error:
         studies.mlp("quick", **arguments)  # type: ignore[arg-type]
     assert "\n" not in str(error.value)
+
+
+def test_every_list_of_profiles_is_the_one_of_the_command_line() -> None:
+    names = get_args(ProfileName)
+    assert tuple(studies.PROFILES) == tuple(cpu.BUDGETS) == tuple(SWEEPS) == tuple(TUTORIALS) == names == ORDER[::-1]
+
+
+@pytest.mark.parametrize("count", [1, 3, 8, 1000])
+def test_batches_hold_every_trial_once_and_keep_families_together(count: int) -> None:
+    trials = studies.mlp("smoke") + studies.quirks("smoke")
+    made = batches(trials, count)
+    assert sorted(t.id for batch in made for t in batch) == sorted({t.id for t in trials})
+    assert all(made) and len(made) <= count
+    home = {dense_baseline(t): n for n, batch in enumerate(made) for t in batch}
+    assert all(home[dense_baseline(t)] == n for n, batch in enumerate(made) for t in batch)
+    assert made == batches(trials, count)
+
+
+def test_studies_beside_a_grid_stay_within_the_axes_that_are_replaced() -> None:
+    whole, fewer = studies.study("01", "quick"), studies.study("01", "quick", datasets=["mnist"], seeds=1)
+    assert set(fewer) < set(whole) and {(t.dataset, t.seed) for t in fewer} == {("mnist", 0)}
+    assert any(t.quirks for t in fewer), "the as-published arms are on MNIST"
+    assert {t.method for t in studies.study("01", "quick", methods=["set"])} == {"dense", "random", "set"}
+    assert studies.study("04", "quick") == []
 
 
 def test_unknown_profile_names_the_nearest() -> None:
