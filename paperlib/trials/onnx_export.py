@@ -17,9 +17,10 @@ from paperlib.execution.compact import compact
 from paperlib.execution.quantized import OnnxModel, to_onnx
 from paperlib.models.graph import followers
 from paperlib.schema.record import Record
-from paperlib.trials.runner import PRUNING, build_network, checkpoint, load_images
-from paperlib.trials.store import Store
-from paperlib.trials.training import MEAN, STD, DeviceSplit, predict
+from paperlib.trials.images import MEAN, STD, DeviceSplit, load_images
+from paperlib.trials.runner import PRUNING, build_network
+from paperlib.trials.store import Store, checkpoint
+from paperlib.trials.training import predict
 
 TOLERANCE = 1e-3  # of the largest logit: float32 rounding through sixteen layers stays well below
 PRUNING_LENGTH = 400  # characters that the pruning fields of a trial take in the files, whatever they hold

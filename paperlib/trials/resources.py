@@ -12,6 +12,7 @@ import psutil
 import torch
 from filelock import FileLock, Timeout
 from threadpoolctl import threadpool_limits
+from torch import nn
 
 from paperlib.core import paths
 from paperlib.core.errors import PaperlibError
@@ -20,6 +21,7 @@ from paperlib.schema.record import ResourceAllocation
 from paperlib.trials.environment import core_numbers, devices
 
 MIN_WINDOW_S = 0.2  # the system counts in hundredths of a second
+ONE_THREAD = 1_000_000  # parameters below which a second thread does not pay
 PATIENCE_S = 2.0  # before a line says what is waited for
 
 
@@ -139,6 +141,15 @@ def limit_threads(n: int) -> Iterator[None]:
             yield
     finally:
         torch.set_num_threads(before)
+
+
+@contextmanager
+def threads_for(model: nn.Module) -> Iterator[None]:
+    """One thread for a small network of linear layers, whose kernels are shorter than waking a second one."""
+    convolutions = any(isinstance(module, nn.Conv2d) for module in model.modules())
+    small = not convolutions and sum(p.numel() for p in model.parameters()) < ONE_THREAD
+    with limit_threads(1 if small else torch.get_num_threads()):
+        yield
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 import json
 import os
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,6 +72,18 @@ class Store:
                 (folder / _ASIDE / f"{name}{suffix}").replace(folder / f"{trial.id}{suffix}")
         return earlier
 
+    def leave_other_images(self, trial: Trial, content: data.Content) -> None:
+        """Set the trial's record aside, with a warning, if it is of other images than `content`."""
+        record = self.get(trial.id)
+        if record is None or (record.data.source, record.data.content_hash) == content[:2]:
+            return
+        self.set_aside(trial.id)
+        was, now = record.data.source, content.source
+        what = f"the {was} images have changed" if was == now else f"{now} images are here now, not the {was} ones"
+        warnings.warn(
+            f"{trial.dataset}: {what}: trials run anew; their earlier records are in {self.aside}", stacklevel=4
+        )
+
     def set_aside(self, trial_id: str) -> None:
         """Move a trial's record, and its weights, to `other-images/`: it is about to run on other images."""
         if (record := self.get(trial_id)) is None:
@@ -117,6 +129,11 @@ class Store:
         return table
 
 
+def checkpoint(layout: Layout, trial_id: str) -> Path:
+    """Where the trained weights of a trial lie, if they are kept (dense ones are)."""
+    return layout.checkpoints / f"{trial_id}.safetensors"
+
+
 def read(path: Path) -> Record | None:
     """The record in this file, or None if there is none.
 
@@ -150,7 +167,7 @@ def read(path: Path) -> Record | None:
 
 
 _ASIDE = "other-images"
-_ORDER = {"dataset": DATASETS, "model": MODELS, "scope": SCOPES, "method": METHODS}
+_ORDER: dict[str, Collection[str]] = {"dataset": DATASETS, "model": MODELS, "scope": SCOPES, "method": METHODS}
 _SORTED_BY = [
     "dataset_place", "dataset", "model_place", "model", "quirks", "scope_place", "conv_sparsity", "sparsity",
     "method_place", "method", "seed", "id",
