@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from paperlib.core.errors import PaperlibError
 from paperlib.core.progress import between_steps
 from paperlib.meters.clock import Clock
-from paperlib.meters.energy import positive
+from paperlib.meters.protocols import positive
 from paperlib.meters.window import Meters
 from paperlib.schema.measurement import Timing
 
@@ -44,7 +44,7 @@ def compare(
     clock, names, calls = meters.clock, list(variants), list(variants.values())
     start = clock()
     warm = [_warm_up(call, clock, 0.1 * budget_s / len(calls)) for call in calls]
-    memory = [_peak_memory(call, meters) for call in calls]
+    memory = [meters.measure(call).peak_memory_bytes for call in calls]
     counter = meters.energy.update_s * ENERGY_UPDATES
     repeats = [min(MAX_CALLS, math.ceil(SAMPLE_S / max(t, SAMPLE_S / MAX_CALLS))) for t in warm]
     collects = gc.isenabled()
@@ -114,12 +114,6 @@ def _warm_up(call: Call, clock: Clock, limit_s: float) -> float:
     return float(np.median(times[1:]))
 
 
-def _peak_memory(call: Call, meters: Meters) -> int | None:
-    with meters.window() as window:
-        call()
-    return window.reading.peak_memory_bytes
-
-
 def _rounds(
     calls: list[Call],
     repeats: list[int],
@@ -156,8 +150,10 @@ def _rounds(
 
 def _energy_of_loop(call: Call, meters: Meters, n: int) -> float | None:
     """Joules of one call, from one window over `n` calls."""
-    with meters.window() as window:
+
+    def loop() -> None:
         for _ in range(n):
             call()
-    joules = window.reading.energy_j
+
+    joules = meters.measure(loop).energy_j
     return None if joules is None else joules / n
