@@ -84,7 +84,10 @@ def compare(
 
 
 def paired_interval(ratios: NDArray[np.float64], seed: int) -> tuple[float, float, float]:
-    """Median of the (rounds,) paired ratios and its 95 % percentile bootstrap interval over rounds."""
+    """Median of the (rounds,) paired ratios and its 95 % percentile bootstrap interval over rounds: (median, low, high).
+
+    Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapter 13; 2,000 resamples drawn with `seed`.
+    """
     rng = np.random.default_rng(seed)
     drawn = ratios[rng.integers(0, len(ratios), (RESAMPLES, len(ratios)))]
     low, high = np.percentile(np.median(drawn, axis=1), [2.5, 97.5])

@@ -69,12 +69,12 @@ def export(trial_id: str, layout: Layout, to: Path) -> Exported:
     small = compact(model, found_masks(model)).eval()
     if _shapes(small) != _shapes(model):
         cut = contents(small, about, some)
-        if all(len(mine) <= len(full) for mine, full in zip(cut, dense, strict=True)):
+        if all(len(small_file) <= len(full) for small_file, full in zip(cut, dense, strict=True)):
             content = cut
     with torch.inference_mode():
         expected = predict(model, images)
-        found = torch.cat([OnnxModel(content[1])(pixels) for pixels, _ in images.batches(512)])
-    apart = float((found - expected).abs().max())
+        answers = torch.cat([OnnxModel(content[1])(pixels) for pixels, _ in images.batches(512)])
+    apart = float((answers - expected).abs().max())
     if apart > TOLERANCE * float(expected.abs().max()):
         raise PaperlibError(
             f"the ONNX file answers otherwise than trial {trial_id}: logits differ by up to {apart:.3g}"
@@ -82,9 +82,9 @@ def export(trial_id: str, layout: Layout, to: Path) -> Exported:
     files = (to / f"{trial_id}.safetensors", to / f"{trial_id}.onnx", to / f"{trial_id}.metadata.json")
     write_atomically(files[0], content[0])
     write_atomically(files[1], content[1])
-    told = about | {"command": record.command}
-    write_atomically(files[2], (json.dumps(told, indent=1, ensure_ascii=False) + "\n").encode())
-    accuracy = float((found.argmax(1) == images.labels).float().mean())
+    metadata = about | {"command": record.command}
+    write_atomically(files[2], (json.dumps(metadata, indent=1, ensure_ascii=False) + "\n").encode())
+    accuracy = float((answers.argmax(1) == images.labels).float().mean())
     return Exported(files, (len(dense[0]), len(dense[1])), len(images), accuracy, apart)
 
 

@@ -30,6 +30,7 @@ class Store:
     layout: Layout
 
     def path(self, trial_id: str) -> Path:
+        """Where the record of this trial lies, or would."""
         return self.layout.trials / f"{trial_id}.json"
 
     def get(self, trial_id: str) -> Record | None:
@@ -66,7 +67,8 @@ class Store:
         name = f"{trial.id}-{content.source}-{content.hash}"
         if (earlier := read(self.aside / f"{name}.json")) is None:
             return None
-        self.set_aside(trial.id)
+        if record is not None:
+            self.set_aside(record)
         for folder, suffix in ((self.layout.trials, ".json"), (self.layout.checkpoints, ".safetensors")):
             with suppress(FileNotFoundError):
                 (folder / _ASIDE / f"{name}{suffix}").replace(folder / f"{trial.id}{suffix}")
@@ -77,22 +79,20 @@ class Store:
         record = self.get(trial.id)
         if record is None or (record.data.source, record.data.content_hash) == content[:2]:
             return
-        self.set_aside(trial.id)
+        self.set_aside(record)
         was, now = record.data.source, content.source
         what = f"the {was} images have changed" if was == now else f"{now} images are here now, not the {was} ones"
         warnings.warn(
             f"{trial.dataset}: {what}: trials run anew; their earlier records are in {self.aside}", stacklevel=4
         )
 
-    def set_aside(self, trial_id: str) -> None:
+    def set_aside(self, record: Record) -> None:
         """Move a trial's record, and its weights, to `other-images/`: it is about to run on other images."""
-        if (record := self.get(trial_id)) is None:
-            return
         for folder, suffix in ((self.layout.checkpoints, ".safetensors"), (self.layout.trials, ".json")):
             (folder / _ASIDE).mkdir(parents=True, exist_ok=True)
-            name = f"{trial_id}-{record.data.source}-{Path(record.data.content_hash).name}{suffix}"
+            name = f"{record.id}-{record.data.source}-{Path(record.data.content_hash).name}{suffix}"
             with suppress(FileNotFoundError):  # no weights were kept, or another process has just done so
-                (folder / f"{trial_id}{suffix}").replace(folder / _ASIDE / name)
+                (folder / f"{record.id}{suffix}").replace(folder / _ASIDE / name)
 
     @property
     def aside(self) -> Path:
@@ -106,6 +106,7 @@ class Store:
         probe.unlink(missing_ok=True)
 
     def put(self, record: Record) -> None:
+        """Write the record; PaperlibError if that fails."""
         write_atomically(self.path(record.id), (record.model_dump_json(indent=1) + "\n").encode())
 
     def records(self) -> list[Record]:

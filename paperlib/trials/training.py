@@ -227,11 +227,11 @@ def _scheduled(
 
 
 def warm_up(trial: Trial, model: nn.Module, train: DeviceSplit, bf16: bool) -> None:
-    """Two steps on copies: kernels, thread pools and lazy imports start here, not on the first epoch's bill."""
+    """Two steps on copies, so that starting kernels and threads and late imports are not charged to the first epoch."""
     with torch.random.fork_rng(devices=[train.labels.device] if train.labels.is_cuda else []):
-        twin = copy.deepcopy(model).train()
-        optimizer = make_optimizer(trial, twin)
-        steps = steps_for(twin, optimizer, MaskEnforcer([], optimizer), loss_of(trial), bf16)
+        network = copy.deepcopy(model).train()
+        optimizer = make_optimizer(trial, network)
+        steps = steps_for(network, optimizer, MaskEnforcer([], optimizer), loss_of(trial), bf16)
         few = torch.arange(min(len(train), 2 * trial.batch_size), device=train.labels.device)
         steps.epoch(train.batches(trial.batch_size, few))
 
