@@ -84,7 +84,7 @@ def compare(
 
 
 def paired_interval(ratios: NDArray[np.float64], seed: int) -> tuple[float, float, float]:
-    """Median of the (rounds,) paired ratios and its 95 % percentile bootstrap interval over rounds: (median, low, high).
+    """Median of the (rounds,) paired ratios and its 95 % percentile bootstrap interval (low, high).
 
     Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapter 13; 2,000 resamples drawn with `seed`.
     """

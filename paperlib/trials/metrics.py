@@ -11,9 +11,9 @@ from paperlib.schema.record import Scores
 def scores(logits: Tensor, labels: Tensor, *, final: bool = False) -> Scores:
     """Scores of logits (N, classes), any floating dtype, against labels (N,) of int64, on one device.
 
-    All but the loss (nats) lie in [0, 1]; they equal scikit-learn's. Macro averages run over the classes that occur in labels or predictions, balanced
-    accuracy over those in the labels. `final` adds the one-vs-rest AUC (mean over the classes that occur)
-    and the recall of each class, None for a class without images.
+    All but the loss (nats) lie in [0, 1]; they equal scikit-learn's. Macro averages run over the classes that occur
+    in labels or predictions, balanced accuracy over those in the labels. `final` adds the one-vs-rest AUC (mean over
+    the classes that occur) and the recall of each class, None for a class without images.
     """
     logits = logits.float()
     classes = logits.shape[1]

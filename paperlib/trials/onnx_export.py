@@ -18,7 +18,8 @@ from paperlib.execution.quantized import OnnxModel, to_onnx
 from paperlib.models.graph import followers
 from paperlib.schema.record import Record
 from paperlib.trials.images import MEAN, STD, DeviceSplit, load_images
-from paperlib.trials.runner import PRUNING, build_network
+from paperlib.trials.runner import build_network
+from paperlib.trials.shared_training import PRUNING
 from paperlib.trials.store import Store, checkpoint
 from paperlib.trials.training import predict
 

@@ -8,11 +8,10 @@ from datetime import UTC, datetime
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 from torch import nn
 
 from paperlib import data
-from paperlib.core.errors import PaperlibError
 from paperlib.core.io import write_atomically
 from paperlib.core.paths import Layout
 from paperlib.core.progress import progress
@@ -21,10 +20,10 @@ from paperlib.execution.flops import count
 from paperlib.meters import Meters
 from paperlib.models import build
 from paperlib.models.constant import Constant
-from paperlib.pruners import METHODS, Layer, Pruning, apply_masks, layers_of
+from paperlib.pruners import METHODS, apply_masks, layers_of
 from paperlib.pruners.sparsity_counts import count_layers, count_network
 from paperlib.schema.record import Epoch, Record, ResourceAllocation
-from paperlib.schema.trial import Trial, make_trial
+from paperlib.schema.trial import Trial
 from paperlib.trials.autotune import apply_memory_format, autotune_compute
 from paperlib.trials.environment import environment
 from paperlib.trials.images import DeviceSplit, data_provenance, load_images
@@ -33,11 +32,10 @@ from paperlib.trials.metrics import scores
 from paperlib.trials.optimizers import make_optimizer, optimizer_of
 from paperlib.trials.predictions import pack
 from paperlib.trials.resources import BackgroundLoad, exclusive_resources, threads_for
+from paperlib.trials.shared_training import dense_baseline, prune_trained
 from paperlib.trials.store import Store, checkpoint
 from paperlib.trials.training import TrainingResult, eval_logits, fit
 
-# Fields of a trial that say what is removed and how.
-PRUNING = ("method", "sparsity", "conv_sparsity", "scope", "threshold", "draw", "swap", "execution")
 OnEpoch = Callable[[Epoch], None]
 MetersFor = Callable[[str], Meters]
 
@@ -108,12 +106,6 @@ def run(
     return record
 
 
-def dense_baseline(trial: Trial) -> Trial:
-    """The dense trial of the same data, budget and seed, whose network post-training takes."""
-    nothing_removed = {name: getattr(make_trial(), name) for name in PRUNING}
-    return Trial.model_validate(trial.model_dump() | nothing_removed)
-
-
 def build_network(trial: Trial, shape: tuple[int, int, int], classes: int) -> nn.Module:
     """The trial's untrained network for images of `shape` (height, width, channels)."""
 
@@ -152,7 +144,7 @@ def _compute(
             train, val = DeviceSplit.of(images.train, device), DeviceSplit.of(images.val, device)
             result = fit(trial, model, layers, train, val, meters, on_epoch, bf16)
         else:
-            result = _prune_trained(trial, layout, shared, model, layers)
+            result = prune_trained(trial, layout, shared, model, layers)
         apply_masks(layers, result.masks)
         test = DeviceSplit.of(images.test, device)
         logits = eval_logits(model, test, bf16=bf16) if result.failure is None else None
@@ -190,20 +182,3 @@ def _compute(
             place=place.model_copy(update={"others": load.share()}),
             finished=datetime.now(UTC).isoformat(timespec="seconds"),
         )
-
-
-def _prune_trained(
-    trial: Trial, layout: Layout, shared: Record, model: nn.Module, layers: list[Layer]
-) -> TrainingResult:
-    if shared.status == "failed":
-        why = f"its dense trial {shared.id} {shared.reason}"
-        return TrainingResult(shared.curve, shared.training, {}, why, engine=shared.engine)
-    path = checkpoint(layout, shared.id)
-    try:
-        model.load_state_dict(load_file(path))
-    except Exception as error:  # safetensors and torch raise several unrelated kinds
-        first = str(error).splitlines()[0]
-        raise PaperlibError(f"damaged checkpoint {path} ({first}); delete it, and its trial trains again") from None
-    pruning = Pruning(trial, layers, torch.Generator().manual_seed(trial.seed + 1))
-    masks = METHODS[trial.method]().final_masks(pruning, {})
-    return TrainingResult(shared.curve, shared.training, masks, engine=shared.engine)

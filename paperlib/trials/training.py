@@ -111,10 +111,10 @@ class PrunedScores(Callback):
 
 
 class Curve(Callback):
-    """Scores of the training pass and of validation after each epoch; tells the caller."""
+    """Scores of the training pass and of validation after each epoch."""
 
-    def __init__(self, val: DeviceSplit, bf16: bool, on_epoch: Callable[[Epoch], None]) -> None:
-        self.val, self.bf16, self.on_epoch = val, bf16, on_epoch
+    def __init__(self, val: DeviceSplit, bf16: bool) -> None:
+        self.val, self.bf16 = val, bf16
 
     def on_epoch_end(self, training: Training) -> None:
         masks, before = training.masks, training.masks_before
@@ -132,6 +132,15 @@ class Curve(Callback):
                 pruned=training.pruned,
             )
         )
+
+
+class Caller(Callback):
+    """Gives each epoch's scores to whoever asked for the training."""
+
+    def __init__(self, on_epoch: Callable[[Epoch], None]) -> None:
+        self.on_epoch = on_epoch
+
+    def on_epoch_end(self, training: Training) -> None:
         self.on_epoch(training.curve[-1])
 
 
@@ -165,7 +174,8 @@ def fit(
     device = train.labels.device
     training = Training(trial, model, METHODS[trial.method]())
     metering = Metering(meters)
-    callbacks = (metering, PrunedScores(metering, val, bf16), Curve(val, bf16, on_epoch), Divergence())
+    pruned_scores, curve = PrunedScores(metering, val, bf16), Curve(val, bf16)
+    callbacks = (metering, pruned_scores, curve, Caller(on_epoch), Divergence())
     shuffle = torch.Generator().manual_seed(trial.seed + 2)
     augment = torch.Generator(device).manual_seed(trial.seed + 3) if trial.augment else None
     optimizer, loss_function = make_optimizer(trial, model), loss_of(trial)
@@ -244,9 +254,9 @@ def _checked(masks: Masks) -> Masks:
 
 
 @torch.inference_mode()
-def evaluate(model: nn.Module, images: DeviceSplit, *, final: bool = False, bf16: bool = False) -> Scores:
+def evaluate(model: nn.Module, images: DeviceSplit, *, bf16: bool = False) -> Scores:
     """Scores of the model in eval mode on all images."""
-    return scores(eval_logits(model, images, bf16=bf16), images.labels, final=final)
+    return scores(eval_logits(model, images, bf16=bf16), images.labels)
 
 
 @torch.inference_mode()
