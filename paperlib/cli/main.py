@@ -161,7 +161,7 @@ def run(
 
     from paperlib.core.paths import Layout
     from paperlib.core.progress import progress, wide_console
-    from paperlib.data import FOLDER, parse
+    from paperlib.data import FOLDER, parse_name
     from paperlib.models import MODELS
     from paperlib.pruners import METHODS
     from paperlib.schema.trial import make_trial
@@ -199,7 +199,7 @@ def run(
     MODELS.check(model)
     layout = Layout.of(results)
     if not dataset.startswith(FOLDER):
-        parse(dataset)
+        parse_name(dataset)
     from paperlib.trials.runner import run as run_trial  # torch, once it is clear that there is something to run
 
     known = None if fresh else Store(layout).find([trial]).get(trial)

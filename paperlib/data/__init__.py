@@ -18,8 +18,8 @@ from paperlib.core import paths
 from paperlib.core.errors import PaperlibError
 from paperlib.data.imageset import TEST_SHARE, Content, ImageSet, Provenance, Selection, Source, Split
 from paperlib.data.registry import DATASETS, DatasetInfo
-from paperlib.data.sources import find, read
-from paperlib.data.spec import Spec, parse
+from paperlib.data.sources import find_images, read_images
+from paperlib.data.spec import Spec, parse_name
 from paperlib.data.splits import resplit_train, with_validation
 
 if TYPE_CHECKING:
@@ -76,9 +76,9 @@ def _load(name: str, resolution: int | None, test_share: float, _files: str) -> 
         from paperlib.data.readers import class_folders
 
         return class_folders.load(name.removeprefix(FOLDER), resolution, test_share)
-    spec = parse(name)
-    found = find(spec, resolution)
-    parts, note = read(spec, found)
+    spec = parse_name(name)
+    found = find_images(spec, resolution)
+    parts, note = read_images(spec, found)
     train, val = with_validation(parts["train"], parts.get("val"))
     provenance = Provenance(found.source, note, found.where)
     images = ImageSet(name, train, val, parts["test"], spec.info.classes, provenance)
@@ -96,7 +96,7 @@ def _files_key(name: str, resolution: int | None) -> str:
 
         files, said = tuple(class_folders.files(name.removeprefix(FOLDER))), ""
     else:
-        found = find(parse(name), resolution)
+        found = find_images(parse_name(name), resolution)
         files, said = found.files, f"{found.source} {found.note} {found.where}"
     digest = hashlib.sha256(f"{version('paperlib')} {said}".encode())
     for file in files:
@@ -175,14 +175,14 @@ def status() -> list[DatasetStatus]:
     """
     paths.mirrors()
     paths.cache()
-    return [_status(parse(name)) for name in DATASETS]
+    return [_status(parse_name(name)) for name in DATASETS]
 
 
 def _status(spec: Spec) -> DatasetStatus:
     info = spec.info
     cure = info.manual or f"paperlib data fetch {info.name}"
     try:
-        found = find(spec)
+        found = find_images(spec)
     except PaperlibError as error:
         return DatasetStatus(info.name, None, str(error), "", None, cure + (" --force" if info.files else ""))
     cure = "" if found.source in {"official", "rebuilt"} else cure

@@ -18,8 +18,8 @@ from paperlib.core import paths
 from paperlib.core.errors import PaperlibError
 from paperlib.data.readers import arrays
 from paperlib.data.registry import DATASETS, DatasetInfo, RemoteFile, idx_names
-from paperlib.data.sources import find, md5, pixel_hash
-from paperlib.data.spec import parse
+from paperlib.data.sources import find_images, md5, pixel_hash
+from paperlib.data.spec import parse_name
 
 BLOCK = 2**20
 MAX_BYTES = 8 * 2**30
@@ -43,7 +43,7 @@ def fetch(names: Sequence[str] = (), *, force: bool = False, resolution: int | N
     """
     paths.mirrors()
     paths.cache()
-    infos = [parse(name).info for name in names or DATASETS]
+    infos = [parse_name(name).info for name in names or DATASETS]
     for info in infos if names and resolution is not None else ():
         if resolution not in info.sizes:
             known = f"of {', '.join(map(str, info.sizes))} px" if info.sizes else "of one size"
@@ -55,7 +55,7 @@ def _one(info: DatasetInfo, force: bool, resolution: int | None) -> Fetched:
     size = resolution or info.shape[0]
     if not force:
         try:
-            found = find(parse(info.name), size)
+            found = find_images(parse_name(info.name), size)
             if found.source == "official" and (not info.sizes or found.size == size):
                 return Fetched(info.name, True, f"here already: {found.where}")
         except PaperlibError:
@@ -82,7 +82,7 @@ def _one(info: DatasetInfo, force: bool, resolution: int | None) -> Fetched:
 
 def _instead(info: DatasetInfo) -> str:
     try:
-        found = find(parse(info.name))
+        found = find_images(parse_name(info.name))
         return f"{found.source} ({found.note})"
     except PaperlibError as error:
         return str(error)

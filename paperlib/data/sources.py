@@ -26,7 +26,7 @@ def roots() -> list[Path]:
     return [*paths.mirrors(), paths.cache(), SYSTEM]
 
 
-def find(spec: Spec, resolution: int | None = None) -> ResolvedSource:
+def find_images(spec: Spec, resolution: int | None = None) -> ResolvedSource:
     """The first source that has the set; the drawn stand-in when none has. Reads headers only."""
     size = resolution or spec.info.shape[0]
     for candidate in candidates(spec, size):
@@ -155,7 +155,7 @@ def pixel_hash(parts: Parts) -> str:
     return digest.hexdigest()
 
 
-def read(spec: Spec, found: ResolvedSource) -> tuple[Parts, str]:
+def read_images(spec: Spec, found: ResolvedSource) -> tuple[Parts, str]:
     """The images and the whole note; official ones are checked by count and pixel hash."""
     parts, more = found.read()
     info = spec.info

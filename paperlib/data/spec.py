@@ -39,7 +39,7 @@ class ResolvedSource:
     read: Callable[[], tuple[Parts, str]]
 
 
-def parse(name: str) -> Spec:
+def parse_name(name: str) -> Spec:
     """`mnist`, `industrial-reduced`, `visa@2cls_highshot:capsules`, …; PaperlibError for anything else."""
     head, _, tail = name.partition(":")
     head, _, option = head.partition("@")

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from paperlib.core.errors import PaperlibError
 from paperlib.data.readers.arrays import Parts, damaged
 from paperlib.data.registry import BATCH_MD5, DATASETS
-from paperlib.data.sources import candidates, md5, read
-from paperlib.data.spec import ResolvedSource, Spec, parse
+from paperlib.data.sources import candidates, md5, read_images
+from paperlib.data.spec import ResolvedSource, Spec, parse_name
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ def verify(names: Sequence[str] = ()) -> list[Check]:
 
 
 def _one(name: str) -> Iterator[Check]:
-    spec = parse(name)
+    spec = parse_name(name)
     seen: set[str] = set()
     for size in spec.info.sizes or spec.info.shape[:1]:
         for candidate in candidates(spec, size):
@@ -46,7 +46,7 @@ def _read(spec: Spec, found: ResolvedSource) -> str:
         wanted = BATCH_MD5.get(file.name)
         if wanted and file.is_file() and (got := md5(file)) != wanted:
             raise damaged(file, spec.info.name, f"MD5 {wanted}", got)
-    parts, note = read(spec, found)
+    parts, note = read_images(spec, found)
     return f"{found.source} ({note}); {leaks(parts):,} of {len(parts['test'].labels):,} test images are in train, too"
 
 

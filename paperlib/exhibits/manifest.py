@@ -16,8 +16,8 @@ from paperlib.core.errors import PaperlibError
 from paperlib.core.io import write_atomically
 from paperlib.core.paths import Layout
 from paperlib.data.registry import DATASETS
-from paperlib.data.sources import find
-from paperlib.data.spec import parse
+from paperlib.data.sources import find_images
+from paperlib.data.spec import parse_name
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def images_here() -> list[tuple[object, ...]]:
     states: list[tuple[object, ...]] = []
     for name in DATASETS:
         try:
-            found = find(parse(name))
+            found = find_images(parse_name(name))
             files = [(str(p), p.stat().st_size, p.stat().st_mtime_ns) for p in found.files]
             states.append((name, found.source, found.note, found.counts, *files))
         except (PaperlibError, OSError) as error:  # damaged ones are a state as any other

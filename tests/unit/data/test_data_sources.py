@@ -12,7 +12,7 @@ from paperlib import data
 from paperlib.core.errors import PaperlibError
 from paperlib.data import DATASETS, sources
 from paperlib.data.imageset import ImageSet, Provenance, Split
-from paperlib.data.spec import parse
+from paperlib.data.spec import parse_name
 from paperlib.data.splits import holdout, resplit_train
 from tests.unit.data.test_readers import write_idx, write_npz
 
@@ -58,13 +58,13 @@ def test_packaged_digits_are_balanced_real_digits():
 def test_mirror_comes_before_cache_and_system(mirror, tmp_path):
     write_idx(tmp_path / "system/fashion-mnist", DATASETS["fashionmnist"])
     write_idx(tmp_path / "cache/fashionmnist", DATASETS["fashionmnist"], n=30)
-    spec = parse("fashionmnist")
+    spec = parse_name("fashionmnist")
     assert [c().where for c in sources.candidates(spec, 28)] == [
         str(tmp_path / "cache/fashionmnist"),
         str(tmp_path / "system/fashion-mnist"),
     ]
     write_npz(mirror / "fashionmnist.npz")
-    assert sources.find(spec).where == str(mirror / "fashionmnist.npz")
+    assert sources.find_images(spec).where == str(mirror / "fashionmnist.npz")
 
 
 def test_the_label_beside_an_npz_is_its_provenance(mirror):
@@ -101,7 +101,7 @@ def test_official_pixels_are_checked_in_any_format(mirror, tmp_path, monkeypatch
     assert data.load("mnist").provenance.source == "official"
     (mirror / "mnist" / "t10k-images-idx3-ubyte.gz").unlink()
     with pytest.raises(PaperlibError, match="t10k-images-idx3-ubyte"):
-        sources.find(parse("mnist"))
+        sources.find_images(parse_name("mnist"))
 
 
 def test_medmnist_is_official_only_by_its_checksum(mirror, monkeypatch):
