@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from paperlib import data
 from paperlib.core.errors import PaperlibError
-from paperlib.data import DATASETS, sources
+from paperlib.data import DATASETS, files, sources
 from paperlib.data.imageset import ImageSet, Provenance, Split
 from paperlib.data.spec import parse_name
 from paperlib.data.splits import holdout, resplit_train
@@ -97,7 +97,7 @@ def test_official_pixels_are_checked_in_any_format(mirror, tmp_path, monkeypatch
         "train": Split(arrays[0][..., None], arrays[1].astype(np.int64)),
         "test": Split(arrays[2][..., None], arrays[3].astype(np.int64)),
     }
-    claim(monkeypatch, "mnist", counts=(20, 0, 20), pixels=sources.pixel_hash(parts))
+    claim(monkeypatch, "mnist", counts=(20, 0, 20), pixels=files.pixel_hash(parts))
     assert data.load("mnist").provenance.source == "official"
     (mirror / "mnist" / "t10k-images-idx3-ubyte.gz").unlink()
     with pytest.raises(PaperlibError, match="t10k-images-idx3-ubyte"):
@@ -118,7 +118,7 @@ def test_medmnist_is_official_only_by_its_checksum(mirror, monkeypatch):
     data._load.cache_clear()
     with pytest.raises(PaperlibError, match="expected MD5 7053d0359d879ad8a5505303e11de1dc, found"):
         data.load("bloodmnist")
-    file = replace(DATASETS["bloodmnist"].files[0], md5=sources.md5(path))
+    file = replace(DATASETS["bloodmnist"].files[0], md5=files.md5(path))
     claim(monkeypatch, "bloodmnist", files=(file,))
     assert data.load("bloodmnist").provenance.source == "official"
 
