@@ -111,6 +111,7 @@ def _cpu_meter() -> EnergyMeter:
 def _gpu_meter(index: int) -> EnergyMeter:
     import torch
     from zeus.device.gpu import get_gpus
+    from zeus.device.soc.jetson import jetson_is_available
     from zeus.exception import ZeusBaseError
     from zeus.monitor import ZeusMonitor
 
@@ -125,17 +126,10 @@ def _gpu_meter(index: int) -> EnergyMeter:
         gpus = get_gpus()
         monitor = ZeusMonitor(gpu_indices=[index], cpu_indices=[])
     except (ZeusBaseError, OSError, ValueError) as error:
-        return _jetson_meter() or NoMeter(f"{name}: NVML gives no energy ({error})")
+        if not jetson_is_available():
+            return NoMeter(f"{name}: NVML gives no energy ({error})")
+        rails = ZeusMonitor(gpu_indices=[], cpu_indices=[])
+        return CounterEnergy(rails, "jetson", "power rails of the Jetson module, gross", 0.5)
     exact = gpus.supports_get_total_energy_consumption(index)
     note = f"NVML of {name}, the GPU alone, gross" + ("" if exact else ", integrated from polled power")
     return CounterEnergy(monitor, "nvml", note, 0.1 if exact else 0.5)
-
-
-def _jetson_meter() -> EnergyMeter | None:
-    from zeus.device.soc.jetson import jetson_is_available
-    from zeus.monitor import ZeusMonitor
-
-    if not jetson_is_available():
-        return None
-    monitor = ZeusMonitor(gpu_indices=[], cpu_indices=[])
-    return CounterEnergy(monitor, "jetson", "power rails of the Jetson module, gross", 0.5)

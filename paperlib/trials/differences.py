@@ -119,9 +119,11 @@ def _answers(left: dict[str, Any], right: dict[str, Any]) -> None:
 
 
 def _costs(record: Record, allowed: Mapping[str, float]) -> dict[str, Any]:
-    parts: dict[str, Any] = {"load_s": record.load_s}
-    parts["training"] = record.training.model_dump() if record.training else None
-    parts["inference"] = {f"{t.variant}-b{t.batch_size}": t.model_dump() for t in record.inference}
+    parts = {
+        "load_s": record.load_s,
+        "training": record.training.model_dump() if record.training else None,
+        "inference": {f"{t.variant}-b{t.batch_size}": t.model_dump() for t in record.inference},
+    }
     return {f: v for f, v in _flat(parts).items() if (m := f.rsplit(".", 1)[-1]) in COSTS and m in allowed}
 
 

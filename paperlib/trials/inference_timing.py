@@ -16,8 +16,8 @@ from paperlib.meters import Meters, compare, load_time
 from paperlib.pruners import Masks
 from paperlib.schema.measurement import Timing
 from paperlib.trials.images import DeviceSplit
+from paperlib.trials.table import BATCHES
 
-BATCHES = (1, 64)
 ROUNDS = 20
 BUDGET_S = 0.2
 

@@ -3,7 +3,7 @@
 import json
 import os
 import warnings
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,16 +111,12 @@ class Store:
 
     def records(self) -> list[Record]:
         """All readable records, ordered by id."""
-        return list(self._read_all())
-
-    def _read_all(self) -> Iterator[Record]:
-        for path in sorted(self.layout.trials.glob("*.json")):
-            if (record := read(path)) is not None:
-                yield record
+        paths = sorted(self.layout.trials.glob("*.json"))
+        return [record for path in paths if (record := read(path)) is not None]
 
     def table(self) -> pd.DataFrame:
         """The tidy table of all records."""
-        return tidy(self._read_all())
+        return tidy(self.records())
 
     def write_table(self) -> pd.DataFrame:
         """Write tidy.parquet and tidy.csv beside the trials and return the table."""

@@ -257,7 +257,7 @@ def test_one_line_and_exit_code_2(
     begins = () if said == "empty" else ("trials.runner.fit",)  # what a mask leaves shows when the first one is made
     for place in (
         *begins,
-        "trials.runner.answer",
+        "trials.runner.eval_logits",
         "costs.forecast.fit",
         "data.download._transfer",
         "data.download._run",

@@ -9,7 +9,7 @@ from paperlib.data.imageset import ImageSet
 from paperlib.schema.trial import Trial, make_trial
 from paperlib.trials.runner import run, run_all
 from paperlib.trials.store import Store, tidy
-from paperlib.trials.table import columns_page, described
+from paperlib.trials.table import COLUMNS, columns_page
 from tests import claim_records
 from tests.conftest import ROOT
 
@@ -74,9 +74,8 @@ def test_tables_that_tests_make_up_have_the_columns_and_kinds_of_real_ones(layou
 def test_every_column_of_a_table_is_described_and_none_that_is_not_there(layout: Layout) -> None:
     common = {"model": "mlp-small", "epochs": 2, "batch_size": 16}
     table = tidy(run_all([make_trial(**common), make_trial(**common, method="random", sparsity=0.5)], layout))
-    names = [name for name, _, _ in described()]
-    assert sorted(names) == sorted(table.columns)
-    assert all(meaning for _, _, meaning in described()), "a column without a meaning"
+    assert sorted(column.name for column in COLUMNS) == sorted(table.columns)
+    assert all(column.meaning for column in COLUMNS), "a column without a meaning"
 
 
 def test_the_committed_page_of_columns_is_the_generated_one() -> None:
