@@ -281,17 +281,12 @@ def _shell(layer: nn.Module, part: dict[str, Tensor]) -> nn.Module:
     return small
 
 
-def worthwhile(model: nn.Module, masks: dict[str, Tensor]) -> bool:
-    """Whether the compact network holds at most 90 % of the weights of convolutions and linear layers.
+def is_worth_compacting(small: nn.Module, model: nn.Module) -> bool:
+    """Whether the compact network `small` holds at most 90 % of the weights of convolutions and linear layers.
 
     Above that, cutting and joining cost as much as they save (single weights of linear layers hardly ever
     free a whole neuron).
     """
-    return pays(cut_out(model, masks, training=True)[0], model)
-
-
-def pays(small: nn.Module, model: nn.Module) -> bool:
-    """As `worthwhile`, for a network that is cut already."""
     return _weights(small) <= 0.9 * _weights(model)
 
 

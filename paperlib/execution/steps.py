@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from paperlib.core.errors import PaperlibError
-from paperlib.execution.compact import pays
+from paperlib.execution.compact import is_worth_compacting
 from paperlib.execution.compact_training import CompactTraining
 from paperlib.pruners import MaskEnforcer
 from paperlib.schema.measurement import TrainingEngine
@@ -110,7 +110,7 @@ class CompactSteps:
         except PaperlibError:  # a layer or an optimizer that it cannot follow
             self._refused = masks
             return None
-        if pays(engine.model, self.full.model):
+        if is_worth_compacting(engine.model, self.full.model):
             return engine
         self._refused = masks
         return None

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from paperlib.core.errors import PaperlibError
-from paperlib.execution.compact import compact, worthwhile
+from paperlib.execution.compact import compact, is_worth_compacting
 from paperlib.execution.compact_training import CompactTraining, removed
 from paperlib.models.graph import followers
 from paperlib.models.resnet import resnet18
@@ -232,9 +232,9 @@ def test_a_scheduler_on_the_full_optimizer_is_followed() -> None:
 
 def test_where_compacting_pays() -> None:
     model, masks = make("vgg16", 0.1, 0.5, 0)
-    assert worthwhile(model, masks)
+    assert is_worth_compacting(compact(model, masks, training=True), model)
     linear_only = {n: m for n, m in masks.items() if n.startswith("classifier")}
-    assert not worthwhile(model, linear_only)
+    assert not is_worth_compacting(compact(model, linear_only, training=True), model)
 
 
 @pytest.mark.parametrize(
