@@ -1,4 +1,4 @@
-"""What pruned work really costs: ratios of dense time to realised time, measured side by side in one run.
+"""What pruned work really costs: ratios of dense time to pruned time, measured side by side in one run.
 
 `python benchmarks/execution.py [--check] [--repeats N] [--only WORD]`. Each network, dense too, runs in the
 memory format (convolutions) or on the number of threads (perceptrons) that is fastest for it; runs are
@@ -31,8 +31,8 @@ def filters(model: nn.Module, keep: float) -> dict[str, Tensor]:
     generator, masks = torch.Generator().manual_seed(0), {}
     for name, layer in model.named_modules():
         if isinstance(layer, nn.Conv2d):
-            kept = torch.randperm(layer.out_channels, generator=generator)[: round(layer.out_channels * keep)]
-            masks[name] = torch.zeros(layer.out_channels, dtype=torch.bool).index_fill(0, kept, True)
+            left = torch.randperm(layer.out_channels, generator=generator)[: round(layer.out_channels * keep)]
+            masks[name] = torch.zeros(layer.out_channels, dtype=torch.bool).index_fill(0, left, True)
             layer.weight.data[~masks[name]] = 0
     return masks
 
@@ -131,14 +131,14 @@ def convolutional(name: str, side: int, repeats: int, targets: dict[tuple[bool, 
             jobs[f"keep {keep}"] = job(small, images, train)
             if not targets:
                 jobs[f"keep {keep}, free joins"] = job(with_free_joins(small), images, train)
-        found = ratios(jobs, repeats)
+        speedups = ratios(jobs, repeats)
         title = f"{name} {side} px {'training' if train else 'inference'}"
-        figure(f"{title} A/A dense", found["A/A dense"], None)
+        figure(f"{title} A/A dense", speedups["A/A dense"], None)
         for keep, arithmetic in counted.items():
-            free = found.get(f"keep {keep}, free joins", 0.0)
+            free = speedups.get(f"keep {keep}, free joins", 0.0)
             target = targets.get((train, keep), 0.8 * free)
             line = f"{title} keep {keep} (arithmetic {arithmetic:.1f})"
-            good.append(figure(line, found[f"keep {keep}"], target))
+            good.append(figure(line, speedups[f"keep {keep}"], target))
     return good
 
 
