@@ -9,9 +9,9 @@ least. The A/A line (dense against dense) shows the noise; --check exits 1 where
 import argparse
 import random
 import sys
-import time
 from collections.abc import Callable
 from copy import deepcopy
+from timeit import repeat, timeit
 
 import torch
 from torch import Tensor, nn
@@ -54,17 +54,11 @@ def job(model: nn.Module, images: Tensor, train: bool) -> Run:
         model.to(memory_format=layout)  # type: ignore[call-overload]
         images = images.contiguous(memory_format=layout)
         run()
-        took[layout] = timed(run)
+        took[layout] = timeit(run, number=1)
     if took[torch.channels_last] < took[torch.contiguous_format]:
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         images = images.contiguous(memory_format=torch.channels_last)
     return run
-
-
-def timed(run: Run) -> float:
-    start = time.perf_counter()
-    run()
-    return time.perf_counter() - start
 
 
 def ratios(jobs: dict[str, Run], repeats: int) -> dict[str, float]:
@@ -74,7 +68,7 @@ def ratios(jobs: dict[str, Run], repeats: int) -> dict[str, float]:
         run()
     for _ in range(repeats):
         for name in random.sample(list(jobs), len(jobs)):
-            times[name].append(timed(jobs[name]))
+            times[name].append(timeit(jobs[name], number=1))
     first, *others = [(name, min(t)) for name, t in times.items()]
     return {name: first[1] / t for name, t in others}
 
@@ -152,7 +146,7 @@ def many(model: nn.Module, images: Tensor) -> Run:
                 model(images)
 
     counts = sorted({1, torch.get_num_threads()})
-    took = {n: min(timed(lambda n=n: on(n)) for _ in range(5)) for n in counts}
+    took = {n: min(repeat(lambda n=n: on(n), number=1, repeat=5)) for n in counts}
     best = min(took, key=took.__getitem__)
     torch.set_num_threads(counts[-1])
     return lambda: on(best)

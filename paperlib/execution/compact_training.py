@@ -5,6 +5,7 @@ filter, say) receive a zero gradient in masked training, yet momentum and weight
 motion needs no network: it is replayed once, when the weights are scattered back.
 """
 
+from collections.abc import Sequence
 from copy import deepcopy
 from typing import Any
 
@@ -13,38 +14,25 @@ from torch import Tensor, nn
 
 from paperlib.core.errors import PaperlibError
 from paperlib.execution.compact import ParameterSlice, cut_out
-from paperlib.models.graph import followers
+from paperlib.pruners import Layer, Masks
 
 OPTIMIZERS = (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW)
 _REFUSED = ("dampening", "amsgrad", "maximize")
 _MOVED = ("momentum_buffer", "exp_avg", "exp_avg_sq")
 
 
-def removed(model: nn.Module, masks: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Parameter name -> bool tensor of its shape, True where a mask removes it (filters: batch-norm too)."""
-    parts: dict[str, Tensor] = {}
-    parameters, norms = dict(model.named_parameters()), followers(model)
-    for layer, mask in masks.items():
-        if isinstance(model.get_submodule(layer), nn.Linear):
-            parts[f"{layer}.weight"] = ~mask
-            continue
-        for owner in filter(None, (layer, norms[layer])):
-            for name in (f"{owner}.weight", f"{owner}.bias"):
-                if (full := parameters.get(name)) is not None:
-                    parts[name] = (~mask).view(-1, *[1] * (full.dim() - 1)).expand_as(full)
-    return parts
-
-
 class CompactTraining:
     """Use `.model` and `.optimizer` in an ordinary training loop, then call `scatter_back()`.
 
-    masks: as in `compact`, with `model` and the state of `optimizer` masked already. Hyperparameters are read from
-    the full optimizer before every step, so schedulers stay bound to it. What `scatter_back` leaves in the full model
-    and optimizer is what masked training would have left, up to rounding.
+    layers: of `model`. masks: as in `compact`, with `model` and the state of `optimizer` masked already.
+    Hyperparameters are read from the full optimizer before every step, so schedulers stay bound to it. What
+    `scatter_back` leaves in the full model and optimizer is what masked training would have left, up to rounding.
     Raises PaperlibError for optimizers other than SGD, Adam and AdamW, for their rarer options, and as `compact`.
     """
 
-    def __init__(self, model: nn.Module, masks: dict[str, Tensor], optimizer: torch.optim.Optimizer) -> None:
+    def __init__(
+        self, model: nn.Module, layers: Sequence[Layer], masks: Masks, optimizer: torch.optim.Optimizer
+    ) -> None:
         if type(optimizer) not in OPTIMIZERS:
             raise PaperlibError(
                 f"compact training knows SGD, Adam and AdamW, not {type(optimizer).__name__}: "
@@ -62,10 +50,15 @@ class CompactTraining:
             for group in optimizer.param_groups
         ]
         self.optimizer: torch.optim.Optimizer = type(optimizer)(groups)  # type: ignore[call-arg]
-        removed_parts = removed(model, masks)
+        removed_parts = {
+            tensor: layer.broadcast_mask(masks[layer.name], tensor) == 0
+            for layer in layers
+            if layer.name in masks
+            for tensor in layer.tensors()
+        }
         # Of each parameter of the compact network: the full one, the slice of it, and what masks remove of it.
         self._counterparts: dict[Tensor, tuple[nn.Parameter, ParameterSlice, Tensor | None]] = {
-            small[name]: (full, self._slice_of(name), removed_parts.get(name))
+            small[name]: (full, self._slice_of(name), removed_parts.get(full))
             for full, name in names.items()
             if name in small
         }
@@ -125,11 +118,8 @@ class CompactTraining:
             if lrs and (sgd or state) and rest.any():
                 tensors = [full, *(target[k] for k in _MOVED if isinstance(target.get(k), Tensor))]
                 values = [tensor[rest] for tensor in tensors]
-                if sgd:
-                    _replay_zero_grad_sgd(values, group, lrs)
-                else:
-                    decoupled = isinstance(self.optimizer, torch.optim.AdamW)
-                    _replay_zero_grad_adam(values, group, lrs, float(target.get("step", 0)), decoupled)
+                replay = _replay_zero_grad_sgd if sgd else _replay_zero_grad_adam
+                replay(values, group, lrs, float(target.get("step", 0)))
                 for tensor, value in zip(tensors, values, strict=True):
                     tensor[rest] = value
         for tensor, value in [(full, p), *((target[key], value) for key, value in moments.items())]:
@@ -152,7 +142,7 @@ def _compact_state(part: ParameterSlice, full: Tensor, key: str, value: object) 
     raise PaperlibError(f"compact training does not know the optimizer state {key!r}: use masked execution")
 
 
-def _replay_zero_grad_sgd(values: list[Tensor], group: dict[str, Any], lrs: list[float]) -> None:
+def _replay_zero_grad_sgd(values: list[Tensor], group: dict[str, Any], lrs: list[float], _step: float) -> None:
     """SGD on a zero gradient: linear in (weight, momentum), so all steps are one 2 x 2 matrix.
 
     values: the weights and, if there is one, their momentum; changed in place.
@@ -171,13 +161,11 @@ def _replay_zero_grad_sgd(values: list[Tensor], group: dict[str, Any], lrs: list
         values[1].mul_(d).add_(weight, alpha=c)
 
 
-def _replay_zero_grad_adam(
-    values: list[Tensor], group: dict[str, Any], lrs: list[float], step: float, decoupled: bool
-) -> None:
-    """Adam and AdamW (decoupled) on a zero gradient, step by step; values (weights, two moments) change in place."""
+def _replay_zero_grad_adam(values: list[Tensor], group: dict[str, Any], lrs: list[float], step: float) -> None:
+    """Adam and AdamW on a zero gradient, step by step; values (weights, two moments) change in place."""
     weight, first, second = values
     (b1, b2), decay, eps = group["betas"], group["weight_decay"], group["eps"]
-    decoupled = decoupled or group.get("decoupled_weight_decay", False)
+    decoupled = group["decoupled_weight_decay"]  # AdamW
     for lr in lrs:
         step += 1
         if decoupled:

@@ -1,6 +1,6 @@
 """Linear layers as sparse matrices where that is faster, decided by measurement on real activations."""
 
-import time
+import timeit
 import warnings
 from collections.abc import Callable
 from copy import deepcopy
@@ -48,12 +48,7 @@ class SparseLinear(nn.Module):
 def best_time(run: Callable[[], object], repeats: int = 7) -> float:
     """The shortest of a few runs in seconds, after one run that is not counted."""
     run()
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - start)
-    return min(times)
+    return min(timeit.repeat(run, number=1, repeat=repeats))
 
 
 @torch.inference_mode()

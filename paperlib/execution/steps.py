@@ -105,11 +105,11 @@ class CompactSteps:
         return logits
 
     def _compact_training(self) -> CompactTraining | None:
-        masks = self.full.enforcer.masks
+        layers, masks = self.full.enforcer.layers, self.full.enforcer.masks
         if not masks or masks is self._refused:
             return None
         try:
-            training = CompactTraining(self.full.model, masks, self.full.optimizer)
+            training = CompactTraining(self.full.model, layers, masks, self.full.optimizer)
             if is_worth_compacting(training.model, self.full.model):
                 return training
         except PaperlibError:  # a layer or an optimizer that it cannot follow

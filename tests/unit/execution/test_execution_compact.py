@@ -8,12 +8,15 @@ from torch import Tensor, nn
 
 from paperlib.core.errors import PaperlibError
 from paperlib.execution.compact import compact, is_worth_compacting
-from paperlib.execution.compact_training import CompactTraining, removed
+from paperlib.execution.compact_training import CompactTraining
 from paperlib.models.graph import followers
 from paperlib.models.resnet import resnet18
 from paperlib.models.torchvision_shim import torchvision
 from paperlib.models.vgg import vgg16
+from paperlib.pruners import layers_of
+from paperlib.schema.trial import Trial
 
+TRIAL = Trial(method="random")
 BasicBlock = torchvision.models.resnet.BasicBlock
 
 
@@ -178,16 +181,16 @@ def trained(kind: str, name: str, dtype: torch.dtype, compacted: bool) -> tuple[
             masks = random_masks(model, 0.6, torch.Generator().manual_seed(5))
             apply(model, masks, optimizer)
         if compacted:
-            engine = CompactTraining(model, masks, optimizer)
+            engine = CompactTraining(model, layers_of(model, TRIAL), masks, optimizer)
             losses += train(engine.model, engine.optimizer, 5, SHAPES[kind])
             engine.scatter_back()
         else:
             losses += train(model, optimizer, 5, SHAPES[kind], lambda m=masks: apply(model, m, optimizer))
-        removed_parts = removed(model, masks)
-        for parameter_name, parameter in model.named_parameters():
-            where = removed_parts.get(parameter_name, torch.zeros_like(parameter, dtype=torch.bool))
-            tensors = [v for v in optimizer.state[parameter].values() if isinstance(v, Tensor) and v.dim()]
-            assert not any(t.detach()[where].any() for t in [parameter, *tensors]), parameter_name
+        for layer in layers_of(model, TRIAL):
+            for parameter in layer.tensors():
+                removed = layer.broadcast_mask(masks[layer.name], parameter) == 0
+                tensors = [v for v in optimizer.state[parameter].values() if isinstance(v, Tensor) and v.dim()]
+                assert not any(t.detach()[removed].any() for t in [parameter, *tensors]), layer.name
     parts = {name: value.double() for name, value in model.state_dict().items()}
     for parameter_name, parameter in model.named_parameters():
         for key, value in optimizer.state[parameter].items():
@@ -236,7 +239,7 @@ def test_a_scheduler_on_the_full_optimizer_is_followed() -> None:
     model, masks = make("small-resnet", 1, 0.5, 2)
     same, _ = make("small-resnet", 1, 0.5, 2)
     optimizer, other = OPTIMIZERS["momentum"](model.parameters()), OPTIMIZERS["momentum"](same.parameters())
-    engine = CompactTraining(same, masks, other)
+    engine = CompactTraining(same, layers_of(same, TRIAL), masks, other)
     decay = [torch.optim.lr_scheduler.ExponentialLR(o, 0.5) for o in (optimizer, other)]
     train(model, optimizer, 4, SHAPES["small-resnet"], lambda: (apply(model, masks, optimizer), decay[0].step()))
     train(engine.model, engine.optimizer, 4, SHAPES["small-resnet"], decay[1].step)
@@ -269,13 +272,13 @@ def test_bad_masks_get_one_clear_line(change: Callable[[dict[str, Tensor]], obje
 def test_unknown_optimizers_layers_and_options_are_refused() -> None:
     model, masks = make("vgg16", 0.05, 0.5, 0)
     with pytest.raises(PaperlibError, match="knows SGD, Adam and AdamW"):
-        CompactTraining(model, masks, torch.optim.RMSprop(model.parameters()))
+        CompactTraining(model, layers_of(model, TRIAL), masks, torch.optim.RMSprop(model.parameters()))
     with pytest.raises(PaperlibError, match="amsgrad"):
-        CompactTraining(model, masks, torch.optim.Adam(model.parameters(), amsgrad=True))
+        CompactTraining(model, layers_of(model, TRIAL), masks, torch.optim.Adam(model.parameters(), amsgrad=True))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     optimizer.state[next(model.parameters())]["surprise"] = torch.zeros(3)
     with pytest.raises(PaperlibError, match="surprise"):
-        CompactTraining(model, masks, optimizer)
+        CompactTraining(model, layers_of(model, TRIAL), masks, optimizer)
     odd = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Sigmoid(), nn.Conv2d(4, 2, 3))
     with pytest.raises(PaperlibError, match="cannot follow 'Sigmoid'"):
         compact(odd, {"0": torch.tensor([True, False, True, True])})
