@@ -1,4 +1,4 @@
-"""What pruned work really costs: ratios of dense time to realised time, measured side by side in one run.
+"""What pruned work really costs: ratios of dense time to pruned time, measured side by side in one run.
 
 `python benchmarks/execution.py [--check] [--repeats N] [--only WORD]`. Each network, dense too, runs in the
 memory format (convolutions) or on the number of threads (perceptrons) that is fastest for it; runs are
@@ -9,9 +9,9 @@ least. The A/A line (dense against dense) shows the noise; --check exits 1 where
 import argparse
 import random
 import sys
-import time
 from collections.abc import Callable
 from copy import deepcopy
+from timeit import repeat, timeit
 
 import torch
 from torch import Tensor, nn
@@ -31,8 +31,8 @@ def filters(model: nn.Module, keep: float) -> dict[str, Tensor]:
     generator, masks = torch.Generator().manual_seed(0), {}
     for name, layer in model.named_modules():
         if isinstance(layer, nn.Conv2d):
-            kept = torch.randperm(layer.out_channels, generator=generator)[: round(layer.out_channels * keep)]
-            masks[name] = torch.zeros(layer.out_channels, dtype=torch.bool).index_fill(0, kept, True)
+            left = torch.randperm(layer.out_channels, generator=generator)[: round(layer.out_channels * keep)]
+            masks[name] = torch.zeros(layer.out_channels, dtype=torch.bool).index_fill(0, left, True)
             layer.weight.data[~masks[name]] = 0
     return masks
 
@@ -54,17 +54,11 @@ def job(model: nn.Module, images: Tensor, train: bool) -> Run:
         model.to(memory_format=layout)  # type: ignore[call-overload]
         images = images.contiguous(memory_format=layout)
         run()
-        took[layout] = timed(run)
+        took[layout] = timeit(run, number=1)
     if took[torch.channels_last] < took[torch.contiguous_format]:
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         images = images.contiguous(memory_format=torch.channels_last)
     return run
-
-
-def timed(run: Run) -> float:
-    start = time.perf_counter()
-    run()
-    return time.perf_counter() - start
 
 
 def ratios(jobs: dict[str, Run], repeats: int) -> dict[str, float]:
@@ -74,7 +68,7 @@ def ratios(jobs: dict[str, Run], repeats: int) -> dict[str, float]:
         run()
     for _ in range(repeats):
         for name in random.sample(list(jobs), len(jobs)):
-            times[name].append(timed(jobs[name]))
+            times[name].append(timeit(jobs[name], number=1))
     first, *others = [(name, min(t)) for name, t in times.items()]
     return {name: first[1] / t for name, t in others}
 
@@ -131,14 +125,14 @@ def convolutional(name: str, side: int, repeats: int, targets: dict[tuple[bool, 
             jobs[f"keep {keep}"] = job(small, images, train)
             if not targets:
                 jobs[f"keep {keep}, free joins"] = job(with_free_joins(small), images, train)
-        found = ratios(jobs, repeats)
+        speedups = ratios(jobs, repeats)
         title = f"{name} {side} px {'training' if train else 'inference'}"
-        figure(f"{title} A/A dense", found["A/A dense"], None)
+        figure(f"{title} A/A dense", speedups["A/A dense"], None)
         for keep, arithmetic in counted.items():
-            free = found.get(f"keep {keep}, free joins", 0.0)
+            free = speedups.get(f"keep {keep}, free joins", 0.0)
             target = targets.get((train, keep), 0.8 * free)
             line = f"{title} keep {keep} (arithmetic {arithmetic:.1f})"
-            good.append(figure(line, found[f"keep {keep}"], target))
+            good.append(figure(line, speedups[f"keep {keep}"], target))
     return good
 
 
@@ -152,7 +146,7 @@ def many(model: nn.Module, images: Tensor) -> Run:
                 model(images)
 
     counts = sorted({1, torch.get_num_threads()})
-    took = {n: min(timed(lambda n=n: on(n)) for _ in range(5)) for n in counts}
+    took = {n: min(repeat(lambda n=n: on(n), number=1, repeat=5)) for n in counts}
     best = min(took, key=took.__getitem__)
     torch.set_num_threads(counts[-1])
     return lambda: on(best)

@@ -1,4 +1,4 @@
-"""One function that makes (model, masks) run for real, and one table of what each way supports."""
+"""The backends that run (model, masks) for real, and what each of them supports."""
 
 from collections.abc import Callable
 from copy import deepcopy
@@ -15,18 +15,20 @@ from paperlib.execution.sparse import SparseLinear, sparsify
 from paperlib.schema.measurement import InferenceEngine
 
 Network = Callable[[Tensor], Tensor]
-Maker = Callable[[nn.Module, dict[str, Tensor], Tensor], Network]
+"""Float images (N, C, H, W) -> float32 logits (N, classes)."""
 
 
 @dataclass(frozen=True)
 class Backend:
-    """make: (model, masks, example images) -> network; exact: same outputs up to float rounding."""
+    """One way to compute a pruned network; what each does not compute stands in docs/measuring.md.
 
-    make: Maker
+    make: (model in eval mode with masks applied, masks, example images) -> network; it leaves the model as it is.
+    exact: same outputs up to float rounding. devices: where the network can run.
+    """
+
+    make: Callable[[nn.Module, dict[str, Tensor], Tensor], Network]
     exact: bool
-    trains: bool  # whether trials can also train this way
     devices: tuple[str, ...]
-    skips: str  # which pruned work it does not do
 
 
 class Bf16(nn.Module):
@@ -41,23 +43,22 @@ class Bf16(nn.Module):
 
 
 ANY, CPU = ("cpu", "cuda"), ("cpu",)
-UNITS, WEIGHTS = "filters and neurons", "single weights of linear layers where measured faster"
 BACKENDS: Registry[Backend] = Registry("execution")
-for _name, _way in {
-    "masked": Backend(lambda m, _, __: deepcopy(m), True, True, ANY, "nothing"),
-    "compact": Backend(lambda m, k, _: compact(m, k), True, True, ANY, UNITS),
-    "sparse": Backend(lambda m, _, x: sparsify(m, x)[0], True, False, CPU, WEIGHTS),
-    "compact+sparse": Backend(lambda m, k, x: sparsify(compact(m, k), x)[0], True, False, CPU, f"{UNITS}, {WEIGHTS}"),
-    "bf16": Backend(lambda m, _, __: Bf16(m), False, False, ANY, "nothing"),
-    "compact+bf16": Backend(lambda m, k, _: Bf16(compact(m, k)), False, False, ANY, UNITS),
-    "int8": Backend(lambda m, _, x: int8(m, x), False, False, CPU, "nothing"),
-    "compact+int8": Backend(lambda m, k, x: int8(compact(m, k), x), False, False, CPU, UNITS),
+for _name, _backend in {
+    "masked": Backend(lambda model, *_: deepcopy(model), True, ANY),
+    "compact": Backend(lambda model, masks, _: compact(model, masks), True, ANY),
+    "sparse": Backend(lambda model, _, images: sparsify(model, images)[0], True, CPU),
+    "compact+sparse": Backend(lambda model, masks, images: sparsify(compact(model, masks), images)[0], True, CPU),
+    "bf16": Backend(lambda model, *_: Bf16(model), False, ANY),
+    "compact+bf16": Backend(lambda model, masks, _: Bf16(compact(model, masks)), False, ANY),
+    "int8": Backend(lambda model, _, images: int8(model, images), False, CPU),
+    "compact+int8": Backend(lambda model, masks, images: int8(compact(model, masks), images), False, CPU),
 }.items():
-    BACKENDS.register(_name)(_way)
+    BACKENDS.register(_name)(_backend)
 
 
 def engine_of(network: Network) -> InferenceEngine:
-    """What computes a network: torch, onnxruntime, or the product that its sparse layers use here."""
+    """What computes a network: torch, onnxruntime, or the product that its sparse layers use on this machine."""
     if isinstance(network, OnnxModel):
         return "onnxruntime"
     if isinstance(network, nn.Module) and any(isinstance(layer, SparseLinear) for layer in network.modules()):
@@ -65,16 +66,17 @@ def engine_of(network: Network) -> InferenceEngine:
     return "torch"
 
 
-def to_backend(model: nn.Module, masks: dict[str, Tensor], how: str, example: Tensor) -> Network:
-    """A network for inference, made from `model` (masks applied) by one of `WAYS`; `model` is left as it is.
+def to_backend(model: nn.Module, masks: dict[str, Tensor], backend: str, images: Tensor) -> Network:
+    """A network for inference, made from `model` (masks applied) by one of `BACKENDS`; `model` is left as it is.
 
-    `example` (N, C, H, W): real images; their number is the batch size that `sparse` chooses for, and int8
-    reads its ranges off them. Raises PaperlibError for an unknown way or bad masks.
+    masks: layer name -> bool, True = kept; (out, in) for linear layers, (out_channels,) for convolutions.
+    images: real ones, normalised, float (N, C, H, W); N is the batch size that `sparse` chooses its layers for, and
+    int8 reads its ranges off them. Raises PaperlibError for an unknown backend, bad masks, a network that compact
+    cannot follow, and int8 without the onnx packages.
     """
     check_masks(model, masks)
-    was = model.training
+    was_training = model.training
     try:
-        network = BACKENDS[how].make(model.eval(), masks, example)
+        return BACKENDS[backend].make(model.eval(), masks, images)
     finally:
-        model.train(was)
-    return network
+        model.train(was_training)

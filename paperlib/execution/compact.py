@@ -21,7 +21,7 @@ PASSING = (nn.Dropout, nn.Identity, nn.Flatten, nn.MaxPool2d, nn.AvgPool2d, nn.A
 
 @dataclass(frozen=True)
 class ChannelState:
-    """Channels of a value: indices still there, how many the full network has, values (full,) of the rest."""
+    """Channels of a value: int64 indices still there, how many the full network has, values (full,) of the rest."""
 
     kept: Tensor
     full: int
@@ -30,7 +30,7 @@ class ChannelState:
 
 @dataclass(frozen=True)
 class ParameterSlice:
-    """Which rows and columns of a full layer its compact form holds; None is all of them."""
+    """Which rows and columns (int64 indices) of a full layer its compact form holds; None is all of them."""
 
     rows: Tensor | None = None
     cols: Tensor | None = None
@@ -42,9 +42,8 @@ class ParameterSlice:
             part = part.index_select(0, self.rows)
         if part.dim() > 1 and self.cols is not None:
             part = part.index_select(1, self.cols)
-        if full.dim() == 4 and not full.is_contiguous():  # index_select forgets channels-last
-            return part.contiguous(memory_format=torch.channels_last).clone()
-        return part.clone() if part is full or part.data_ptr() == full.data_ptr() else part
+        channels_last = full.dim() == 4 and not full.is_contiguous()  # index_select forgets it
+        return part.clone(memory_format=torch.channels_last if channels_last else torch.preserve_format)
 
     def put(self, full: Tensor, part: Tensor | float | bool) -> None:
         """Write a compact part back to its place in the full tensor."""
@@ -73,14 +72,13 @@ class Join(nn.Module):
         self.swap = len(a) == total  # the wider branch is copied, the narrower one added to it
         for name, index in zip(("narrow", "wide"), (b, a) if self.swap else (a, b), strict=True):
             self.register_buffer(name, index)
-        self.covers = len(self.wide) == total
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
         narrow, wide = (b, a) if self.swap else (a, b)
-        if self.covers:
+        if len(self.wide) == self.total:
             return wide.index_add(1, self.narrow, narrow)
-        room = wide.new_zeros(wide.shape[0], self.total, *wide.shape[2:])
-        return room.index_add_(1, self.wide, wide).index_add_(1, self.narrow, narrow)
+        both = wide.new_zeros(wide.shape[0], self.total, *wide.shape[2:])
+        return both.index_add_(1, self.wide, wide).index_add_(1, self.narrow, narrow)
 
 
 class KeptDropout(nn.Module):
@@ -88,10 +86,10 @@ class KeptDropout(nn.Module):
 
     kept: Tensor
 
-    def __init__(self, p: float, flow: ChannelState) -> None:
+    def __init__(self, p: float, channels: ChannelState) -> None:
         super().__init__()
-        self.p, self.full = p, flow.full
-        self.register_buffer("kept", flow.kept, persistent=False)
+        self.p, self.full = p, channels.full
+        self.register_buffer("kept", channels.kept, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or not self.p:
@@ -102,7 +100,10 @@ class KeptDropout(nn.Module):
 
 
 def check_masks(model: nn.Module, masks: dict[str, Tensor]) -> None:
-    """PaperlibError for a mask of no known layer, of the wrong shape, or that removes a whole layer."""
+    """PaperlibError for a mask of no known layer, of the wrong shape, or that removes a whole layer.
+
+    masks: layer name -> bool, True = kept; (out, in) for linear layers, (out_channels,) for convolutions.
+    """
     modules = dict(model.named_modules())
     for name, mask in masks.items():
         layer = modules.get(name)
@@ -116,8 +117,9 @@ def check_masks(model: nn.Module, masks: dict[str, Tensor]) -> None:
 
 
 def compact(model: nn.Module, masks: dict[str, Tensor], training: bool = False) -> fx.GraphModule:
-    """A smaller network with the same outputs (N, classes); it shares no tensor with `model`.
+    """A smaller network with the same outputs (N, classes), to rounding; it shares no tensor with `model`.
 
+    masks: as in `check_masks`; `model` must have them applied. Dtypes, devices and train/eval mode stay.
     For inference (default) neurons without inputs become constants in the next layer's bias. With
     `training`, whatever still receives a gradient stays, and dropout draws the full network's numbers, so
     that both networks train alike. Raises PaperlibError for bad masks and layers that it cannot follow.
@@ -128,11 +130,11 @@ def compact(model: nn.Module, masks: dict[str, Tensor], training: bool = False) 
 def cut_out(
     model: nn.Module, masks: dict[str, Tensor], training: bool
 ) -> tuple[fx.GraphModule, dict[str, ParameterSlice]]:
-    """As `compact`, with the cut of each layer that holds parameters (same names in both networks)."""
+    """As `compact`, with the slice of each layer that holds parameters (same names in both networks)."""
     check_masks(model, masks)
     cutter = _Cutter(trace(model), masks, training)
     small = cutter.run()
-    return small.train(model.training), cutter.cuts
+    return small.train(model.training), cutter.slices
 
 
 class _Cutter:
@@ -140,29 +142,29 @@ class _Cutter:
         self.graph, self.masks, self.training = traced.graph, masks, training
         self.modules = dict(traced.named_modules())
         self.new: dict[str, nn.Module] = {}
-        self.cuts: dict[str, ParameterSlice] = {}
-        self.flows: dict[fx.Node, ChannelState | None] = {}
-        self.wanted = self._wanted()
+        self.slices: dict[str, ParameterSlice] = {}
+        self.channels: dict[fx.Node, ChannelState | None] = {}  # None: all channels are there
+        self.outputs_read = self._outputs_read()
 
     def run(self) -> fx.GraphModule:
         for node in list(self.graph.nodes):
-            arriving = [self.flows.get(a) for a in node.args if isinstance(a, fx.Node)]
+            arriving = [self.channels.get(a) for a in node.args if isinstance(a, fx.Node)]
             if node.op == "call_module":
-                self.flows[node] = self._module(node, arriving[0])
+                self.channels[node] = self._module(node, arriving[0])
             elif node.target in {operator.add, operator.iadd, torch.add} and any(arriving):
-                self.flows[node] = self._sum(node)
+                self.channels[node] = self._sum(node)
             elif any(arriving) and node.op != "output" and node.target is not torch.flatten:
-                raise self._lost(str(node.target))
+                raise self._unknown(str(node.target))
             else:
-                self.flows[node] = arriving[0] if arriving else None
+                self.channels[node] = arriving[0] if arriving else None
         return fx.GraphModule(self.new, self.graph)
 
-    def _lost(self, what: str) -> PaperlibError:
+    def _unknown(self, what: str) -> PaperlibError:
         return PaperlibError(f"compact cannot follow {what!r} after a pruned layer: use masked execution")
 
-    def _wanted(self) -> dict[str, Tensor]:
-        """Per linear layer that feeds another one: which outputs (out_features,) the other one reads."""
-        wanted: dict[str, Tensor] = {}
+    def _outputs_read(self) -> dict[str, Tensor]:
+        """Per linear layer that feeds another one: which outputs, bool (out_features,), the other one reads."""
+        outputs_read: dict[str, Tensor] = {}
         for node in reversed(self.graph.nodes):
             layer = self.modules[node.target] if node.op == "call_module" else None
             if not isinstance(layer, nn.Linear):
@@ -176,91 +178,92 @@ class _Cutter:
             if len(reader.users) != 1 or reader.op != "call_module" or not isinstance(after, nn.Linear):
                 continue
             mask = self.masks.get(reader.target, torch.ones_like(after.weight, dtype=torch.bool))
-            if reader.target in wanted:
-                mask = mask & wanted[reader.target][:, None]
-            wanted[node.target] = mask.any(0)
-            wanted[node.target][0] |= not wanted[node.target].any()
-        return wanted
+            if reader.target in outputs_read:
+                mask = mask & outputs_read[reader.target][:, None]
+            columns = outputs_read[node.target] = mask.any(0)
+            columns[0] |= not columns.any()
+        return outputs_read
 
-    def _module(self, node: fx.Node, flow: ChannelState | None) -> ChannelState | None:
+    def _module(self, node: fx.Node, arriving: ChannelState | None) -> ChannelState | None:
         name, layer = str(node.target), self.modules[str(node.target)]
         if isinstance(layer, nn.Conv2d):
-            return self._convolution(name, layer, flow)
+            return self._convolution(name, layer, arriving)
         if isinstance(layer, nn.Linear):
-            return self._linear(name, layer, flow)
+            return self._linear(name, layer, arriving)
         if isinstance(layer, NORMS):
-            self._install(name, layer, ParameterSlice(rows=flow.kept if flow else None))
-            return flow
-        if flow and isinstance(layer, ELEMENTWISE):
+            self._install(name, layer, ParameterSlice(rows=arriving.kept if arriving else None))
+            return arriving
+        if arriving and isinstance(layer, ELEMENTWISE):
             self.new[name] = deepcopy(layer)
-            return ChannelState(flow.kept, flow.full, layer(flow.constant.clone()))
-        if flow and not isinstance(layer, PASSING):
-            raise self._lost(type(layer).__name__)
-        if flow and self.training and isinstance(layer, nn.Dropout):
+            return ChannelState(arriving.kept, arriving.full, layer(arriving.constant.clone()))
+        if arriving and not isinstance(layer, PASSING):
+            raise self._unknown(type(layer).__name__)
+        if arriving and self.training and isinstance(layer, nn.Dropout):
             node.target = f"{name.replace('.', '_')}_{node.name}_kept"
-            self.new[node.target] = KeptDropout(layer.p, flow)
+            self.new[node.target] = KeptDropout(layer.p, arriving)
         else:
             self.new[name] = deepcopy(layer)
-        return flow
+        return arriving
 
-    def _install(self, name: str, layer: nn.Module, cut: ParameterSlice, bias: Tensor | None = None) -> None:
-        if name in self.cuts:
+    def _install(self, name: str, layer: nn.Module, part: ParameterSlice, bias: Tensor | None = None) -> None:
+        """The part of a layer in its place; `bias` (full length) replaces the layer's own."""
+        if name in self.slices:
             raise PaperlibError(f"compact cannot cut layer {name!r}, which the model uses twice")
-        part = {k: cut.take(v) for k, v in layer.state_dict(keep_vars=True).items()}
-        if bias is not None:
-            part["bias"] = bias
-        self.new[name], self.cuts[name] = _shell(layer, part), cut
+        tensors = layer.state_dict(keep_vars=True) | ({} if bias is None else {"bias": bias})
+        self.new[name] = _resized(layer, {key: part.take(tensor) for key, tensor in tensors.items()})
+        self.slices[name] = part
 
-    def _convolution(self, name: str, layer: nn.Conv2d, flow: ChannelState | None) -> ChannelState | None:
+    def _convolution(self, name: str, layer: nn.Conv2d, arriving: ChannelState | None) -> ChannelState | None:
         mask = self.masks.get(name)
-        if layer.groups != 1 and (flow or mask is not None):
-            raise self._lost(f"{name} (a grouped convolution)")
+        if layer.groups != 1 and (arriving or mask is not None):
+            raise self._unknown(f"{name} (a grouped convolution)")
         rows = None if mask is None or mask.all() else mask.nonzero()[:, 0]
-        self._install(name, layer, ParameterSlice(rows, flow.kept if flow else None))
-        return None if rows is None else ChannelState(rows, len(mask), layer.weight.new_zeros(len(mask)))  # type: ignore[arg-type]
+        self._install(name, layer, ParameterSlice(rows, arriving.kept if arriving else None))
+        full = layer.out_channels
+        return None if rows is None else ChannelState(rows, full, layer.weight.new_zeros(full))
 
-    def _linear(self, name: str, layer: nn.Linear, flow: ChannelState | None) -> ChannelState | None:
-        weight, cols, bias = layer.weight.detach(), None, None
+    def _linear(self, name: str, layer: nn.Linear, arriving: ChannelState | None) -> ChannelState | None:
+        weight, cols = layer.weight.detach(), None
+        bias = None if layer.bias is None else layer.bias.detach()
         mask = self.masks.get(name, torch.ones((), dtype=torch.bool)).expand_as(weight)
-        if flow:
-            block = weight.shape[1] // flow.full  # a flattened channel is a block of features
-            cols = (flow.kept[:, None] * block + torch.arange(block, device=weight.device)).flatten()
-            if flow.constant.any():
-                known = (weight * mask) @ flow.constant.repeat_interleave(block)
-                bias = known if layer.bias is None else known + layer.bias.detach()
-        start = layer.bias.detach() if bias is None and layer.bias is not None else bias
-        keep = wanted = self.wanted.get(name, torch.ones(len(weight), dtype=torch.bool, device=weight.device))
-        if name in self.wanted and not self.training:
-            keep = wanted & (mask if cols is None else mask[:, cols]).any(1)
-            keep[wanted.nonzero()[0]] |= not keep.any()
+        if arriving:
+            block = weight.shape[1] // arriving.full  # a flattened channel is a block of features
+            cols = (arriving.kept[:, None] * block + torch.arange(block, device=weight.device)).flatten()
+            if arriving.constant.any():
+                from_constants = (weight * mask) @ arriving.constant.repeat_interleave(block)
+                bias = from_constants if bias is None else from_constants + bias
+        keep = read = self.outputs_read.get(name, torch.ones(len(weight), dtype=torch.bool, device=weight.device))
+        if name in self.outputs_read and not self.training:
+            keep = read & (mask if cols is None else mask[:, cols]).any(1)
+            keep[read.nonzero()[0]] |= not keep.any()
         rows = None if keep.all() else keep.nonzero()[:, 0]
-        self._install(name, layer, ParameterSlice(rows, cols), bias if rows is None or bias is None else bias[rows])
+        self._install(name, layer, ParameterSlice(rows, cols), bias)
         if name in self.masks:
-            self.new[name].weight.data.mul_(self.cuts[name].take(mask))  # type: ignore[operator]
+            self.new[name].weight.data.mul_(self.slices[name].take(mask))  # type: ignore[operator]
         if rows is None:
             return None
-        removed = wanted & ~keep
-        return ChannelState(rows, len(weight), weight.new_zeros(len(weight)) if start is None else start * removed)
+        constant = weight.new_zeros(len(weight)) if bias is None else bias * (read & ~keep)
+        return ChannelState(rows, len(weight), constant)
 
     def _sum(self, node: fx.Node) -> ChannelState | None:
         """Replaces a sum of differently cut branches by a Join of their union."""
-        a, b = node.args[0], node.args[1]
-        left, right = self.flows.get(a), self.flows.get(b)  # type: ignore[arg-type]
-        one = left or right
-        assert one is not None
-        if not isinstance(b, fx.Node) or any(f is not None and f.constant.any() for f in (left, right)):
-            raise self._lost("a sum of constants")
-        everything = torch.arange(one.full, device=one.kept.device)
-        here = [f.kept if f else everything for f in (left, right)]
-        union = torch.cat(here).unique()
-        if not all(len(k) == len(union) for k in here):
+        left, right = (self.channels.get(a) for a in node.args[:2])  # type: ignore[arg-type]
+        either = left or right
+        assert either is not None
+        if not isinstance(node.args[1], fx.Node) or any(c is not None and c.constant.any() for c in (left, right)):
+            raise self._unknown("a sum of constants")
+        everything = torch.arange(either.full, device=either.kept.device)
+        branches = [channels.kept if channels else everything for channels in (left, right)]
+        union = torch.cat(branches).unique()
+        if not all(len(kept) == len(union) for kept in branches):
             name = f"join_{node.name}"
-            self.new[name] = Join(torch.searchsorted(union, here[0]), torch.searchsorted(union, here[1]), len(union))
+            a, b = (torch.searchsorted(union, kept) for kept in branches)
+            self.new[name] = Join(a, b, len(union))
             node.op, node.target = "call_module", name
-        return None if len(union) == one.full else ChannelState(union, one.full, one.constant)
+        return None if len(union) == either.full else ChannelState(union, either.full, either.constant)
 
 
-def _shell(layer: nn.Module, part: dict[str, Tensor]) -> nn.Module:
+def _resized(layer: nn.Module, part: dict[str, Tensor]) -> nn.Module:
     """A layer like `layer` that holds exactly the tensors `part` (its state by name)."""
     size = list(part["weight" if "weight" in part else "running_mean"].shape)
     small: nn.Module
@@ -281,19 +284,14 @@ def _shell(layer: nn.Module, part: dict[str, Tensor]) -> nn.Module:
     return small
 
 
-def worthwhile(model: nn.Module, masks: dict[str, Tensor]) -> bool:
-    """Whether the compact network holds at most 90 % of the weights of convolutions and linear layers.
+def is_worth_compacting(small: nn.Module, model: nn.Module) -> bool:
+    """Whether the compact network `small` holds at most 90 % of `model`'s weights of convolutions and linear layers.
 
     Above that, cutting and joining cost as much as they save (single weights of linear layers hardly ever
     free a whole neuron).
     """
-    return pays(cut_out(model, masks, training=True)[0], model)
 
+    def weights(network: nn.Module) -> int:
+        return sum(m.weight.numel() for m in network.modules() if isinstance(m, nn.Conv2d | nn.Linear))
 
-def pays(small: nn.Module, model: nn.Module) -> bool:
-    """As `worthwhile`, for a network that is cut already."""
-    return _weights(small) <= 0.9 * _weights(model)
-
-
-def _weights(model: nn.Module) -> int:
-    return sum(m.weight.numel() for m in model.modules() if isinstance(m, nn.Conv2d | nn.Linear))
+    return weights(small) <= 0.9 * weights(model)

@@ -1,6 +1,6 @@
 """Costs counted, not guessed: parameters, non-zeros, stored bytes and the FLOPs that zeros do not need.
 
-FLOP counters see shapes and not zeros, so the count here is our own; `dense_*` agrees with
+FLOP counters see shapes and not zeros, so these are counted apart; `dense_*` agrees with
 torch.utils.flop_counter. One multiply-add is two FLOPs; only convolutions and linear layers count.
 """
 
@@ -14,16 +14,18 @@ _INDEX = 4  # bytes of one int32 index in a CSR matrix
 
 
 def count(model: nn.Module, masks: dict[str, Tensor], shape: tuple[int, int, int]) -> Costs:
-    """Costs of `model` with `masks` applied, for images of `shape` (height, width, channels)."""
-    layers = {n: m for n, m in model.named_modules() if isinstance(m, nn.Conv2d | nn.Linear)}
-    weights = sum(layer.weight.numel() for layer in layers.values())
-    dense_bytes = _bytes(model)
-    csr = dense_bytes
-    for layer in layers.values():
+    """Costs of `model` with `masks` applied, for one image of `shape` (height, width, channels).
+
+    FLOPs per image, bytes of the stored network; a training step is a forward pass and twice that backward, without
+    the gradient of the first layer's input. Raises PaperlibError as `compact` does.
+    """
+    layers = [m for m in model.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    element = layers[0].weight.element_size()
+    dense_bytes = csr_bytes = _bytes(model)
+    for layer in layers:
         if isinstance(layer, nn.Linear):
-            stored = int(layer.weight.count_nonzero()) * (layer.weight.element_size() + _INDEX)
-            csr += stored + _INDEX * (len(layer.weight) + 1) - layer.weight.nbytes
-    element = next(iter(layers.values())).weight.element_size()
+            stored = int(layer.weight.count_nonzero()) * (element + _INDEX)
+            csr_bytes += stored + _INDEX * (len(layer.weight) + 1) - layer.weight.nbytes
     dense, dense_first = _flops(model, shape, zeros_count=True)
     training, training_first = _flops(compact(model, masks, training=True), shape, zeros_count=False)
     small = compact(model, masks)
@@ -31,9 +33,9 @@ def count(model: nn.Module, masks: dict[str, Tensor], shape: tuple[int, int, int
         parameters=sum(p.numel() for p in model.parameters()),
         nonzeros=sum(int(p.count_nonzero()) for p in model.parameters()),
         dense_bytes=dense_bytes,
-        csr_bytes=csr,
+        csr_bytes=csr_bytes,
         compact_bytes=_bytes(small),
-        int8_bytes=dense_bytes - weights * (element - 1),
+        int8_bytes=dense_bytes - (element - 1) * sum(layer.weight.numel() for layer in layers),
         dense_inference_flops=dense,
         dense_training_flops=3 * dense - dense_first,
         inference_flops=_flops(small, shape, zeros_count=False)[0],

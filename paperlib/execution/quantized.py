@@ -32,7 +32,10 @@ def to_onnx(model: nn.Module, example: Tensor, path: Path) -> None:
 
 
 class OnnxModel:
-    """Called like a network: (N, C, H, W) float tensor to (N, classes) logits, on the CPU."""
+    """Called like a network: (N, C, H, W) float tensor to (N, classes) float32 logits, on the CPU.
+
+    threads: of onnxruntime; torch's number if None.
+    """
 
     def __init__(self, file: Path | bytes, threads: int | None = None) -> None:
         import onnxruntime  # type: ignore[import-untyped]
@@ -44,12 +47,16 @@ class OnnxModel:
         self.session = onnxruntime.InferenceSession(self.data, options, ["CPUExecutionProvider"])
 
     def __call__(self, images: Tensor) -> Tensor:
-        found = self.session.run(None, {self.session.get_inputs()[0].name: images.float().numpy()})
-        return torch.from_numpy(np.asarray(found[0]))
+        (logits,) = self.session.run(None, {self.session.get_inputs()[0].name: images.float().numpy()})
+        return torch.from_numpy(np.asarray(logits))
 
 
 def int8(model: nn.Module, calibration: Tensor) -> OnnxModel:
-    """`model` with int8 weights (per channel) and activations, ranges read off the `calibration` images."""
+    """`model` with int8 weights (per channel) and activations, ranges read off the `calibration` images.
+
+    calibration: float (N, C, H, W). Raises PaperlibError where the onnx packages are missing. Source:
+    https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html (static quantisation, QDQ).
+    """
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder) / "float.onnx", Path(folder) / "int8.onnx"
         to_onnx(model, calibration, source)

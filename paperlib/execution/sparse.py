@@ -1,6 +1,6 @@
 """Linear layers as sparse matrices where that is faster, decided by measurement on real activations."""
 
-import time
+import timeit
 import warnings
 from collections.abc import Callable
 from copy import deepcopy
@@ -36,11 +36,8 @@ class SparseLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, in_features) to (N, out_features), a transposed view: the next such layer transposes for free."""
-        if (
-            self.values.device.type == "cpu"
-            and self.values.dtype == x.dtype == torch.float32
-            and sparse_kernel.compiled()
-        ):
+        float32_on_cpu = self.values.device.type == "cpu" and self.values.dtype == x.dtype == torch.float32
+        if float32_on_cpu and sparse_kernel.compiled():
             return sparse_kernel.multiply(self.starts, self.columns, self.values, self.bias, x.T).T
         matrix = torch.sparse_csr_tensor(
             self.starts, self.columns, self.values, (len(self.bias), self.inputs), check_invariants=False
@@ -51,32 +48,27 @@ class SparseLinear(nn.Module):
 def best_time(run: Callable[[], object], repeats: int = 7) -> float:
     """The shortest of a few runs in seconds, after one run that is not counted."""
     run()
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - start)
-    return min(times)
+    return min(timeit.repeat(run, number=1, repeat=repeats))
 
 
 @torch.inference_mode()
 def sparsify(model: nn.Module, example: Tensor) -> tuple[nn.Module, dict[str, float]]:
     """A copy for inference with CSR layers where they win; and CSR's speed-up over dense, per linear layer.
 
-    `example` (N, C, H, W) sets the batch size for which the choice is made; at batch 1 dense mostly wins.
+    example: float (N, C, H, W), of the batch size for which the choice is made; at batch 1 dense mostly wins.
     """
     result = deepcopy(model).eval()
-    seen: dict[str, Tensor] = {}
+    inputs: dict[str, Tensor] = {}
     layers = {n: m for n, m in result.named_modules() if isinstance(m, nn.Linear)}
     hooks = [
-        layer.register_forward_pre_hook(lambda _, inputs, name=name: seen.update({name: inputs[0].clone()}))
+        layer.register_forward_pre_hook(lambda _, args, name=name: inputs.update({name: args[0].clone()}))
         for name, layer in layers.items()
     ]
     result(example)
     for hook in hooks:
         hook.remove()
     gains: dict[str, float] = {}
-    for name, x in seen.items():
+    for name, x in inputs.items():
         dense, csr = layers[name], SparseLinear(layers[name])
         gains[name] = best_time(lambda: dense(x)) / best_time(lambda: csr(x))  # noqa: B023 - called here
         if gains[name] > 1:

@@ -9,7 +9,6 @@ import ctypes
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -20,15 +19,7 @@ LANES = 16
 VECTORS = (4, 2, 1)
 PARALLEL = 2_000_000  # multiply-adds; below, waking a second thread takes longer than it saves
 
-Call = Callable[..., None]
-
-
-@dataclass(frozen=True)
-class Compiled:
-    """functions: vectors -> native function; owners: what keeps its machine code alive."""
-
-    functions: dict[int, Call]
-    owners: tuple[object, object]
+_owners: list[object] = []  # what keeps the machine code alive
 
 
 def _source(vectors: int) -> str:
@@ -89,8 +80,8 @@ end:
 
 
 @lru_cache(maxsize=1)
-def compiled() -> Compiled | None:
-    """The kernel for this CPU; None where llvmlite is not installed."""
+def compiled() -> dict[int, Callable[..., None]] | None:
+    """The kernels for this CPU, by their number of vectors; None where llvmlite is not installed."""
     try:
         from llvmlite import binding
     except ImportError:
@@ -105,9 +96,9 @@ def compiled() -> Compiled | None:
     for vectors in VECTORS:
         builder.add_ir(_source(vectors)).export_symbol(f"rows{vectors}")
     library: Any = builder.link(jit, "paperlib")
-    kind = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 6, *[ctypes.c_int64] * 3)
-    found: dict[int, Call] = {vectors: kind(library[f"rows{vectors}"]) for vectors in VECTORS}
-    return Compiled(found, (jit, library))
+    _owners.extend((jit, library))
+    signature = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 6, *[ctypes.c_int64] * 3)
+    return {vectors: signature(library[f"rows{vectors}"]) for vectors in VECTORS}
 
 
 @lru_cache(maxsize=1)
@@ -121,23 +112,21 @@ def multiply(starts: Tensor, columns: Tensor, values: Tensor, bias: Tensor, x: T
     starts (M + 1,) and columns (non-zeros,) are int32, values float32, all contiguous. Raises RuntimeError
     where nothing is compiled (`compiled()` is None).
     """
-    kernel = compiled()
-    if kernel is None:
+    kernels = compiled()
+    if kernels is None:
         raise RuntimeError("no llvmlite: use torch's own CSR product")
-    rows, wanted = len(bias), x.shape[1]
-    n = -(-wanted // LANES) * LANES
-    x = torch.nn.functional.pad(x, (0, n - wanted)) if n != wanted else x.contiguous()
+    rows, batch = len(bias), x.shape[1]
+    n = -(-batch // LANES) * LANES
+    x = torch.nn.functional.pad(x, (0, n - batch)) if n != batch else x.contiguous()
     out = torch.empty(rows, n)
-    fixed = [t.data_ptr() for t in (starts, columns, values)]
+    matrix = [t.data_ptr() for t in (starts, columns, values)]
 
     def part(first: int, last: int) -> None:
         done = 0
         for vectors in VECTORS:
             while n - done >= vectors * LANES:
-                at = 4 * done
-                kernel.functions[vectors](
-                    *fixed, x.data_ptr() + at, bias.data_ptr(), out.data_ptr() + at, n, first, last
-                )
+                at = 4 * done  # bytes
+                kernels[vectors](*matrix, x.data_ptr() + at, bias.data_ptr(), out.data_ptr() + at, n, first, last)
                 done += vectors * LANES
 
     threads = torch.get_num_threads() if len(values) * n >= PARALLEL else 1
@@ -146,4 +135,4 @@ def multiply(starts: Tensor, columns: Tensor, values: Tensor, bias: Tensor, x: T
     part(cuts[0], cuts[1])
     for other in others:
         other.result()
-    return out[:, :wanted]
+    return out[:, :batch]

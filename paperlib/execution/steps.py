@@ -4,9 +4,9 @@ A step of a small MLP takes torch some 300 µs, nearly all of it dispatch; the s
 NumPy calls on flat buffers takes a third or less, which decides the time of P's protocol (batch 4).
 """
 
-import copy
 from collections.abc import Callable, Iterable
-from typing import Protocol
+from dataclasses import dataclass, replace
+from typing import ClassVar, Protocol
 
 import numpy as np
 import torch
@@ -14,22 +14,24 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from paperlib.core.errors import PaperlibError
-from paperlib.execution.compact import pays
+from paperlib.execution.compact import is_worth_compacting
 from paperlib.execution.compact_training import CompactTraining
 from paperlib.pruners import MaskEnforcer
 from paperlib.schema.measurement import TrainingEngine
 
 Loss = Callable[[Tensor, Tensor], Tensor]
+Batches = Iterable[tuple[Tensor, Tensor]]
+"""Pixels, float (N, C, H, W), and labels, int64 (N,)."""
 Floats = NDArray[np.floating]
 SMALL = 200_000  # parameters; above, arithmetic outweighs dispatch
 
 
 class Steps(Protocol):
-    """Trains one epoch on (pixels, labels) batches and returns the logits of the pass (N, classes)."""
+    """Trains one epoch on the batches and returns the logits of that pass, float (images, classes)."""
 
-    engine: TrainingEngine
+    engine: ClassVar[TrainingEngine]
 
-    def epoch(self, batches: Iterable[tuple[Tensor, Tensor]]) -> Tensor: ...
+    def epoch(self, batches: Batches) -> Tensor: ...
 
 
 def is_small_mlp(model: nn.Module) -> bool:
@@ -41,7 +43,7 @@ def is_small_mlp(model: nn.Module) -> bool:
 
 
 def steps_for(
-    model: nn.Module, optimizer: torch.optim.Optimizer, keeper: MaskEnforcer, loss: Loss, bf16: bool = False
+    model: nn.Module, optimizer: torch.optim.Optimizer, enforcer: MaskEnforcer, loss: Loss, bf16: bool = False
 ) -> Steps:
     """The fastest steps that compute the very same update (to float32 rounding); `bf16`: under autocast."""
     plain_sgd = isinstance(optimizer, torch.optim.SGD) and not (
@@ -49,21 +51,22 @@ def steps_for(
     )
     on_cpu = all(p.device.type == "cpu" and p.dtype == torch.float32 for p in model.parameters())
     if plain_sgd and on_cpu and not bf16 and loss is nn.functional.cross_entropy and is_small_mlp(model):
-        return NumpySteps(model, optimizer, keeper)
-    return TorchSteps(model, optimizer, keeper, loss, bf16)
+        return NumpySteps(model, optimizer, enforcer)
+    return TorchSteps(model, optimizer, enforcer, loss, bf16)
 
 
+@dataclass
 class TorchSteps:
     """Forward, backward, optimiser, masks: any network, optimiser, loss and device."""
 
-    engine: TrainingEngine = "torch"
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    enforcer: MaskEnforcer
+    loss: Loss
+    bf16: bool = False
+    engine: ClassVar[TrainingEngine] = "torch"
 
-    def __init__(
-        self, model: nn.Module, optimizer: torch.optim.Optimizer, keeper: MaskEnforcer, loss: Loss, bf16: bool = False
-    ) -> None:
-        self.model, self.optimizer, self.keeper, self.loss, self.bf16 = model, optimizer, keeper, loss, bf16
-
-    def epoch(self, batches: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
+    def epoch(self, batches: Batches) -> Tensor:
         logits = []
         for pixels, labels in batches:
             with torch.autocast(pixels.device.type, torch.bfloat16, enabled=self.bf16):
@@ -72,7 +75,7 @@ class TorchSteps:
             self.loss(output, labels).backward()
             self.optimizer.step()
             self.optimizer.zero_grad()
-            self.keeper.after_step()
+            self.enforcer.after_step()
             logits.append(output.detach())
         return torch.cat(logits)
 
@@ -83,35 +86,34 @@ class CompactSteps:
     epochs: how many ran on the compact network.
     """
 
-    engine: TrainingEngine = "torch"
+    engine: ClassVar[TrainingEngine] = "torch"
 
     def __init__(self, full: TorchSteps) -> None:
         self.full, self.epochs = full, 0
         self._refused: object = None
 
-    def epoch(self, batches: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
-        engine = self._engine()
-        if engine is None:
+    def epoch(self, batches: Batches) -> Tensor:
+        training = self._compact_training()
+        if training is None:
             return self.full.epoch(batches)
-        small = copy.copy(self.full)
-        small.model, small.optimizer = engine.model, engine.optimizer
-        small.keeper = MaskEnforcer([], engine.optimizer)  # the engine masks what is left to mask
+        # The compact training masks by itself what is left to mask.
+        enforcer = MaskEnforcer([], training.optimizer)
+        small = replace(self.full, model=training.model, optimizer=training.optimizer, enforcer=enforcer)
         logits = small.epoch(batches)
-        engine.scatter_back()
+        training.scatter_back()
         self.epochs += 1
         return logits
 
-    def _engine(self) -> CompactTraining | None:
-        masks = self.full.keeper.masks
+    def _compact_training(self) -> CompactTraining | None:
+        layers, masks = self.full.enforcer.layers, self.full.enforcer.masks
         if not masks or masks is self._refused:
             return None
         try:
-            engine = CompactTraining(self.full.model, masks, self.full.optimizer)
+            training = CompactTraining(self.full.model, layers, masks, self.full.optimizer)
+            if is_worth_compacting(training.model, self.full.model):
+                return training
         except PaperlibError:  # a layer or an optimizer that it cannot follow
-            self._refused = masks
-            return None
-        if pays(engine.model, self.full.model):
-            return engine
+            pass
         self._refused = masks
         return None
 
@@ -123,10 +125,10 @@ class NumpySteps:
     and checkpoints see every update.
     """
 
-    engine: TrainingEngine = "numpy"
+    engine: ClassVar[TrainingEngine] = "numpy"
 
-    def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer, keeper: MaskEnforcer) -> None:
-        self.keeper = keeper
+    def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer, enforcer: MaskEnforcer) -> None:
+        self.enforcer = enforcer
         group = optimizer.param_groups[0]
         self.group, self.momentum, self.decay = group, group["momentum"], group["weight_decay"]
         self.linear = [m for m in model.modules() if isinstance(m, nn.Linear)]
@@ -148,7 +150,7 @@ class NumpySteps:
             if self.momentum:
                 optimizer.state[parameter]["momentum_buffer"] = torch.from_numpy(self.velocity[part]).view(shape)
 
-    def epoch(self, batches: Iterable[tuple[Tensor, Tensor]]) -> Tensor:
+    def epoch(self, batches: Batches) -> Tensor:
         mask = self._flat_mask()
         classes = self.linear[-1].out_features
         one_hot = np.eye(classes, dtype=self.dtype)
@@ -169,21 +171,16 @@ class NumpySteps:
         return torch.from_numpy(np.concatenate(logits))
 
     def _flat_mask(self) -> Floats | None:
-        masks = {
-            id(layer.module): self.keeper.masks[layer.name]
-            for layer in self.keeper.layers
-            if layer.name in self.keeper.masks
-        }
-        if not masks:
+        """1 for each parameter that is kept, 0 for the removed ones, in the order of the flat buffers."""
+        if not self.enforcer.masks:
             return None
+        masks = {layer.module: self.enforcer.masks.get(layer.name) for layer in self.enforcer.layers}
         parts = []
         for module in self.linear:
-            mask = masks.get(id(module))
-            parts += [
-                np.ones(module.weight.numel(), self.dtype) if mask is None else mask.numpy().ravel().astype(self.dtype),
-                np.ones(module.bias.numel(), self.dtype),
-            ]
-        return np.concatenate(parts)
+            mask = masks.get(module)
+            weight = torch.ones_like(module.weight) if mask is None else mask
+            parts += [weight.detach().numpy().ravel(), np.ones(module.bias.numel())]
+        return np.concatenate(parts).astype(self.dtype)
 
     def _step(self, x: Floats, target: Floats, out: Floats, buffers: list[Floats]) -> None:
         depth = len(self.linear)

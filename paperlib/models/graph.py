@@ -22,19 +22,10 @@ def followers(model: nn.Module) -> dict[str, str | None]:
     """
     traced = trace(model)
     modules = dict(traced.named_modules())
-    found: dict[str, str | None] = {}
+    norms: dict[str, str | None] = {}
     for node in traced.graph.nodes:
         if node.op == "call_module" and isinstance(modules[node.target], nn.Conv2d):
-            names = [user.target for user in node.users if user.op == "call_module"]
-            alone = len(node.users) == 1 and len(names) == 1 and isinstance(modules[names[0]], NORMS)
-            found[node.target] = names[0] if alone else None
-    return found
-
-
-def prunable(model: nn.Module) -> tuple[list[str], list[str]]:
-    """Names of all convolutions and of all linear layers, each in order of computation."""
-    traced = trace(model)
-    modules = dict(traced.named_modules())
-    called = [node.target for node in traced.graph.nodes if node.op == "call_module"]
-    convolutions = [name for name in called if isinstance(modules[name], nn.Conv2d)]
-    return convolutions, [name for name in called if isinstance(modules[name], nn.Linear)]
+            readers = list(node.users)
+            only = readers[0].target if len(readers) == 1 and readers[0].op == "call_module" else None
+            norms[node.target] = only if isinstance(modules.get(only), NORMS) else None
+    return norms

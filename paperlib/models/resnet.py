@@ -1,4 +1,4 @@
-"""ResNet18 (He et al.) from torchvision's basic blocks, at 224 px and in a small-image form.
+"""ResNet18 (https://arxiv.org/abs/1512.03385) from torchvision's basic blocks, at 224 px and in a small-image form.
 
 Images up to 64 px get a 3 x 3 stem without stride and no max-pool, as is usual for CIFAR and in MedMNIST's
 own 28 px benchmark. Parameter names are torchvision's, so its weights load by name.
@@ -8,8 +8,9 @@ from collections import OrderedDict
 
 from torch import nn
 
+from paperlib.models.mlp import scaled
 from paperlib.models.torchvision_shim import torchvision
-from paperlib.models.vgg import is_small, scaled
+from paperlib.models.vgg import is_small
 
 
 def _stage(inputs: int, outputs: int, stride: int) -> nn.Sequential:

@@ -1,4 +1,4 @@
-"""VGG16 (Simonyan & Zisserman), as torchvision builds it and in a small-image form.
+"""VGG16 (Simonyan & Zisserman, https://arxiv.org/abs/1409.1556), as torchvision builds it and in a small-image form.
 
 Images above 64 px get torchvision's network (10 classes: 134.3 M parameters; the 138 M of paper F §3.2.1
 belong to the 1000-class head). Images up to 64 px get the head of paper P, 512-512-512-classes on a 1 x 1
@@ -10,14 +10,10 @@ from collections import OrderedDict
 from torch import nn
 
 from paperlib.core.errors import PaperlibError
+from paperlib.models.mlp import scaled
 from paperlib.models.torchvision_shim import torchvision
 
 SMALL_IMAGE = 64  # the largest side, in pixels, that gets a small-image form
-
-
-def scaled(channels: int, width: float) -> int:
-    """`channels` times `width`, at least 1."""
-    return max(1, round(channels * width))
 
 
 def is_small(model: str, shape: tuple[int, int, int], least_small: int) -> bool:

@@ -40,7 +40,7 @@ def trial(model: str, method: str, **fields: object) -> Trial:
 
 
 def both(layout: Layout, model: str, method: str) -> tuple[list[Record], list[dict[str, torch.Tensor]]]:
-    trials = [trial(model, method, execution=how) for how in ("masked", "compact")]
+    trials = [trial(model, method, execution=execution) for execution in ("masked", "compact")]
     records = [run(t, layout, keep_weights=True) for t in trials]
     return records, [load_file(checkpoint(layout, t.id)) for t in trials]
 
@@ -49,11 +49,11 @@ def same(layout: Layout, model: str, method: str, tolerance: float) -> list[dict
     """Losses, counts and masks agree; the weights of the two trainings."""
     records, weights = both(layout, model, method)
     assert [r.compact_epochs for r in records] == [0, 3]
-    for expected, found in zip(records[0].curve, records[1].curve, strict=True):
+    for masked, compact in zip(records[0].curve, records[1].curve, strict=True):
         for part in ("train", "val"):
-            mine, theirs = getattr(found, part).loss, getattr(expected, part).loss
-            assert mine == pytest.approx(theirs, rel=tolerance), (part, expected.epoch)
-        assert found.swapped == expected.swapped
+            loss, expected = getattr(compact, part).loss, getattr(masked, part).loss
+            assert loss == pytest.approx(expected, rel=tolerance), (part, masked.epoch)
+        assert compact.swapped == masked.swapped
     assert records[0].layers == records[1].layers
     assert records[0].network == records[1].network
     for name, value in weights[0].items():
@@ -66,8 +66,8 @@ def same(layout: Layout, model: str, method: str, tolerance: float) -> list[dict
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.usefixtures("images", "double")
 def test_compact_trials_equal_masked_trials_in_float64(layout: Layout, model: str, method: str) -> None:
-    masked, found = same(layout, model, method, 1e-4)
-    torch.testing.assert_close(found, masked, rtol=1e-4, atol=1e-5)
+    masked, compact = same(layout, model, method, 1e-4)
+    torch.testing.assert_close(compact, masked, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("model", MODELS)

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from paperlib.core.errors import PaperlibError
-from paperlib.models.graph import followers, prunable
+from paperlib.models.graph import followers
 from paperlib.models.resnet import resnet18
 from paperlib.models.torchvision_shim import torchvision
 from paperlib.models.vgg import vgg16
@@ -92,10 +92,3 @@ def test_followers_pair_every_convolution() -> None:
     assert residual["conv1"] == "bn1"
     assert residual["layer2.0.conv2"] == "layer2.0.bn2"
     assert residual["layer3.0.downsample.0"] == "layer3.0.downsample.1"
-
-
-def test_prunable_layers_in_order() -> None:
-    convolutions, linears = prunable(vgg16((32, 32, 3), 10, 0.05))
-    assert linears == ["classifier.0", "classifier.3", "classifier.6"]
-    assert convolutions[0] == "features.0"
-    assert prunable(nn.Sequential(nn.Flatten(), nn.Linear(4, 2))) == ([], ["1"])

@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from paperlib.core.paths import Layout
 from paperlib.data.imageset import ImageSet
+from paperlib.meters import Meters
 from paperlib.models.mlp import mlp
 from paperlib.pruners import METHODS, Masks, Method, Pruning, layers_of
 from paperlib.schema.trial import Trial
@@ -25,8 +26,8 @@ def test_rigl_grows_where_a_brute_force_gradient_is_largest() -> None:
     x, y = torch.randn(20, 12), torch.randint(4, (20,))
 
     def gradients() -> dict[str, torch.Tensor]:
-        found = torch.autograd.grad(F.cross_entropy(model(x), y), [m.module.weight for m in layers])
-        return {layer.name: g for layer, g in zip(layers, found, strict=True)}
+        grads = torch.autograd.grad(F.cross_entropy(model(x), y), [m.module.weight for m in layers])
+        return {layer.name: g for layer, g in zip(layers, grads, strict=True)}
 
     pruning = Pruning(trial, layers, torch.Generator().manual_seed(0), gradients)
     method = METHODS["rigl"]()
@@ -56,7 +57,6 @@ def test_filters_that_come_back_can_learn(method: str) -> None:
     initial = model[0].weight.detach().clone()
     rng = np.random.default_rng(0)
     images = DeviceSplit(torch.from_numpy(rng.integers(0, 256, (64, 1, 6, 6), dtype=np.uint8)), torch.arange(64) % 3)
-    from paperlib.meters import Meters
 
     seen: list[Masks] = []
     kind = METHODS[method]

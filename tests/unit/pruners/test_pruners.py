@@ -35,13 +35,13 @@ def linears(model: nn.Module) -> list[nn.Linear]:
 def test_uniform_l1_equals_torch_prune(sparsity: float) -> None:
     model = build("mlp-small", SHAPE, 10)
     masks = METHODS["pre-training"]().initial_masks(pruning_of(model, sparsity=sparsity))
-    for (name, module), twin in zip(
+    for (name, module), reference in zip(
         [(n, m) for n, m in model.named_modules() if isinstance(m, nn.Linear)],
         linears(copy.deepcopy(model)),
         strict=True,
     ):
-        prune.l1_unstructured(twin, "weight", amount=sparsity)
-        assert torch.equal(masks[name], twin.weight_mask.bool()), name
+        prune.l1_unstructured(reference, "weight", amount=sparsity)
+        assert torch.equal(masks[name], reference.weight_mask.bool()), name
         assert module.weight.shape == masks[name].shape
 
 
@@ -49,9 +49,9 @@ def test_uniform_l1_equals_torch_prune(sparsity: float) -> None:
 def test_global_threshold_equals_torch_global_unstructured(sparsity: float) -> None:
     model = build("mlp-small", SHAPE, 10)
     masks = METHODS["pre-training"]().initial_masks(pruning_of(model, sparsity=sparsity, scope="global-threshold"))
-    twin = copy.deepcopy(model)
-    prune.global_unstructured([(m, "weight") for m in linears(twin)], prune.L1Unstructured, amount=sparsity)
-    for mask, module in zip(masks.values(), linears(twin), strict=True):
+    reference = copy.deepcopy(model)
+    prune.global_unstructured([(m, "weight") for m in linears(reference)], prune.L1Unstructured, amount=sparsity)
+    for mask, module in zip(masks.values(), linears(reference), strict=True):
         assert torch.equal(mask, module.weight_mask.bool())
 
 
@@ -198,11 +198,11 @@ def test_the_removed_stay_removed_in_weights_and_state(kind: str) -> None:
         step()  # so that moments exist before the mask does
     pruning = pruning_of(model, sparsity=0.7)
     masks = METHODS["random"]().initial_masks(pruning)
-    keeper = MaskEnforcer(pruning.layers, optimizer)
-    keeper.set(masks)
+    enforcer = MaskEnforcer(pruning.layers, optimizer)
+    enforcer.set(masks)
     for _ in range(5):
         step()
-        keeper.after_step()
+        enforcer.after_step()
     for layer in pruning.layers:
         gone = ~masks[layer.name]
         assert not layer.module.weight[gone].any()
@@ -219,9 +219,9 @@ def test_an_optimizer_that_masks_cannot_follow_is_refused() -> None:
     optimizer.step()
     trial = Trial(method="random", sparsity=0.5)
     layers = layers_of(model, trial)
-    keeper = MaskEnforcer(layers, optimizer)
+    enforcer = MaskEnforcer(layers, optimizer)
     with pytest.raises(PaperlibError, match="Adafactor.*row_var"):
-        keeper.set({"0": torch.ones(8, 8, dtype=torch.bool)})
+        enforcer.set({"0": torch.ones(8, 8, dtype=torch.bool)})
 
 
 def test_regrown_weights_start_at_zero_or_at_their_stale_value() -> None:
@@ -229,19 +229,19 @@ def test_regrown_weights_start_at_zero_or_at_their_stale_value() -> None:
         model = nn.Sequential(nn.Linear(6, 6))
         before = model[0].weight.detach().clone()
         layers = layers_of(model, Trial(method="random", sparsity=0.5))
-        keeper = MaskEnforcer(layers, torch.optim.SGD(model.parameters(), lr=1.0), stale=stale)
+        enforcer = MaskEnforcer(layers, torch.optim.SGD(model.parameters(), lr=1.0), stale=stale)
         first = torch.ones(6, 6, dtype=torch.bool)
         first[0] = False
-        keeper.set({"0": first})
+        enforcer.set({"0": first})
         assert not model[0].weight[0].any()
         second = torch.ones(6, 6, dtype=torch.bool)
         second[0, 3:] = False
         second[1] = False
-        keeper.set({"0": second})
+        enforcer.set({"0": second})
         expected = before[0, :3] if stale else torch.zeros(3)
         assert torch.equal(model[0].weight[0, :3], expected)
         assert not model[0].weight[0, 3:].any()
-        keeper.set({"0": torch.ones(6, 6, dtype=torch.bool)})
+        enforcer.set({"0": torch.ones(6, 6, dtype=torch.bool)})
         assert torch.equal(model[0].weight, before if stale else model[0].weight)
         assert stale or not model[0].weight[1].any()
 
@@ -251,9 +251,9 @@ def test_filters_lose_bias_and_batch_norm_too() -> None:
     trial = Trial(method="pre-training", sparsity=0.5, conv_sparsity=0.5)
     layers = layers_of(model, trial)
     masks = METHODS["pre-training"]().initial_masks(Pruning(trial, layers, torch.Generator()))
-    twin = copy.deepcopy(model[0])
-    prune.ln_structured(twin, "weight", amount=0.5, n=1, dim=0)
-    assert torch.equal(masks["0"], twin.weight_mask.flatten(1).any(1))
+    reference = copy.deepcopy(model[0])
+    prune.ln_structured(reference, "weight", amount=0.5, n=1, dim=0)
+    assert torch.equal(masks["0"], reference.weight_mask.flatten(1).any(1))
     with torch.no_grad():
         model[1].running_mean += 1
         model[1].bias += 1
