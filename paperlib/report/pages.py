@@ -21,6 +21,7 @@ from paperlib.core.paths import Layout
 from paperlib.exhibits.captions import provenance
 from paperlib.exhibits.manifest import Exhibit, output_root, read_manifest
 from paperlib.exhibits.trial_links import address, linked
+from paperlib.report.committed import DATA_FILES
 from paperlib.report.findings import findings, pruned_arms
 from paperlib.report.freshness import fingerprint, is_current, mark_current
 from paperlib.schema.record import Record
@@ -150,8 +151,7 @@ def _copy_files(exhibits: Iterable[Exhibit], layout: Layout) -> None:
     # The report folder can be sent to someone alone: it holds all that its pages link to.
     folders = {"figure": layout.report / "figures", "table": layout.report / "tables"}
     copies = {folders[e.kind] / Path(name).name: output_root(layout) / name for e in exhibits for name in e.files}
-    names = ("tidy.csv", "tidy.parquet", "manifest.json", "claims.csv", "claims.json")
-    data = (*(layout.results / n for n in names), *layout.trials.glob("*.json"), *layout.edge.glob("*.json"))
+    data = (*(layout.results / name for name in DATA_FILES), *layout.trials.glob("*.json"), *layout.edge.glob("*.json"))
     copies |= {layout.report / source.relative_to(layout.results): source for source in data if source.exists()}
     for target, source in copies.items():
         if not (target.exists() and filecmp.cmp(source, target, shallow=False)):
