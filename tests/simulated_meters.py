@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from paperlib.core.errors import PaperlibError
-from paperlib.meters.energy import lost, positive
+from paperlib.meters.protocols import lost, positive
 from paperlib.schema.measurement import EnergySource, MemorySource
 
 

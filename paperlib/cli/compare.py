@@ -78,9 +78,9 @@ def _summary(unlike: Sequence[Difference], allowed: Mapping[str, float]) -> Tabl
         percent = metric in (*COSTS, *COUNTS, "predictions")
         largest, ids = max(d.size or 0.0 for d in group), {d.id for d in group}
         wrong = {d.id for d in group if not d.within(allowed)}
-        told = f"{largest:.2%}" if percent else f"{largest:.2g}"
+        shown = f"{largest:.2%}" if percent else f"{largest:.2g}"
         limited = "any" if limit == math.inf else f"{limit:.3g}" if not percent else f"{limit:.3%}"
-        table.add_row(name, str(len(ids)), str(len(wrong)), told, limited)
+        table.add_row(name, str(len(ids)), str(len(wrong)), shown, limited)
     return table
 
 
@@ -102,10 +102,10 @@ def _words(unlike: Sequence[Difference]) -> Iterator[str]:
     """One line for each field that is no number, or lacks in one: what stands in a and in b, in how many trials."""
     fields: dict[str, Counter[str]] = {}
     for d in {(d.id, _place(d)): d for d in unlike if d.size is None}.values():
-        told = f"{_short(d.a)} in a, {_short(d.b)} in b"
+        pair = f"{_short(d.a)} in a, {_short(d.b)} in b"
         if None in (d.a, d.b):
-            told = f"only in {'a' if d.b is None else 'b'}"
-        fields.setdefault(_place(d), Counter())[told] += 1
+            pair = f"only in {'a' if d.b is None else 'b'}"
+        fields.setdefault(_place(d), Counter())[pair] += 1
     for name, pairs in fields.items():
         (first, count), *others = pairs.most_common()
         yield f"{name}: {first} ({count} trials{f'; {len(others)} other pairs' if others else ''})"
@@ -131,16 +131,16 @@ def _short(value: object) -> str:
 
 
 def _tolerances(words: Sequence[str], exact: bool) -> dict[str, float]:
-    known = {*TOLERANCES, *COSTS}
-    found = {} if exact else dict(TOLERANCES)
+    metrics = sorted({*TOLERANCES, *COSTS})
+    tolerances = {} if exact else dict(TOLERANCES)
     for word in words:
         name, _, number = word.partition("=")
-        if name not in known:
-            raise unknown("metric", name, sorted(known))
+        if name not in metrics:
+            raise unknown("metric", name, metrics)
         try:
-            found[name] = float(number)
+            tolerances[name] = float(number)
         except ValueError:
-            found[name] = math.nan
-        if not 0 <= found[name] < math.inf:
+            tolerances[name] = math.nan
+        if not 0 <= tolerances[name] < math.inf:
             raise PaperlibError(f"--tolerance wants metric=number, at least 0, such as accuracy=0.01, not {word!r}")
-    return found
+    return tolerances

@@ -1,5 +1,6 @@
 """`paperlib data status | fetch | verify | render`."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -9,7 +10,7 @@ app = typer.Typer(help="Images: what is here, getting more, checking them.", add
 Names = Annotated[list[str] | None, typer.Argument(help="Data sets; none for all.")]
 
 
-def _show(title: str, columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+def _show(title: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
     """A table on a terminal, tab-separated lines elsewhere."""
     from rich.console import Console
     from rich.table import Table
@@ -29,15 +30,15 @@ def _show(title: str, columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> 
 @app.command()
 def status() -> None:
     """Where the images of each set would come from now; exits with 1 if a file is damaged."""
-    from paperlib.data import status as states
+    from paperlib import data
 
-    found = states()
-    rows: list[tuple[str, ...]] = [
+    states = data.status()
+    rows = [
         (s.name, s.source or "damaged", " / ".join(f"{n:,}" for n in s.counts or ()), s.note, s.where, s.cure)
-        for s in found
+        for s in states
     ]
     _show("Data sets", ("set", "source", "train / val / test", "note", "where", "for better ones"), rows)
-    raise typer.Exit(int(any(s.source is None for s in found)))
+    raise typer.Exit(int(any(s.source is None for s in states)))
 
 
 @app.command()
@@ -45,30 +46,24 @@ def fetch(
     names: Names = None,
     force: Annotated[bool, typer.Option(help="Get them anew even if they are here.")] = False,
     resolution: Annotated[int | None, typer.Option(help="MedMNIST files of this size (28, 64, 128, 224).")] = None,
+    apt_update: Annotated[bool, typer.Option("--apt-update", help="Run apt-get update first, on Debian.")] = False,
 ) -> None:
     """Real images into the cache; exits with 1 if a set that was asked for by name could not be had."""
-    from paperlib.data import fetch as get
+    from paperlib import data
 
-    results = get(names or (), force=force, resolution=resolution)
-    _show(
-        "Fetched",
-        ("set", "state", "how"),
-        [(r.name, "ok" if r.ok else "missing", r.message) for r in results],
-    )
+    results = data.fetch(names or (), force=force, resolution=resolution, apt_update=apt_update)
+    rows = [(r.name, "ok" if r.ok else "missing", r.message) for r in results]
+    _show("Fetched", ("set", "state", "how"), rows)
     raise typer.Exit(int(bool(names) and not all(r.ok for r in results)))
 
 
 @app.command()
 def verify(names: Names = None) -> None:
     """Reads and hashes every file that is here; exits with 1 if one is damaged."""
-    from paperlib.data import verify as check
+    from paperlib import data
 
-    checks = check(names or ())
-    _show(
-        "Checked",
-        ("set", "state", "detail"),
-        [(c.name, "ok" if c.ok else "damaged", c.detail) for c in checks],
-    )
+    checks = data.verify(names or ())
+    _show("Checked", ("set", "state", "detail"), [(c.name, "ok" if c.ok else "damaged", c.detail) for c in checks])
     raise typer.Exit(int(not all(c.ok for c in checks)))
 
 
@@ -82,9 +77,9 @@ def render(
     """Draws the industrial set in its COCO layout."""
     from paperlib.core import paths
     from paperlib.core.errors import PaperlibError
-    from paperlib.data.synthetic.renderer import write
+    from paperlib.data.synthetic.renderer import render_images
 
     target = out or paths.cache() / "industrial"
     if target.exists() and not target.is_dir():
         raise PaperlibError(f"--out names {target}, which is no folder")
-    typer.echo(f"{write(target, meshes, images, seed)}: {images:,} images in {target}")
+    typer.echo(f"{render_images(target, meshes, images, seed)}: {images:,} images in {target}")

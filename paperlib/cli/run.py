@@ -45,7 +45,7 @@ def command(
 
     from paperlib.core.paths import Layout
     from paperlib.core.progress import progress, wide_console
-    from paperlib.data import FOLDER, parse
+    from paperlib.data import FOLDER, parse_name
     from paperlib.models import MODELS
     from paperlib.pruners import METHODS
     from paperlib.trials.store import Store
@@ -57,7 +57,7 @@ def command(
     MODELS.check(trial.model)
     layout = Layout.of(results)
     if not trial.dataset.startswith(FOLDER):
-        parse(trial.dataset)
+        parse_name(trial.dataset)
     from paperlib.trials.runner import run  # torch, once it is clear that there is something to run
 
     before = None if fresh else Store(layout).find([trial]).get(trial)

@@ -1,6 +1,7 @@
 """Names to things (data sets, models, methods, …), with an error that names the nearest match."""
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from difflib import get_close_matches
 from importlib import import_module
 from typing import Generic, TypeVar
@@ -21,14 +22,13 @@ def unknown(kind: str, name: str, known: list[str]) -> PaperlibError:
 class Registry(Mapping[str, T], Generic[T]):
     """A read-only mapping that grows by `register` and explains itself when a name is missing.
 
-    own: what this package brings, name to `module:attribute`; imported when first looked up, so that names alone
+    builtin: what this package brings, name to `module:attribute`; imported when first looked up, so that names alone
         cost no import of torch.
     """
 
-    def __init__(self, kind: str, own: Mapping[str, str] | None = None) -> None:
+    def __init__(self, kind: str, builtin: Mapping[str, str] | None = None) -> None:
         self.kind = kind
-        self._own = dict(own or {})
-        self._things: dict[str, T] = {}
+        self._entries: dict[str, T | str] = dict(builtin or {})
 
     def register(self, name: str) -> Callable[[T], T]:
         """Decorator that files a thing under `name`; raises PaperlibError if the name is taken."""
@@ -36,10 +36,24 @@ class Registry(Mapping[str, T], Generic[T]):
         def add(thing: T) -> T:
             if name in self:
                 raise PaperlibError(f"{self.kind} {name!r} is registered already")
-            self._things[name] = thing
+            self._entries[name] = thing
             return thing
 
         return add
+
+    @contextmanager
+    def temporarily(self, name: str | None = None, thing: T | None = None) -> Iterator[None]:
+        """`name` stands for `thing` inside the block, for tests; the name may be new or taken.
+
+        When the block ends the registry is what it was, without what was registered meanwhile.
+        """
+        before = dict(self._entries)
+        if name is not None and thing is not None:
+            self._entries[name] = thing
+        try:
+            yield
+        finally:
+            self._entries = before
 
     def check(self, name: str) -> None:
         """PaperlibError for an unknown name; imports nothing."""
@@ -47,18 +61,19 @@ class Registry(Mapping[str, T], Generic[T]):
             raise unknown(self.kind, name, list(self))
 
     def __getitem__(self, name: str) -> T:
-        if name in self._own:
-            module, _, attribute = self._own[name].partition(":")
-            thing: T = getattr(import_module(module), attribute)
-            return thing
         self.check(name)
-        return self._things[name]
+        entry = self._entries[name]
+        if not isinstance(entry, str):
+            return entry
+        module, _, attribute = entry.partition(":")
+        thing: T = getattr(import_module(module), attribute)
+        return thing
 
     def __contains__(self, name: object) -> bool:
-        return name in self._own or name in self._things
+        return name in self._entries
 
     def __iter__(self) -> Iterator[str]:
-        return iter([*self._own, *self._things])
+        return iter(self._entries)
 
     def __len__(self) -> int:
-        return len(self._own) + len(self._things)
+        return len(self._entries)

@@ -19,8 +19,8 @@ from paperlib.core.errors import FailedError
 from paperlib.costs import cpu_study
 from paperlib.data import DATASETS
 from paperlib.data.imageset import Split
-from paperlib.data.sources import find
-from paperlib.data.spec import parse
+from paperlib.data.sources import find_images
+from paperlib.data.spec import parse_name
 from paperlib.data.splits import VALIDATION
 from paperlib.execution.flops import count
 from paperlib.meters import Meters
@@ -86,7 +86,7 @@ def kind(trial: Trial) -> Trial:
     starts dense and is charged as dense, which is an upper bound; post-training and the constant predictor train
     nothing.
     """
-    info = parse(trial.dataset).info
+    info = parse_name(trial.dataset).info
     peer = next(name for name, other in DATASETS.items() if other.shape == info.shape)
     method = "small-dense" if trial.method == "small-dense" else "pre-training"
     gradual = trial.method == "magnitude-gradual" or METHODS[trial.method].weights_from != "itself"
@@ -176,7 +176,7 @@ def cost(trial: Trial, rate: Rate) -> Cost:
     seconds = rate.rest_s + test * rate.eval_s
     if METHODS[trial.method].weights_from == "itself":
         seconds += trial.epochs * (rate.epoch_s + train * rate.train_s + val * rate.eval_s)
-    height, width, channels = parse(trial.dataset).info.shape
+    height, width, channels = parse_name(trial.dataset).info.shape
     side = (trial.resolution or height) * (trial.resolution or width)
     images = (train + val + test) * side * channels
     return Cost(
@@ -198,8 +198,8 @@ def split_sizes(
 
     A trial that refuses a stand-in is charged with the official counts (of the whole set for a reduced one).
     """
-    spec = parse(dataset)
-    images = find(spec, resolution)
+    spec = parse_name(dataset)
+    images = find_images(spec, resolution)
     train, val, test = spec.info.counts if real and images.source == "stand-in" else images.counts
     if not val:
         val = round(VALIDATION * train)

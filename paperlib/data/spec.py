@@ -1,11 +1,11 @@
-"""Names of data sets, parsed, and where their images were found."""
+"""Names of data sets, parsed, and the images that were found for one."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from paperlib.core.errors import PaperlibError
-from paperlib.data.readers.arrays import Parts
+from paperlib.data.imageset import Parts
 from paperlib.data.registry import DATASETS, DatasetInfo
 from paperlib.schema.images import Source
 
@@ -23,11 +23,12 @@ class Spec:
 
 @dataclass(frozen=True)
 class ResolvedSource:
-    """Images that can be read: provenance, files, counts (train, validation, test) and how to read them.
+    """Images that can be read.
 
-    `files` are all that the images depend on; of drawn ones the code that draws them.
-
-    `size` is the height and width that `read` gives, with a further note that only reading can tell (or '').
+    source, note, where: their provenance. files: all that the images depend on; of drawn ones the code that draws
+    them. counts: images in (train, validation, test), validation 0 where it is taken from train later.
+    size: height and width in pixels that `read` gives.
+    read: gives the splits and a further note that only reading can tell, or ''.
     """
 
     source: Source
@@ -39,16 +40,16 @@ class ResolvedSource:
     read: Callable[[], tuple[Parts, str]]
 
 
-def parse(name: str) -> Spec:
+def parse_name(name: str) -> Spec:
     """`mnist`, `industrial-reduced`, `visa@2cls_highshot:capsules`, …; PaperlibError for anything else."""
     head, _, tail = name.partition(":")
     head, _, option = head.partition("@")
     if head == f"industrial-{REDUCED}":
         head, option = "industrial", REDUCED
     info = DATASETS[head]
-    allowed = {"visa": ("2cls_highshot",), "industrial": (REDUCED,)}.get(head, ())
-    if option and option not in allowed:
-        raise PaperlibError(f"data set {head!r} has no option {option!r} (known: {', '.join(allowed) or 'none'})")
+    options = {"visa": ("2cls_highshot",), "industrial": (REDUCED,)}.get(head, ())
+    if option and option not in options:
+        raise PaperlibError(f"data set {head!r} has no option {option!r} (known: {', '.join(options) or 'none'})")
     if (tail or name.endswith(":")) and info.kind != "visa":
         raise PaperlibError(f"data set {head!r} takes no ':{tail}'; only visa does, e.g. visa:capsules,macaroni1")
     return Spec(info, option, tuple(sorted(o for o in tail.split(",") if o)))

@@ -4,14 +4,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from paperlib.core.errors import PaperlibError
-from paperlib.data.readers.arrays import Parts, damaged
+from paperlib.data.files import damaged, md5
+from paperlib.data.imageset import Parts
 from paperlib.data.registry import BATCH_MD5, DATASETS
-from paperlib.data.sources import candidates, md5, read
-from paperlib.data.spec import ResolvedSource, Spec, parse
+from paperlib.data.sources import candidates, read_images
+from paperlib.data.spec import ResolvedSource, Spec, parse_name
 
 
 @dataclass(frozen=True)
-class Check:
+class FileCheck:
     """One place that holds a set: `detail` is its provenance, or what is wrong and what mends it."""
 
     name: str
@@ -19,38 +20,37 @@ class Check:
     detail: str
 
 
-def verify(names: Sequence[str] = ()) -> list[Check]:
+def verify(names: Sequence[str] = ()) -> list[FileCheck]:
     """Every place with files of the named sets (none: all), best first, each read to the last byte."""
-    return [check for name in names or DATASETS for check in _one(name)]
+    return [check for name in names or DATASETS for check in _checks(name)]
 
 
-def _one(name: str) -> Iterator[Check]:
-    spec = parse(name)
-    seen: set[str] = set()
+def _checks(name: str) -> Iterator[FileCheck]:
+    spec = parse_name(name)
+    told: set[str] = set()  # places and errors
     for size in spec.info.sizes or spec.info.shape[:1]:
         for candidate in candidates(spec, size):
             try:
-                found = candidate()
-                if found.where in seen:
-                    continue
-                seen.add(found.where)
-                yield Check(name, True, f"{found.where}: {_read(spec, found)}")
+                source = candidate()
+                if source.where not in told:
+                    told.add(source.where)
+                    yield FileCheck(name, True, f"{source.where}: {_read(spec, source)}")
             except PaperlibError as error:
-                if str(error) not in seen:
-                    seen.add(str(error))
-                    yield Check(name, False, str(error))
+                if str(error) not in told:
+                    told.add(str(error))
+                    yield FileCheck(name, False, str(error))
 
 
-def _read(spec: Spec, found: ResolvedSource) -> str:
-    for file in found.files:
-        wanted = BATCH_MD5.get(file.name)
-        if wanted and file.is_file() and (got := md5(file)) != wanted:
-            raise damaged(file, spec.info.name, f"MD5 {wanted}", got)
-    parts, note = read(spec, found)
-    return f"{found.source} ({note}); {leaks(parts):,} of {len(parts['test'].labels):,} test images are in train, too"
+def _read(spec: Spec, source: ResolvedSource) -> str:
+    for file in source.files:
+        expected = BATCH_MD5.get(file.name)
+        if expected and file.is_file() and (actual := md5(file)) != expected:
+            raise damaged(file, spec.info.name, f"MD5 {expected}", actual)
+    parts, note = read_images(spec, source)
+    return f"{source.source} ({note}); {leaks(parts):,} of {len(parts['test']):,} test images are in train, too"
 
 
 def leaks(parts: Parts) -> int:
     """How many test images have the very pixels of a training or validation image."""
-    known = {image.tobytes() for name, split in parts.items() if name != "test" for image in split.images}
-    return sum(image.tobytes() in known for image in parts["test"].images)
+    seen = {image.tobytes() for name, split in parts.items() if name != "test" for image in split.images}
+    return sum(image.tobytes() in seen for image in parts["test"].images)

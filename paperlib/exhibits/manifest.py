@@ -12,12 +12,10 @@ from typing import Literal
 import pandas as pd
 
 import paperlib
-from paperlib.core.errors import PaperlibError
 from paperlib.core.io import write_atomically
 from paperlib.core.paths import Layout
-from paperlib.data.registry import DATASETS
-from paperlib.data.sources import find
-from paperlib.data.spec import parse
+from paperlib.data import image_states
+from paperlib.data.files import file_states
 
 
 @dataclass(frozen=True)
@@ -64,7 +62,8 @@ def inputs(layout: Layout) -> str:
     Of images and records names, sizes and dates, not the content: it is asked several times whether anything is new.
     """
     records = (*sorted(layout.trials.glob("*.json")), *sorted(layout.edge.glob("*.json")))
-    states = [_package(), *images_here(), *((p.name, p.stat().st_size, p.stat().st_mtime_ns) for p in records)]
+    record_states = ((Path(path).name, size, time) for path, size, time in file_states(records))
+    states = [_package(), *image_states(), *record_states]
     return hashlib.sha256(json.dumps(states).encode()).hexdigest()
 
 
@@ -74,19 +73,6 @@ def _package() -> str:
     for path in (*sorted(package.rglob("*.py")), *sorted(package.rglob("*.j2"))):
         digest.update(path.read_bytes())
     return digest.hexdigest()
-
-
-def images_here() -> list[tuple[object, ...]]:
-    """What a trial on each data set would be given now: provenance and files, without reading the images."""
-    states: list[tuple[object, ...]] = []
-    for name in DATASETS:
-        try:
-            found = find(parse(name))
-            files = [(str(p), p.stat().st_size, p.stat().st_mtime_ns) for p in found.files]
-            states.append((name, found.source, found.note, found.counts, *files))
-        except (PaperlibError, OSError) as error:  # damaged ones are a state as any other
-            states.append((name, str(error)))
-    return states
 
 
 def write_manifest(exhibits: Iterable[Exhibit], layout: Layout) -> Path:

@@ -2,7 +2,7 @@
 
 from paperlib.meters.inventory import Fact, describe
 from paperlib.meters.paired import compare, load_time
-from paperlib.meters.window import Meters, Window
+from paperlib.meters.window import Meters
 from paperlib.schema.measurement import Measurement, Timing
 
-__all__ = ["Fact", "Measurement", "Meters", "Timing", "Window", "compare", "describe", "load_time"]
+__all__ = ["Fact", "Measurement", "Meters", "Timing", "compare", "describe", "load_time"]

@@ -55,8 +55,8 @@ def grid(code: str | None = None) -> Grid:
 
     Raises PaperlibError for a code that codecarbon's table lacks.
     """
-    wanted = code or os.environ.get("PAPERLIB_GRID") or DEFAULT_GRID
-    if wanted.upper() not in _grids():
+    name = code or os.environ.get("PAPERLIB_GRID") or DEFAULT_GRID
+    if name.upper() not in _grids():
         allowed = f"PAPERLIB_GRID takes a country's ISO code of three letters, such as ITA, or {WORLD}"
-        raise PaperlibError(f"unknown grid {wanted!r}: {allowed}")
-    return _grids()[wanted.upper()]
+        raise PaperlibError(f"unknown grid {name!r}: {allowed}")
+    return _grids()[name.upper()]

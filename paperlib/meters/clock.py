@@ -6,6 +6,7 @@ here the device is waited for at both ends of a window.
 
 import time
 from collections.abc import Callable
+from functools import partial
 
 Clock = Callable[[], float]
 
@@ -20,12 +21,10 @@ def clock_for(device: str) -> Clock:
         return time.perf_counter
     import torch
 
-    def cuda() -> float:
-        torch.cuda.synchronize(device)
+    wait = torch.mps.synchronize if kind == "mps" else partial(torch.cuda.synchronize, device)
+
+    def seconds() -> float:
+        wait()
         return time.perf_counter()
 
-    def mps() -> float:
-        torch.mps.synchronize()
-        return time.perf_counter()
-
-    return mps if kind == "mps" else cuda
+    return seconds

@@ -50,7 +50,7 @@ def this_cpu() -> tuple[float, str]:
     """`watts_per_cpu` of the machine that this runs on."""
     import torch
 
-    found = torch.cpu.get_capabilities()
+    cpu = torch.cpu.get_capabilities()
     info = Path("/proc/cpuinfo")
     virtual = info.is_file() and " hypervisor" in info.read_text(encoding="utf-8", errors="replace")
-    return watts_per_cpu(found["cpu_name"], found["num_sockets"], found["num_logical_cores"], virtual)
+    return watts_per_cpu(cpu["cpu_name"], cpu["num_sockets"], cpu["num_logical_cores"], virtual)

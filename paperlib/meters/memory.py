@@ -4,40 +4,13 @@ import ctypes
 import sys
 import threading
 from pathlib import Path
-from typing import Protocol
 
+from paperlib.meters.protocols import MemoryMeter, NoMeter
 from paperlib.schema.measurement import MemorySource
 
 _RESET = Path("/proc/self/clear_refs")
 _STATUS = Path("/proc/self/status")
 _SAMPLE_S = 0.002
-
-
-class MemoryMeter(Protocol):
-    """What `Meters` asks of a memory meter; `source` goes into the record, `note` into the doctor's table."""
-
-    source: MemorySource | None
-    note: str
-
-    def begin(self) -> None:
-        """Open the window."""
-
-    def end(self) -> int | None:
-        """Close the window: peak bytes above its start; 0 if no new page was taken, None where unknown."""
-
-
-class NoMemory:
-    """Stands in where memory cannot be metered."""
-
-    source: MemorySource | None = None
-    note = "no memory meter for this device"
-
-    def begin(self) -> None:
-        """Nothing to open."""
-
-    def end(self) -> int | None:
-        """Always None."""
-        return None
 
 
 class CudaMemory:
@@ -91,7 +64,7 @@ class SampledMemory:
 
         self._process = psutil.Process()
         self._stop = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._thread = threading.Thread()
         self._start = self._peak = 0
 
     def begin(self) -> None:
@@ -101,19 +74,18 @@ class SampledMemory:
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
 
+    def end(self) -> int | None:
+        self._look()
+        self._stop.set()
+        self._thread.join()
+        return self._peak - self._start
+
     def _look(self) -> None:
         self._peak = max(self._peak, self._process.memory_info().rss)
 
     def _watch(self) -> None:
         while not self._stop.wait(_SAMPLE_S):
             self._look()
-
-    def end(self) -> int | None:
-        self._look()
-        self._stop.set()
-        if self._thread is not None:
-            self._thread.join()
-        return self._peak - self._start
 
 
 def _status_bytes(field: str) -> int:
@@ -138,7 +110,7 @@ def memory_meter(device: str) -> MemoryMeter:
     if kind == "cuda":
         return CudaMemory(device)
     if kind != "cpu":
-        return NoMemory()
+        return NoMeter("no memory meter for this device")
     try:
         meter = ProcessMemory()
         meter.begin()

@@ -1,30 +1,17 @@
-"""The window: begin, work, end, and one Reading of what it cost."""
+"""The window: begin, work, end, and one Measurement of what it cost."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import get_args
 
 from paperlib.core.errors import PaperlibError
 from paperlib.meters.carbon import Grid, grid
 from paperlib.meters.clock import Clock, clock_for
-from paperlib.meters.energy import EnergyMeter, NoEnergy, RaplEnergy, energy_meter
-from paperlib.meters.memory import MemoryMeter, NoMemory, memory_meter
+from paperlib.meters.energy import energy_meter
+from paperlib.meters.memory import memory_meter
+from paperlib.meters.protocols import EnergyMeter, MemoryMeter, NoMeter
+from paperlib.meters.rapl import RaplEnergy
 from paperlib.schema.measurement import EnergySource, Measurement
-
-
-class Window:
-    """What `Meters.window` hands out; `reading` is there once the window is closed."""
-
-    def __init__(self) -> None:
-        self._reading: Measurement | None = None
-
-    @property
-    def reading(self) -> Measurement:
-        """What the window cost; PaperlibError while it is open."""
-        if self._reading is None:
-            raise PaperlibError("the meter window is still open: read it after the `with` block")
-        return self._reading
 
 
 @dataclass
@@ -49,12 +36,12 @@ class Meters:
     @classmethod
     def time_only(cls, device: str) -> "Meters":
         """Meters that tell the time and answer None to all else."""
-        return cls(device, clock_for(device), NoEnergy("switched off"), NoMemory(), grid())
+        return cls(device, clock_for(device), NoMeter("switched off"), NoMeter("switched off"), grid())
 
     def begin(self) -> None:
         """Open a window; PaperlibError if one is open, or if the energy meter's source is not a word of records."""
         source, words = self.energy.source, get_args(EnergySource)
-        if source not in words and not isinstance(self.energy, NoEnergy):
+        if source not in words and not isinstance(self.energy, NoMeter):
             raise PaperlibError(f"an energy meter's source must be one of {', '.join(words)}, not {source!r}")
         if self._opened is not None:
             raise PaperlibError("a meter window is open already: windows do not nest, end the first one before")
@@ -82,14 +69,11 @@ class Meters:
             grid_g_per_kwh=self.grid.g_per_kwh,
         )
 
-    @contextmanager
-    def window(self) -> Iterator[Window]:
-        """`with meters.window() as w: work()`, then `w.reading`; no reading if the work fails."""
+    def measure(self, work: Callable[[], object]) -> Measurement:
+        """What `work()` costs; the window is closed also if it fails."""
         self.begin()
-        window = Window()
         try:
-            yield window
-        except BaseException:
-            self.end()
-            raise
-        window._reading = self.end()
+            work()
+        finally:
+            measurement = self.end()
+        return measurement

@@ -1,40 +1,43 @@
-"""Pruning in four parts: layers (where), criteria (what counts), allocation (how many), methods (when)."""
+"""Pruning in four parts: layers (where), criteria (what counts), allocation (how many), methods (when).
+
+The names of the methods import no torch: what needs it loads when it is first looked up.
+"""
 
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from paperlib.pruners.registry import METHODS
+from paperlib.core.registry import Registry
 
 if TYPE_CHECKING:
     from paperlib.pruners.layers import Layer, layers_of
-    from paperlib.pruners.masks import MaskEnforcer, Masks, apply_masks, remove_lowest
+    from paperlib.pruners.masks import MaskEnforcer, Masks, apply_masks
     from paperlib.pruners.methods import Method, Pruning
 
-__all__ = [
-    "METHODS",
-    "Layer",
-    "MaskEnforcer",
-    "Masks",
-    "Method",
-    "Pruning",
-    "apply_masks",
-    "layers_of",
-    "remove_lowest",
-]
-# These import torch, the names of the methods do not.
-_HEAVY = {
-    name: module
-    for module, names in {
-        "layers": ("Layer", "layers_of"),
-        "masks": ("MaskEnforcer", "Masks", "apply_masks", "remove_lowest"),
-        "methods": ("Method", "Pruning"),
-    }.items()
-    for name in names
-}
+__all__ = ["METHODS", "Layer", "MaskEnforcer", "Masks", "Method", "Pruning", "apply_masks", "layers_of"]
+
+METHODS: "Registry[type[Method]]" = Registry(
+    "method",
+    {
+        "dense": "paperlib.pruners.methods:Dense",
+        "random": "paperlib.pruners.methods:RandomMask",
+        "pre-training": "paperlib.pruners.methods:PreTraining",
+        "post-training": "paperlib.pruners.methods:PostTraining",
+        "in-training": "paperlib.pruners.methods:InTraining",
+        "set": "paperlib.pruners.methods:SET",
+        "magnitude-gradual": "paperlib.pruners.baselines:MagnitudeGradual",
+        "rigl": "paperlib.pruners.baselines:RigL",
+        "small-dense": "paperlib.pruners.baselines:SmallDense",
+        "majority": "paperlib.pruners.baselines:Majority",
+        "post-training-random": "paperlib.pruners.post_training:PostTrainingRandom",
+        "threshold": "paperlib.pruners.post_training:Threshold",
+        "iterative": "paperlib.pruners.post_training:Iterative",
+    },
+)
 
 
 def __getattr__(name: str) -> object:
-    if name not in _HEAVY:
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    thing: object = getattr(import_module(f"{__name__}.{_HEAVY[name]}"), name)
-    return thing
+    module = {"Layer": "layers", "layers_of": "layers", "Method": "methods", "Pruning": "methods"}.get(name, "masks")
+    value: object = getattr(import_module(f"{__name__}.{module}"), name)
+    return value

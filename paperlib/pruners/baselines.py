@@ -16,23 +16,19 @@ RAMP = 0.75  # share of training after which the final sparsity stands
 
 
 class MagnitudeGradual(Method):
-    """Zhu & Gupta (2017): at each epoch the smallest L1 go, by a cubic schedule from 0 to the target."""
+    """At each epoch the smallest L1 go, by a cubic schedule from 0 to the target (https://arxiv.org/abs/1710.01878)."""
 
     def update_masks(self, pruning: Pruning, masks: Masks, epoch: int) -> Masks:
         ramp = max(1, int(RAMP * pruning.trial.epochs))
-        return self._at(pruning, 1 - (1 - min(1.0, epoch / ramp)) ** 3)
+        share = 1 - (1 - min(1.0, epoch / ramp)) ** 3
+        return pruning.remove_smallest_l1(lambda sparsity: sparsity * share)
 
     def final_masks(self, pruning: Pruning, masks: Masks) -> Masks:
-        return self._at(pruning, 1.0)
-
-    @staticmethod
-    def _at(pruning: Pruning, share: float) -> Masks:
-        scaled = [replace(layer, nominal=layer.nominal * share) for layer in pruning.layers]
-        return replace(pruning, layers=scaled).remove_lowest(criteria.l1)
+        return pruning.remove_lowest(criteria.l1)
 
 
 class RigL(SET):
-    """SET that grows where the gradient is largest (Evci et al. 2020); only the growth rule differs.
+    """SET that grows where the gradient is largest (https://arxiv.org/abs/1911.11134); only the growth rule differs.
 
     A filter's score is the L1 norm of its weight gradient with all removed filters at their initial values.
     """
@@ -58,11 +54,10 @@ class SmallDense(Method):
     prunes = False
 
     def width(self, trial: Trial, network: Callable[[float], nn.Module]) -> float:
-        whole = network(trial.width)
-        layers = layers_of(whole, trial)
+        full = network(trial.width)
+        layers = layers_of(full, trial)
         counts = allocation.uniform(layers)
-        gone = sum(counts[x.name] * x.weights_per_unit for x in layers if x.in_scope)
-        target = _parameters(whole) - gone
+        target = _parameters(full) - sum(counts[x.name] * x.weights_per_unit for x in layers if x.in_scope)
         low, high = 0.0, trial.width
         for _ in range(24):
             middle = (low + high) / 2

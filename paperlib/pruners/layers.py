@@ -28,30 +28,28 @@ class Layer:
     nominal: float
 
     @property
+    def mask_shape(self) -> torch.Size:
+        """Linear: the weight's shape (out, in); convolution: (out_channels,)."""
+        return self.module.weight.shape if self.unit == "weight" else self.module.weight.shape[:1]
+
+    @property
     def units(self) -> int:
         """How many units there are to remove from."""
-        return self.module.weight.numel() if self.unit == "weight" else self.module.weight.shape[0]
+        return self.mask_shape.numel()
 
     @property
     def weights_per_unit(self) -> int:
         return self.module.weight.numel() // self.units
 
-    @property
-    def mask_shape(self) -> torch.Size:
-        """Linear: the weight's shape; convolution: (out_channels,)."""
-        return self.module.weight.shape if self.unit == "weight" else self.module.weight.shape[:1]
-
     def tensors(self) -> list[Tensor]:
         """The parameters that a mask covers; a filter takes bias and batch-norm scale and shift with it."""
         if self.unit == "weight":
             return [self.module.weight]
-        found = [self.module.weight, self.module.bias]
-        if self.norm is not None:
-            found += [self.norm.weight, self.norm.bias]
-        return [p for p in found if p is not None]
+        norm = [self.norm.weight, self.norm.bias] if self.norm is not None else []
+        return [p for p in (self.module.weight, self.module.bias, *norm) if p is not None]
 
-    def spread(self, mask: Tensor, like: Tensor) -> Tensor:
-        """The unit mask broadcast over one of the layer's tensors, in that tensor's type."""
+    def broadcast_mask(self, mask: Tensor, like: Tensor) -> Tensor:
+        """The unit mask broadcast over one of the layer's tensors, in that tensor's dtype."""
         return mask.reshape(mask.shape + (1,) * (like.dim() - mask.dim())).expand_as(like).to(like.dtype)
 
 
@@ -64,40 +62,33 @@ def layers_of(model: nn.Module, trial: Trial) -> list[Layer]:
     conv_sparsity without convolutions and for a layerwise scope without hidden-to-hidden layers, or with too
     few weights for the matched total.
     """
-    named = dict(model.named_modules())
-    modules = [(n, m) for n, m in named.items() if isinstance(m, nn.Linear | nn.Conv2d)]
-    linear = [n for n, m in modules if isinstance(m, nn.Linear)]
+    modules = {n: m for n, m in model.named_modules() if isinstance(m, nn.Linear | nn.Conv2d)}
+    linear = {n: m.weight.numel() for n, m in modules.items() if isinstance(m, nn.Linear)}
     hidden_only = trial.scope in {"layerwise", "layerwise-matched"}
     first = 0 if "keeps-last-only" in trial.quirks else 1
-    scope = set(linear[first:-1] if hidden_only else linear)
+    scope = list(linear)[first:-1] if hidden_only else list(linear)
     if trial.conv_sparsity and len(linear) == len(modules):
         raise PaperlibError(f"conv_sparsity needs convolutions: {trial.model!r} has none; use --sparsity")
     if hidden_only and not scope:
         raise PaperlibError(f"scope {trial.scope!r} needs a hidden-to-hidden linear layer: {trial.model!r} has none")
-    share = _matched_share(trial, model, scope) if trial.scope == "layerwise-matched" else trial.sparsity
-    norms = followers(model) if len(linear) < len(modules) else {}
+    share = trial.sparsity
+    if trial.scope == "layerwise-matched":
+        # Same total as `global`: the layers in scope lose `sparsity` of ALL linear weights. As published, P's
+        # layer-wise loses 0.99 % of the small network where 50 % are meant.
+        total, in_scope = sum(linear.values()), sum(linear[n] for n in scope)
+        share = trial.sparsity * total / in_scope
+        if share >= 1:
+            raise PaperlibError(
+                f"scope 'layerwise-matched' cannot reach {trial.sparsity:g}: the hidden layers of {trial.model!r} "
+                f"hold {in_scope:,} of {total:,} weights, so less than {in_scope / total:.4g} of all can go; "
+                "use scope 'layerwise'"
+            )
+    names = followers(model) if len(linear) < len(modules) else {}
+    norms = {name: model.get_submodule(norm) for name, norm in names.items() if norm}
+    conv_sparsity = trial.conv_sparsity
     return [
         Layer(name, "weight", module, None, name in scope, share if name in scope else 0.0)
         if isinstance(module, nn.Linear)
-        else Layer(name, "filter", module, _norm(named, norms.get(name)), trial.conv_sparsity > 0, trial.conv_sparsity)
-        for name, module in modules
+        else Layer(name, "filter", module, norms.get(name), conv_sparsity > 0, conv_sparsity)  # type: ignore[arg-type]
+        for name, module in modules.items()
     ]
-
-
-def _matched_share(trial: Trial, model: nn.Module, scope: set[str]) -> float:
-    # Same total as `global`: the layers in scope lose `sparsity` of ALL linear weights. As published, P's layer-wise
-    # loses 0.99 % of the small network where 50 % are meant.
-    sizes = {n: m.weight.numel() for n, m in model.named_modules() if isinstance(m, nn.Linear)}
-    whole, room = sum(sizes.values()), sum(sizes[n] for n in scope)
-    share = trial.sparsity * whole / room
-    if share >= 1:
-        raise PaperlibError(
-            f"scope 'layerwise-matched' cannot reach {trial.sparsity:g}: the hidden layers of {trial.model!r} hold "
-            f"{room:,} of {whole:,} weights, so less than {room / whole:.4g} of all can go; use scope 'layerwise'"
-        )
-    return share
-
-
-def _norm(named: dict[str, nn.Module], name: str | None) -> nn.BatchNorm2d | None:
-    norm = named[name] if name is not None else None
-    return norm if isinstance(norm, nn.BatchNorm2d) else None

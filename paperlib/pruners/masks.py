@@ -14,7 +14,7 @@ Masks = dict[str, Tensor]
 
 
 def remove_lowest(scores: Tensor, count: int) -> Tensor:
-    """Mask that removes the `count` lowest scores (ties as `torch.nn.utils.prune` breaks them)."""
+    """Bool mask of the scores' shape that removes the `count` lowest (ties as `torch.nn.utils.prune` breaks them)."""
     mask = torch.ones(scores.numel(), dtype=torch.bool, device=scores.device)
     mask[torch.topk(scores.flatten(), count, largest=False).indices] = False
     return mask.reshape(scores.shape)
@@ -26,7 +26,7 @@ def apply_masks(layers: Sequence[Layer], masks: Mapping[str, Tensor]) -> None:
     for layer in layers:
         if layer.name in masks:
             for tensor in layer.tensors():
-                tensor.mul_(layer.spread(masks[layer.name], tensor))
+                tensor.mul_(layer.broadcast_mask(masks[layer.name], tensor))
             _reset_statistics(layer, ~masks[layer.name])
 
 
@@ -44,25 +44,26 @@ class MaskEnforcer:
     A regrown weight starts at zero; with `stale` (quirk `stale-regrowth` of P's code) at the value that it
     had when it was removed. A regrown filter starts at its initial values: from zero it could never learn,
     since ReLU passes no gradient at exactly zero.
-    Raises PaperlibError for an optimizer whose state masks cannot follow.
+    `set` and `after_step` raise PaperlibError for an optimizer whose state masks cannot follow.
     """
 
     def __init__(self, layers: Sequence[Layer], optimizer: torch.optim.Optimizer, *, stale: bool = False) -> None:
         self.layers = layers
         self.optimizer = optimizer
-        self._pruned_values: dict[str, Tensor] | None = {} if stale else None
-        self._initial = {x.name: [t.detach().clone() for t in x.tensors()] for x in layers if x.unit == "filter"}
+        self.stale = stale
         self.masks: Masks = {}
-        self._tensors: list[Tensor] | None = None
+        self._pruned_values: dict[str, Tensor] = {}
+        self._initial = {x.name: [t.detach().clone() for t in x.tensors()] for x in layers if x.unit == "filter"}
+        self._tensors: list[Tensor] = []
         self._factors: list[Tensor] = []
 
     def set(self, masks: Masks) -> None:
         """New masks from now on; applied at once to weights and state."""
-        if self._pruned_values is not None:
-            self._bring_back(masks, self._pruned_values)
+        if self.stale:
+            self._restore_pruned_values(masks)
         self._restart_filters(masks)
         self.masks = masks
-        self._tensors = None
+        self._tensors = []
         apply_masks(self.layers, masks)
         if self.optimizer.state:
             self.after_step()
@@ -72,9 +73,8 @@ class MaskEnforcer:
         """Multiply weights and optimizer state by the masks, in one fused call."""
         if not self.masks:
             return
-        if self._tensors is None:
+        if not self._tensors:
             self._collect()
-        assert self._tensors is not None
         torch._foreach_mul_(self._tensors, self._factors)
 
     @torch.no_grad()
@@ -88,47 +88,43 @@ class MaskEnforcer:
 
     @contextmanager
     def filters_restored(self) -> Iterator[None]:
-        """All filters present for a moment, removed ones at their initial values; weights stay masked."""
-        masks = self.masks
-        kept = {x.name: [t.detach().clone() for t in x.tensors()] for x in self.layers if x.name in self._initial}
-        self._restart_filters({name: torch.ones_like(mask) for name, mask in masks.items()})
+        """All filters present inside the block, removed ones at their initial values; weights stay masked."""
+        before = [(t, t.detach().clone()) for x in self.layers if x.unit == "filter" for t in x.tensors()]
+        self._restart_filters({name: torch.ones_like(mask) for name, mask in self.masks.items()})
         try:
             yield
         finally:
             with torch.no_grad():
-                for layer in self.layers:
-                    for tensor, value in zip(layer.tensors(), kept.get(layer.name, ()), strict=layer.name in kept):
-                        tensor.copy_(value)
+                for tensor, value in before:
+                    tensor.copy_(value)
 
     @torch.no_grad()
-    def _bring_back(self, masks: Masks, attic: dict[str, Tensor]) -> None:
+    def _restore_pruned_values(self, masks: Masks) -> None:
         for layer in self.layers:
             if layer.name in masks and layer.unit == "weight":
                 weight = layer.module.weight
-                if layer.name in attic:
-                    regrown = masks[layer.name] & ~self.masks[layer.name]
-                    weight[regrown] = attic[layer.name][regrown]
-                    still_gone = ~masks[layer.name] & ~self.masks[layer.name]
-                    weight[still_gone] = attic[layer.name][still_gone]
-                attic[layer.name] = weight.detach().clone()
+                if layer.name in self._pruned_values:
+                    removed = ~self.masks[layer.name]
+                    weight[removed] = self._pruned_values[layer.name][removed]
+                self._pruned_values[layer.name] = weight.detach().clone()
 
     def _collect(self) -> None:
-        self._tensors, self._factors = [], []
+        self._factors = []
         for layer in self.layers:
             if layer.name not in self.masks:
                 continue
             for parameter in layer.tensors():
-                factor = layer.spread(self.masks[layer.name], parameter).contiguous()
-                for tensor in (parameter, *self._state(parameter)):
-                    self._tensors.append(tensor)
-                    self._factors.append(factor)
+                factor = layer.broadcast_mask(self.masks[layer.name], parameter).contiguous()
+                masked = [parameter, *self._state(parameter)]
+                self._tensors += masked
+                self._factors += [factor] * len(masked)
 
     def _state(self, parameter: Tensor) -> list[Tensor]:
-        found = []
+        tensors = []
         for key, value in self.optimizer.state.get(parameter, {}).items():
             if isinstance(value, Tensor) and value.shape == parameter.shape:
-                found.append(value)
+                tensors.append(value)
             elif isinstance(value, Tensor) and value.numel() > 1:
                 name = type(self.optimizer).__name__
                 raise PaperlibError(f"optimizer {name!r} keeps state {key!r} that masks cannot follow; use SGD or Adam")
-        return found
+        return tensors

@@ -4,7 +4,7 @@ A method of your own: subclass Method, decorate it with `@METHODS.register("name
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 import torch
@@ -20,9 +20,10 @@ from paperlib.schema.trial import Trial
 
 @dataclass(frozen=True, eq=False)
 class Pruning:
-    """What a method may look at: the trial, its layers, a random source of its own, and dense gradients.
+    """What a method may look at: the trial, its layers, a random source on the CPU, and dense gradients.
 
-    gradients: layer name -> gradient of its weight on one batch, removed units included (for rigl).
+    gradients: gives layer name -> gradient of its weight (same shape and dtype) on one batch, removed units
+        included (for rigl).
     """
 
     trial: Trial
@@ -35,7 +36,7 @@ class Pruning:
         return [layer for layer in self.layers if layer.in_scope]
 
     def counts(self, scores: dict[str, Tensor]) -> Counts:
-        """Units to remove per layer, by the trial's scope."""
+        """Units to remove per layer, by the trial's scope; PaperlibError where that would empty a layer."""
         if self.trial.scope == "global-threshold":
             return allocation.by_threshold(self.targets, scores)
         if self.trial.scope == "erdos-renyi":
@@ -45,10 +46,15 @@ class Pruning:
         return allocation.uniform(self.layers)
 
     def remove_lowest(self, score: Callable[[Layer], Tensor]) -> Masks:
-        """Masks that remove each layer's lowest scores, as many as the scope says."""
+        """Masks that remove each layer's lowest scores (of its mask shape), as many as the scope says."""
         scores = {layer.name: score(layer) for layer in self.targets}
         counts = self.counts(scores)
         return {name: remove_lowest(scores[name], counts[name]) for name in scores}
+
+    def remove_smallest_l1(self, sparsity: Callable[[float], float]) -> Masks:
+        """Masks that remove each layer's smallest L1, up to `sparsity` of its nominal share (both 0 to 1)."""
+        layers = [replace(layer, nominal=sparsity(layer.nominal)) for layer in self.layers]
+        return replace(self, layers=layers).remove_lowest(criteria.l1)
 
     def random_score(self, layer: Layer) -> Tensor:
         return criteria.at_random(layer, self.generator)
@@ -56,6 +62,13 @@ class Pruning:
 
 class Method:
     """The base of all methods; by itself it never masks anything.
+
+    A training asks for masks three times: `initial_masks` once, `update_masks` before every epoch, `final_masks`
+    once. Each returns `Masks`: layer name -> bool tensor on the weight's device, True = kept, of shape (out, in) for
+    a linear layer and (out_channels,) for a convolution; a layer without a mask stays dense. A step reads the weights
+    (`pruning.layers`), changes none, and draws only from `pruning.generator`. It may raise PaperlibError (the
+    training then ends with that one line), and so does the training where a mask removes a whole layer. Weights that
+    come back start at zero, filters at their initial values; see `MaskEnforcer`.
 
     weights_from: "itself"; "dense" when it takes the dense trial's trained network (post-training); "nothing" for
         the constant predictor. prunes: whether any layer ever has a mask. in_rounds: whether it removes more at
@@ -71,15 +84,18 @@ class Method:
         return trial.width
 
     def initial_masks(self, pruning: Pruning) -> Masks:
-        """Masks at initialisation, before the first step."""
+        """Masks at initialisation, before the first step; {} for a dense start."""
         return {}
 
     def update_masks(self, pruning: Pruning, masks: Masks, epoch: int) -> Masks:
-        """Masks for `epoch` (0-based), called before every epoch; `masks` are those in force."""
+        """Masks for `epoch` (0-based), called before every epoch, the first one too.
+
+        `masks` are those in force. Returning that same object means no change; it must not be altered.
+        """
         return masks
 
     def final_masks(self, pruning: Pruning, masks: Masks) -> Masks:
-        """Masks after the last step."""
+        """Masks after the last step, for the network that is tested; `masks` are those in force."""
         return masks
 
 
@@ -112,15 +128,12 @@ class PostTraining(Method):
         return pruning.remove_lowest(criteria.l1)
 
 
-class InTraining(Method):
+class InTraining(RandomMask):
     """Random mask with exact counts; at each epoch boundary the weakest active units swap with random ones.
 
     Paper F, algorithm 1. Boundaries lie between epochs: none before the first (quirk `swap-first` adds it)
     and none after the last, where regrown units could not train.
     """
-
-    def initial_masks(self, pruning: Pruning) -> Masks:
-        return pruning.remove_lowest(pruning.random_score)
 
     def update_masks(self, pruning: Pruning, masks: Masks, epoch: int) -> Masks:
         if epoch == 0 and "swap-first" not in pruning.trial.quirks:
@@ -129,7 +142,7 @@ class InTraining(Method):
 
     def _swap(self, pruning: Pruning, layer: Layer, mask: Tensor) -> Tensor:
         active = int(mask.sum())
-        # A layer that is whole has nothing to swap with, and one active unit must stay.
+        # A dense layer has nothing to swap with, and one active unit must stay.
         count = min(round(pruning.trial.swap * active), active - 1) if active < layer.units else 0
         if count == 0:
             return mask
@@ -139,14 +152,20 @@ class InTraining(Method):
         return swapped.reshape(mask.shape)
 
     def grow(self, pruning: Pruning, layer: Layer, mask: Tensor, count: int) -> Tensor:
-        """Flat indices of `count` inactive units that come back; the just-dropped ones may, as in SET."""
+        """Flat int64 indices (count,) of inactive units that come back; the just-dropped ones may, as in SET.
+
+        mask: bool (units,), flat, after the weakest active units were dropped.
+        """
         inactive = torch.nonzero(~mask).flatten()
         order = torch.randperm(len(inactive), generator=pruning.generator)[:count]
         return inactive[order.to(inactive.device)]
 
 
 class SET(InTraining):
-    """In-training with an Erdős–Rényi start; P's code draws it uniformly (quirk `uniform-er`)."""
+    """In-training with an Erdős–Rényi start (https://doi.org/10.1038/s41467-018-04316-3).
+
+    P's code draws the start uniformly (quirk `uniform-er`).
+    """
 
     def initial_masks(self, pruning: Pruning) -> Masks:
         if "uniform-er" in pruning.trial.quirks:

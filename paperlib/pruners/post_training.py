@@ -1,7 +1,5 @@
 """Methods of pruning tutorials: they start from a trained network."""
 
-from dataclasses import replace
-
 from paperlib.pruners import criteria
 from paperlib.pruners.masks import Masks
 from paperlib.pruners.methods import Method, Pruning
@@ -26,13 +24,13 @@ class Threshold(Method):
 
     def final_masks(self, pruning: Pruning, masks: Masks) -> Masks:
         scores = {x.name: criteria.l1(x) for x in pruning.targets if x.unit == "weight"}
-        limit = pruning.trial.threshold
-        return {name: score >= min(limit, float(score.max())) for name, score in scores.items()}
+        return {name: score >= min(pruning.trial.threshold, float(score.max())) for name, score in scores.items()}
 
 
 class Iterative(Method):
-    """Prune and fine-tune in rounds (Han et al. 2015): the first half of the epochs trains densely, then each epoch
-    is one round: the smallest L1 go, by the same factor of what is left each time, and the rest trains on.
+    """Prune and fine-tune in rounds (Han et al. 2015, https://arxiv.org/abs/1506.02626): the first half of the epochs
+    trains densely, then each epoch is one round: the smallest L1 go, by the same factor of what is left each time,
+    and the rest trains on.
 
     The budget equals that of the other methods. With one epoch there is no fine-tuning, as in `post-training`.
     """
@@ -42,12 +40,9 @@ class Iterative(Method):
     def update_masks(self, pruning: Pruning, masks: Masks, epoch: int) -> Masks:
         rounds = pruning.trial.epochs // 2
         done = epoch + 1 - (pruning.trial.epochs - rounds)
-        return self._after(pruning, done / rounds) if rounds and done > 0 else masks
+        if not rounds or done <= 0:
+            return masks
+        return pruning.remove_smallest_l1(lambda sparsity: 1 - (1 - sparsity) ** (done / rounds))
 
     def final_masks(self, pruning: Pruning, masks: Masks) -> Masks:
-        return masks or self._after(pruning, 1.0)
-
-    @staticmethod
-    def _after(pruning: Pruning, share: float) -> Masks:
-        scaled = [replace(x, nominal=1 - (1 - x.nominal) ** share) for x in pruning.layers]
-        return replace(pruning, layers=scaled).remove_lowest(criteria.l1)
+        return masks or pruning.remove_smallest_l1(lambda sparsity: 1 - (1 - sparsity) ** 1.0)

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from paperlib.pruners import Layer, Masks
+from paperlib.pruners.layers import Layer
+from paperlib.pruners.masks import Masks
 from paperlib.schema.record import LayerSparsity, Network
 
 

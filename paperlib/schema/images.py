@@ -4,7 +4,7 @@ from typing import Literal, NamedTuple
 
 Source = Literal["official", "rebuilt", "subset", "stand-in", "own"]
 # What a label beside files may say; `own` are the images of a user's folder.
-LABELS: tuple[Source, ...] = ("official", "rebuilt", "subset", "stand-in")
+FILE_SOURCES: tuple[Source, ...] = ("official", "rebuilt", "subset", "stand-in")
 TEST_SHARE = 0.2  # of each class, where own images have no test folder
 
 

@@ -7,7 +7,7 @@ from typing import cast
 
 from paperlib.core.errors import PaperlibError
 from paperlib.core.registry import unknown
-from paperlib.data import FOLDER, parse
+from paperlib.data import FOLDER, parse_name
 from paperlib.pruners import METHODS
 from paperlib.schema.trial import Fields, Trial, make_trial
 
@@ -231,7 +231,7 @@ _AXES: dict[str, tuple[Callable[[object], bool], str]] = {
 }
 # Raises PaperlibError for an unknown name; models and scenarios are those of a study, which checks them.
 _NAMED: dict[str, Callable[[str], object]] = {
-    "datasets": lambda name: name.startswith(FOLDER) or parse(name),
+    "datasets": lambda name: name.startswith(FOLDER) or parse_name(name),
     "methods": METHODS.__getitem__,
     "scopes": lambda name: make_trial(method="random", scope=name),
 }

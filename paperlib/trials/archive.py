@@ -45,6 +45,7 @@ def open_archive(archive: Path) -> Iterator[Layout]:
 
 @contextmanager
 def damage_told(archive: Path) -> Iterator[None]:
+    """PaperlibError instead of what reading a damaged archive raises."""
     try:
         yield
     except (OSError, EOFError, lzma.LZMAError, tarfile.TarError) as error:
@@ -52,6 +53,6 @@ def damage_told(archive: Path) -> Iterator[None]:
 
 
 def archives() -> list[Path]:
-    """The archives of the project, the one that speaks for it first."""
-    found = sorted((paths.root() / "results").glob(f"*/{ARCHIVE}"))
-    return sorted(found, key=lambda p: ORDER.index(p.parent.name) if p.parent.name in ORDER else 1.5)
+    """The committed archives, in the order of ORDER; other names between laptop and quick."""
+    by_name = sorted((paths.root() / "results").glob(f"*/{ARCHIVE}"))
+    return sorted(by_name, key=lambda p: ORDER.index(p.parent.name) if p.parent.name in ORDER else 1.5)

@@ -7,7 +7,8 @@ from torch import nn
 
 from paperlib.schema.record import Compute
 from paperlib.schema.trial import Trial
-from paperlib.trials.training import DeviceSplit, warm_up
+from paperlib.trials.images import DeviceSplit
+from paperlib.trials.training import warm_up
 
 STEPS = 4  # timed pairs of steps per candidate
 GAIN = 0.95  # bf16 loses digits, so it must save at least 5 %

@@ -77,14 +77,14 @@ def unequal(a: Record, b: Record, costs: Mapping[str, float] = EXACT) -> list[Di
         left |= dict.fromkeys(_FROM_IMAGES)
         right |= dict.fromkeys(_FROM_IMAGES)
     x, y = _flat(left), _flat(right)
-    engines, others = _engines(a), _engines(b)  # unknown ones (of older records) and ways that only one tried are none
+    engines, others = _engines(a), _engines(b)  # older records have none; variants may differ
     x |= {name: engine for name, engine in engines.items() if name in others}
     y |= {name: engine for name, engine in others.items() if name in engines}
     if a.environment == b.environment:
         x |= _costs(a, costs)
         y |= _costs(b, costs)
-    found = [Difference(a.id, field, x.get(field), y.get(field)) for field in dict.fromkeys((*x, *y))]
-    return [d for d in found if not _equal(d.a, d.b)]
+    fields = [Difference(a.id, field, x.get(field), y.get(field)) for field in dict.fromkeys((*x, *y))]
+    return [d for d in fields if not _equal(d.a, d.b)]
 
 
 def differences(a: Record, b: Record, tolerances: Mapping[str, float] = EXACT) -> list[Difference]:
@@ -97,16 +97,16 @@ def differences(a: Record, b: Record, tolerances: Mapping[str, float] = EXACT) -
 
 
 def _computed(record: Record) -> dict[str, Any]:
-    kept = record.model_dump(mode="json", exclude=_MEASURED | {"engine"})
-    for epoch in kept["curve"]:
+    computed = record.model_dump(mode="json", exclude=_MEASURED | {"engine"})
+    for epoch in computed["curve"]:
         epoch.pop("time_s")
-    if kept["compute"]:
-        kept["compute"].pop("step_s")
-    return kept
+    if computed["compute"]:
+        computed["compute"].pop("step_s")
+    return computed
 
 
 def _engines(record: Record) -> dict[str, str]:
-    """What trained the network and what computed each way of its inference, as far as the record says so."""
+    """What trained the network and what computed each variant of its inference, as far as the record says so."""
     named = {f"{t.variant}-b{t.batch_size}.engine": t.engine for t in record.inference} | {"engine": record.engine}
     return {name: engine for name, engine in named.items() if engine is not None}
 

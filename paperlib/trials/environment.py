@@ -14,13 +14,13 @@ def devices() -> list[str]:
     """`PAPERLIB_DEVICE` alone, else all CUDA devices, else the CPU. PaperlibError if it is not there."""
     import torch
 
-    if not (wanted := os.environ.get("PAPERLIB_DEVICE")):
+    if not (device := os.environ.get("PAPERLIB_DEVICE")):
         return [f"cuda:{n}" for n in range(torch.cuda.device_count())] or ["cpu"]
     try:
-        torch.empty(1, device=wanted)
+        torch.empty(1, device=device)
     except (RuntimeError, AssertionError):
-        raise PaperlibError(f"device {wanted!r} is not available here; unset PAPERLIB_DEVICE or use 'cpu'") from None
-    return [wanted]
+        raise PaperlibError(f"device {device!r} is not available here; unset PAPERLIB_DEVICE or use 'cpu'") from None
+    return [device]
 
 
 def core_numbers() -> list[int]:
@@ -35,7 +35,7 @@ def cores() -> int:
 
 @cache
 def cpu_name() -> str:
-    """The processor's own name."""
+    """The processor's name as the operating system gives it."""
     info = Path("/proc/cpuinfo")
     if info.exists():
         for line in info.read_text().splitlines():
@@ -49,13 +49,13 @@ def environment(device: str) -> Environment:
     import torch
 
     try:
-        own = version("paperlib")
+        paperlib = version("paperlib")
     except PackageNotFoundError:
-        own = "source"
+        paperlib = "source"
     return Environment(
         python=platform.python_version(),
         torch=torch.__version__,
-        paperlib=own,
+        paperlib=paperlib,
         platform=platform.platform(),
         cpu=cpu_name(),
         cores=cores(),

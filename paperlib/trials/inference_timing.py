@@ -15,7 +15,7 @@ from paperlib.execution.sparse import sparsify
 from paperlib.meters import Meters, compare, load_time
 from paperlib.pruners import Masks
 from paperlib.schema.measurement import Timing
-from paperlib.trials.training import DeviceSplit
+from paperlib.trials.images import DeviceSplit
 
 BATCHES = (1, 64)
 ROUNDS = 20

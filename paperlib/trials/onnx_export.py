@@ -17,9 +17,11 @@ from paperlib.execution.compact import compact
 from paperlib.execution.quantized import OnnxModel, to_onnx
 from paperlib.models.graph import followers
 from paperlib.schema.record import Record
-from paperlib.trials.runner import PRUNING, build_network, checkpoint, load_images
-from paperlib.trials.store import Store
-from paperlib.trials.training import MEAN, STD, DeviceSplit, predict
+from paperlib.trials.images import MEAN, STD, DeviceSplit, load_images
+from paperlib.trials.runner import build_network
+from paperlib.trials.shared_training import PRUNING
+from paperlib.trials.store import Store, checkpoint
+from paperlib.trials.training import predict
 
 TOLERANCE = 1e-3  # of the largest logit: float32 rounding through sixteen layers stays well below
 PRUNING_LENGTH = 400  # characters that the pruning fields of a trial take in the files, whatever they hold
@@ -68,12 +70,12 @@ def export(trial_id: str, layout: Layout, to: Path) -> Exported:
     small = compact(model, found_masks(model)).eval()
     if _shapes(small) != _shapes(model):
         cut = contents(small, about, some)
-        if all(len(mine) <= len(full) for mine, full in zip(cut, dense, strict=True)):
+        if all(len(small_file) <= len(full) for small_file, full in zip(cut, dense, strict=True)):
             content = cut
     with torch.inference_mode():
         expected = predict(model, images)
-        found = torch.cat([OnnxModel(content[1])(pixels) for pixels, _ in images.batches(512)])
-    apart = float((found - expected).abs().max())
+        answers = torch.cat([OnnxModel(content[1])(pixels) for pixels, _ in images.batches(512)])
+    apart = float((answers - expected).abs().max())
     if apart > TOLERANCE * float(expected.abs().max()):
         raise PaperlibError(
             f"the ONNX file answers otherwise than trial {trial_id}: logits differ by up to {apart:.3g}"
@@ -81,9 +83,9 @@ def export(trial_id: str, layout: Layout, to: Path) -> Exported:
     files = (to / f"{trial_id}.safetensors", to / f"{trial_id}.onnx", to / f"{trial_id}.metadata.json")
     write_atomically(files[0], content[0])
     write_atomically(files[1], content[1])
-    told = about | {"command": record.command}
-    write_atomically(files[2], (json.dumps(told, indent=1, ensure_ascii=False) + "\n").encode())
-    accuracy = float((found.argmax(1) == images.labels).float().mean())
+    metadata = about | {"command": record.command}
+    write_atomically(files[2], (json.dumps(metadata, indent=1, ensure_ascii=False) + "\n").encode())
+    accuracy = float((answers.argmax(1) == images.labels).float().mean())
     return Exported(files, (len(dense[0]), len(dense[1])), len(images), accuracy, apart)
 
 

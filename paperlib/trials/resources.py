@@ -12,6 +12,7 @@ import psutil
 import torch
 from filelock import FileLock, Timeout
 from threadpoolctl import threadpool_limits
+from torch import nn
 
 from paperlib.core import paths
 from paperlib.core.errors import PaperlibError
@@ -20,6 +21,7 @@ from paperlib.schema.record import ResourceAllocation
 from paperlib.trials.environment import core_numbers, devices
 
 MIN_WINDOW_S = 0.2  # the system counts in hundredths of a second
+ONE_THREAD = 1_000_000  # parameters below which a second thread does not pay
 PATIENCE_S = 2.0  # before a line says what is waited for
 
 
@@ -47,27 +49,27 @@ def exclusive_resources(on: Sequence[str] = ()) -> Iterator[ResourceAllocation]:
 
 
 def _share(choice: Sequence[str], cores: Sequence[int]) -> int:
-    whole = len(cores) if choice[0] == "cpu" else max(1, len(cores) // max(len(choice), torch.cuda.device_count()))
-    given = os.environ.get("PAPERLIB_CORES") or str(whole)
+    default = len(cores) if choice[0] == "cpu" else max(1, len(cores) // max(len(choice), torch.cuda.device_count()))
+    given = os.environ.get("PAPERLIB_CORES") or str(default)
     if not given.isdecimal() or not 1 <= int(given) <= len(cores):
         raise PaperlibError(f"PAPERLIB_CORES={given!r} must be a number from 1 to the {len(cores)} cores usable here")
     return int(given)
 
 
 def _wait(choice: Sequence[str], cores: Sequence[int], share: int, held: ExitStack) -> ResourceAllocation:
-    start, said = time.monotonic(), False
+    start, announced = time.monotonic(), False
     while True:
         with FileLock(_file("choosing")):  # one chooses at a time, so that no two hold half of what both want
             for device in choice:
-                mine = ExitStack()
-                got = device == "cpu" or _take([device_lock_name(device)], 1, mine)
-                if got and (numbers := _take([f"core-{n}" for n in cores], share, mine)):
-                    held.push(mine.pop_all())
+                locks = ExitStack()
+                free = device == "cpu" or _take([device_lock_name(device)], 1, locks)
+                if free and (numbers := _take([f"core-{n}" for n in cores], share, locks)):
+                    held.push(locks.pop_all())
                     taken = tuple(cores[n] for n in numbers)
                     return ResourceAllocation(device=device, cores=taken, waited_s=round(time.monotonic() - start, 3))
-                mine.close()
-        if not said and time.monotonic() - start > PATIENCE_S:
-            said = True
+                locks.close()
+        if not announced and time.monotonic() - start > PATIENCE_S:
+            announced = True
             what = " or ".join(choice)
             print(f"paperlib: waiting for {what} and {share} free cores: another trial runs there", file=sys.stderr)
         between_steps.get()()
@@ -98,10 +100,10 @@ def _file(name: str) -> Path:
 
 def device_lock_name(device: str) -> str:
     """A name of the device itself: with CUDA_VISIBLE_DEVICES two processes may both call theirs cuda:0."""
-    wanted = torch.device(device)
-    if wanted.type != "cuda":
+    named = torch.device(device)
+    if named.type != "cuda":
         return device
-    return f"cuda-{torch.cuda.get_device_properties(wanted).uuid}"
+    return f"cuda-{torch.cuda.get_device_properties(named).uuid}"
 
 
 class BackgroundLoad:
@@ -109,14 +111,14 @@ class BackgroundLoad:
 
     def __init__(self, cores: Sequence[int]) -> None:
         self._cores = cores
-        self._busy, self._own, self._start = self._busy_s(), time.process_time(), time.monotonic()
+        self._busy, self._process, self._start = self._busy_s(), time.process_time(), time.monotonic()
 
     def share(self) -> float | None:
         """Share of the cores' time since the start, in [0, 1]; None where the system does not tell, or too early."""
         busy, window = self._busy_s(), (time.monotonic() - self._start) * len(self._cores)
         if busy is None or self._busy is None or window < MIN_WINDOW_S:
             return None
-        foreign = busy - self._busy - (time.process_time() - self._own)
+        foreign = busy - self._busy - (time.process_time() - self._process)
         return round(min(1.0, max(0.0, foreign / window)), 3)
 
     def _busy_s(self) -> float | None:
@@ -142,8 +144,17 @@ def limit_threads(n: int) -> Iterator[None]:
 
 
 @contextmanager
-def _confined(cores: Sequence[int], whole: Sequence[int]) -> Iterator[None]:
-    if tuple(cores) == tuple(whole):
+def threads_for(model: nn.Module) -> Iterator[None]:
+    """One thread for a small network of linear layers, whose kernels are shorter than waking a second one."""
+    convolutions = any(isinstance(module, nn.Conv2d) for module in model.modules())
+    small = not convolutions and sum(p.numel() for p in model.parameters()) < ONE_THREAD
+    with limit_threads(1 if small else torch.get_num_threads()):
+        yield
+
+
+@contextmanager
+def _confined(cores: Sequence[int], usable: Sequence[int]) -> Iterator[None]:
+    if tuple(cores) == tuple(usable):
         yield
         return
     _pin(cores)
@@ -151,7 +162,7 @@ def _confined(cores: Sequence[int], whole: Sequence[int]) -> Iterator[None]:
         with limit_threads(len(cores)):
             yield
     finally:
-        _pin(whole)
+        _pin(usable)
 
 
 def _pin(cores: Sequence[int]) -> None:

@@ -1,44 +1,41 @@
-"""The whole life of one trial: data -> model -> pruner -> training -> evaluation -> meters -> record."""
+"""The life of one trial: found or run; images, network, training, masks, test, costs, record."""
 
 import copy
 import random
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 
 import numpy as np
-import scipy.stats
 import torch
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 from torch import nn
 
 from paperlib import data
-from paperlib.core.errors import PaperlibError
 from paperlib.core.io import write_atomically
 from paperlib.core.paths import Layout
 from paperlib.core.progress import progress
-from paperlib.data import Content, ImageSet
+from paperlib.data import Content
 from paperlib.execution.flops import count
 from paperlib.meters import Meters
 from paperlib.models import build
 from paperlib.models.constant import Constant
-from paperlib.pruners import METHODS, Layer, Pruning, apply_masks, layers_of
+from paperlib.pruners import METHODS, apply_masks, layers_of
 from paperlib.pruners.sparsity_counts import count_layers, count_network
-from paperlib.schema.record import Data, Epoch, Record, ResourceAllocation
-from paperlib.schema.trial import Trial, make_trial
+from paperlib.schema.record import Epoch, Record, ResourceAllocation
+from paperlib.schema.trial import Trial
 from paperlib.trials.autotune import apply_memory_format, autotune_compute
 from paperlib.trials.environment import environment
+from paperlib.trials.images import DeviceSplit, data_provenance, load_images
 from paperlib.trials.inference_timing import benchmark_against_dense, load_seconds
 from paperlib.trials.metrics import scores
+from paperlib.trials.optimizers import make_optimizer, optimizer_of
 from paperlib.trials.predictions import pack
-from paperlib.trials.resources import BackgroundLoad, exclusive_resources, limit_threads
-from paperlib.trials.store import Store
-from paperlib.trials.training import DeviceSplit, TrainingResult, eval_logits, fit, make_optimizer, optimizer_of
+from paperlib.trials.resources import BackgroundLoad, exclusive_resources, threads_for
+from paperlib.trials.shared_training import dense_baseline, prune_trained
+from paperlib.trials.store import Store, checkpoint
+from paperlib.trials.training import TrainingResult, eval_logits, fit
 
-ONE_THREAD = 1_000_000  # parameters
 OnEpoch = Callable[[Epoch], None]
 MetersFor = Callable[[str], Meters]
 
@@ -49,18 +46,17 @@ def run_all(trials: Sequence[Trial], layout: Layout) -> list[Record]:
     Data set by data set, but within one in random (fixed) order, so that a drift of the machine does not
     favour one method. A post-training trial runs its dense trial first if that is not there yet.
     """
-    store = Store(layout)
     order = list(dict.fromkeys(trials))
     random.Random(0).shuffle(order)
     order.sort(key=lambda t: (t.dataset, t.model))
-    found = store.find(order)
-    missing = [trial for trial in order if trial not in found]
-    with progress(f"{len(order)} trials, {len(found)} done before", len(missing)) as step:
+    records = Store(layout).find(order)
+    missing = [trial for trial in order if trial not in records]
+    with progress(f"{len(order)} trials, {len(records)} done before", len(missing)) as step:
         for trial in missing:
             step.describe(f"{trial.dataset} {trial.model} {trial.method} {trial.sparsity:g} seed {trial.seed}")
-            found[trial] = run(trial, layout)
+            records[trial] = run(trial, layout)
             step.advance()
-    return [found[trial] for trial in trials]
+    return [records[trial] for trial in trials]
 
 
 def run(
@@ -85,12 +81,12 @@ def run(
     optimizer_of(trial)  # a wrong name or option shows before any image is read
     store, content = Store(layout), data.identify(trial.selection)
 
-    def known() -> Record | None:
+    def stored() -> Record | None:
         record = store.of(trial, content)
         lacks = keep_weights and record and record.status == "done" and not checkpoint(layout, trial.id).exists()
         return None if lacks else record
 
-    if not fresh and (record := known()) is not None:
+    if not fresh and (record := stored()) is not None:
         return record
     store.check_writable()
     shared: Record | None = None
@@ -101,49 +97,23 @@ def run(
             with exclusive_resources() as place:  # same numbers again; only the checkpoint was lost
                 _compute(dense, layout, place, None, on_epoch, True, content, meters)
     with exclusive_resources() as place:
-        record = None if fresh else known()  # another process may have been at it while this one waited
+        record = None if fresh else stored()  # another process may have been at it while this one waited
         if record is None:
-            _leave_other_images(trial, store, content)
+            store.leave_other_images(trial, content)
             keep = keep_weights or trial.method == "dense"
             record = _compute(trial, layout, place, shared, on_epoch, keep, content, meters)
             store.put(record)
     return record
 
 
-def _leave_other_images(trial: Trial, store: Store, content: Content) -> None:
-    record = store.get(trial.id)
-    if record is None or (record.data.source, record.data.content_hash) == content[:2]:
-        return
-    store.set_aside(trial.id)
-    was, now = record.data.source, content.source
-    what = f"the {was} images have changed" if was == now else f"{now} images are here now, not the {was} ones"
-    warnings.warn(f"{trial.dataset}: {what}: trials run anew; their earlier records are in {store.aside}", stacklevel=3)
+def build_network(trial: Trial, shape: tuple[int, int, int], classes: int) -> nn.Module:
+    """The trial's untrained network for images of `shape` (height, width, channels)."""
 
+    def empty(width: float) -> nn.Module:
+        with torch.device("meta"):
+            return build(trial.model, shape, classes, width)
 
-PRUNING = ("method", "sparsity", "conv_sparsity", "scope", "threshold", "draw", "swap", "execution")
-
-
-def dense_baseline(trial: Trial) -> Trial:
-    """The dense trial of the same data, budget and seed, whose network post-training takes."""
-    nothing_removed = {name: getattr(make_trial(), name) for name in PRUNING}
-    return Trial.model_validate(trial.model_dump() | nothing_removed)
-
-
-def checkpoint(layout: Layout, trial_id: str) -> Path:
-    """Where the trained weights of a trial lie, if they are kept (dense ones are)."""
-    return layout.checkpoints / f"{trial_id}.safetensors"
-
-
-def load_images(trial: Trial, content: Content | None = None) -> ImageSet:
-    """The trial's images, with its split and limits. PaperlibError if it wants real ones and none are here.
-
-    content: what `data.identify` said of them, if it was asked already.
-    """
-    images = data.select(trial.selection, content.files if content else None)
-    if trial.real_images and images.provenance.source == "stand-in":
-        cure = "`paperlib data fetch`, or point PAPERLIB_DATA at a folder that has it"
-        raise PaperlibError(f"this trial takes real images only, and {trial.dataset} is a drawn stand-in here: {cure}")
-    return images
+    return build(trial.model, shape, classes, METHODS[trial.method]().width(trial, empty))
 
 
 def _compute(
@@ -156,7 +126,7 @@ def _compute(
     content: Content,
     meters_for: MetersFor | None,
 ) -> Record:
-    device, method, neighbours = place.device, METHODS[trial.method], BackgroundLoad(place.cores)
+    device, method, load = place.device, METHODS[trial.method], BackgroundLoad(place.cores)
     images = load_images(trial, content)
     torch.manual_seed(trial.seed)
     model = build_network(trial, images.shape, len(images.classes)).to(device)
@@ -174,7 +144,7 @@ def _compute(
             train, val = DeviceSplit.of(images.train, device), DeviceSplit.of(images.val, device)
             result = fit(trial, model, layers, train, val, meters, on_epoch, bf16)
         else:
-            result = _prune_trained(trial, layout, shared, model, layers)
+            result = prune_trained(trial, layout, shared, model, layers)
         apply_masks(layers, result.masks)
         test = DeviceSplit.of(images.test, device)
         logits = eval_logits(model, test, bf16=bf16) if result.failure is None else None
@@ -209,62 +179,6 @@ def _compute(
             load_s=load_seconds(model, test, meters) if done else None,
             inference=benchmark_against_dense(networks, result.masks, test, meters, trial.seed) if done else (),
             environment=environment(device),
-            place=place.model_copy(update={"others": neighbours.share()}),
+            place=place.model_copy(update={"others": load.share()}),
             finished=datetime.now(UTC).isoformat(timespec="seconds"),
         )
-
-
-def build_network(trial: Trial, shape: tuple[int, int, int], classes: int) -> nn.Module:
-    """The trial's untrained network for images of `shape` (height, width, channels)."""
-
-    def empty(width: float) -> nn.Module:
-        with torch.device("meta"):
-            return build(trial.model, shape, classes, width)
-
-    return build(trial.model, shape, classes, METHODS[trial.method]().width(trial, empty))
-
-
-@contextmanager
-def threads_for(model: nn.Module) -> Iterator[None]:
-    """One thread for a small network of linear layers, whose kernels are shorter than waking a second one."""
-    convolutions = any(isinstance(module, nn.Conv2d) for module in model.modules())
-    small = not convolutions and sum(p.numel() for p in model.parameters()) < ONE_THREAD
-    with limit_threads(1 if small else torch.get_num_threads()):
-        yield
-
-
-def _prune_trained(
-    trial: Trial, layout: Layout, shared: Record, model: nn.Module, layers: list[Layer]
-) -> TrainingResult:
-    if shared.status == "failed":
-        why = f"its dense trial {shared.id} {shared.reason}"
-        return TrainingResult(shared.curve, shared.training, {}, why, engine=shared.engine)
-    path = checkpoint(layout, shared.id)
-    try:
-        model.load_state_dict(load_file(path))
-    except Exception as error:  # safetensors and torch raise several unrelated kinds
-        first = str(error).splitlines()[0]
-        cure = "delete it, and its trial trains again"
-        raise PaperlibError(f"damaged checkpoint {path} ({first}); {cure}") from None
-    pruning = Pruning(trial, layers, torch.Generator().manual_seed(trial.seed + 1))
-    masks = METHODS[trial.method]().final_masks(pruning, {})
-    return TrainingResult(shared.curve, shared.training, masks, engine=shared.engine)
-
-
-def data_provenance(images: ImageSet) -> Data:
-    """The provenance part of a record, with what a constant predictor would reach."""
-    train = np.bincount(images.train.labels, minlength=len(images.classes)) / len(images.train)
-    return Data(
-        name=images.name,
-        source=images.provenance.source,
-        note=images.provenance.note,
-        content_hash=images.content_hash,
-        shape=images.shape,
-        classes=len(images.classes),
-        train=len(images.train),
-        val=len(images.val),
-        test=len(images.test),
-        train_majority=float(train.max()),
-        train_entropy=float(scipy.stats.entropy(train)),
-        test_majority=float((images.test.labels == train.argmax()).mean()),
-    )

@@ -1,24 +1,26 @@
 """Records on disk: one JSON file per trial, written atomically, and one tidy table of them all."""
 
-import hashlib
+import json
 import os
-from collections.abc import Iterable, Mapping
+import warnings
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import pandas as pd
+from pydantic import ValidationError
 
 from paperlib import data
+from paperlib.core.errors import PaperlibError
 from paperlib.core.io import write_atomically
 from paperlib.core.paths import Layout
 from paperlib.data.registry import DATASETS
 from paperlib.models import MODELS
 from paperlib.pruners import METHODS
-from paperlib.schema.record import Record
+from paperlib.schema.record import SCHEMA, Record
 from paperlib.schema.trial import SCOPES, Trial
-from paperlib.trials import table as rows
+from paperlib.trials.table import SETTING, row
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,7 @@ class Store:
     layout: Layout
 
     def path(self, trial_id: str) -> Path:
+        """Where the record of this trial lies, or would."""
         return self.layout.trials / f"{trial_id}.json"
 
     def get(self, trial_id: str) -> Record | None:
@@ -36,7 +39,7 @@ class Store:
         A damaged file is set aside (`.damaged`) with a warning, so that the trial runs again. Raises
         PaperlibError for a record of another schema version.
         """
-        return rows.read(self.path(trial_id))
+        return read(self.path(trial_id))
 
     def find(self, trials: Iterable[Trial]) -> dict[Trial, Record]:
         """The records of those trials that have run on the images that are here now.
@@ -45,7 +48,7 @@ class Store:
         of these images was set aside, it is put back. Raises PaperlibError where images cannot be read.
         """
         contents: dict[data.Selection, data.Content] = {}
-        found: dict[Trial, Record] = {}
+        records: dict[Trial, Record] = {}
         for trial in trials:
             # Images are asked for only where something could be found.
             if not self.path(trial.id).exists() and not any(self.aside.glob(f"{trial.id}-*.json")):
@@ -53,8 +56,8 @@ class Store:
             if trial.selection not in contents:
                 contents[trial.selection] = data.identify(trial.selection)
             if (record := self.of(trial, contents[trial.selection])) is not None:
-                found[trial] = record
-        return found
+                records[trial] = record
+        return records
 
     def of(self, trial: Trial, content: data.Content) -> Record | None:
         """The trial's record of these images; one that was set aside is put back. None if there is none."""
@@ -62,23 +65,34 @@ class Store:
         if record is not None and (record.data.source, record.data.content_hash) == content[:2]:
             return record
         name = f"{trial.id}-{content.source}-{content.hash}"
-        if (earlier := rows.read(self.aside / f"{name}.json")) is None:
+        if (earlier := read(self.aside / f"{name}.json")) is None:
             return None
-        self.set_aside(trial.id)
+        if record is not None:
+            self.set_aside(record)
         for folder, suffix in ((self.layout.trials, ".json"), (self.layout.checkpoints, ".safetensors")):
             with suppress(FileNotFoundError):
                 (folder / _ASIDE / f"{name}{suffix}").replace(folder / f"{trial.id}{suffix}")
         return earlier
 
-    def set_aside(self, trial_id: str) -> None:
-        """Move a trial's record, and its weights, to `other-images/`: it is about to run on other images."""
-        if (record := self.get(trial_id)) is None:
+    def leave_other_images(self, trial: Trial, content: data.Content) -> None:
+        """Set the trial's record aside, with a warning, if it is of other images than `content`."""
+        record = self.get(trial.id)
+        if record is None or (record.data.source, record.data.content_hash) == content[:2]:
             return
+        self.set_aside(record)
+        was, now = record.data.source, content.source
+        what = f"the {was} images have changed" if was == now else f"{now} images are here now, not the {was} ones"
+        warnings.warn(
+            f"{trial.dataset}: {what}: trials run anew; their earlier records are in {self.aside}", stacklevel=4
+        )
+
+    def set_aside(self, record: Record) -> None:
+        """Move a trial's record, and its weights, to `other-images/`: it is about to run on other images."""
         for folder, suffix in ((self.layout.checkpoints, ".safetensors"), (self.layout.trials, ".json")):
             (folder / _ASIDE).mkdir(parents=True, exist_ok=True)
-            name = f"{trial_id}-{record.data.source}-{Path(record.data.content_hash).name}{suffix}"
+            name = f"{record.id}-{record.data.source}-{Path(record.data.content_hash).name}{suffix}"
             with suppress(FileNotFoundError):  # no weights were kept, or another process has just done so
-                (folder / f"{trial_id}{suffix}").replace(folder / _ASIDE / name)
+                (folder / f"{record.id}{suffix}").replace(folder / _ASIDE / name)
 
     @property
     def aside(self) -> Path:
@@ -92,36 +106,21 @@ class Store:
         probe.unlink(missing_ok=True)
 
     def put(self, record: Record) -> None:
+        """Write the record; PaperlibError if that fails."""
         write_atomically(self.path(record.id), (record.model_dump_json(indent=1) + "\n").encode())
 
     def records(self) -> list[Record]:
         """All readable records, ordered by id."""
-        found = (rows.read(path) for path in sorted(self.layout.trials.glob("*.json")))
-        return [record for record in found if record is not None]
+        return list(self._read_all())
+
+    def _read_all(self) -> Iterator[Record]:
+        for path in sorted(self.layout.trials.glob("*.json")):
+            if (record := read(path)) is not None:
+                yield record
 
     def table(self) -> pd.DataFrame:
-        """The tidy table of all records; only files that are new or changed since the last call are read."""
-        now = pd.DataFrame(self._stamps(), columns=_STAMP)
-        path = self.layout.results / "cache" / f"tidy-{_fingerprint()}.parquet"
-        known = pd.DataFrame(columns=_STAMP)
-        with suppress(OSError, ValueError):  # none yet, or a damaged one: it is only a cache
-            known = pd.read_parquet(path)
-        kept = known.merge(now, on=_STAMP)
-        fresh = rows.frame([self.path(name) for name in sorted(set(now["id"]) - set(kept["id"]))])
-        if len(fresh):
-            fresh = fresh.merge(now, on="id")
-        both = _ordered(pd.concat([part for part in (kept, fresh) if len(part)]) if len(kept) + len(fresh) else fresh)
-        if len(fresh) or len(kept) < len(known):
-            for old in path.parent.glob("tidy-*.parquet"):
-                old.unlink(missing_ok=True)
-            write_atomically(path, both.to_parquet(index=False))
-        return both.drop(columns=_STAMP[1:], errors="ignore")
-
-    def _stamps(self) -> list[tuple[str, int, int]]:
-        with suppress(FileNotFoundError), os.scandir(self.layout.trials) as files:
-            found = [(file.name.removesuffix(".json"), file.stat()) for file in files if file.name.endswith(".json")]
-            return [(name, stat.st_mtime_ns, stat.st_size) for name, stat in found]
-        return []
+        """The tidy table of all records."""
+        return tidy(self._read_all())
 
     def write_table(self) -> pd.DataFrame:
         """Write tidy.parquet and tidy.csv beside the trials and return the table."""
@@ -131,48 +130,68 @@ class Store:
         return table
 
 
-_DATASETS, _MODELS, _METHODS = (
-    {name: place for place, name in enumerate(names)} for names in (DATASETS, MODELS, METHODS)
-)
+def checkpoint(layout: Layout, trial_id: str) -> Path:
+    """Where the trained weights of a trial lie, if they are kept (dense ones are)."""
+    return layout.checkpoints / f"{trial_id}.safetensors"
+
+
+def read(path: Path) -> Record | None:
+    """The record in this file, or None if there is none.
+
+    A damaged file is set aside (`.damaged`) with a warning, so that the trial runs again. Raises PaperlibError for
+    a record of another schema version.
+    """
+    try:
+        raw = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    version, reason = SCHEMA, "the id does not belong to the trial"
+    try:
+        record = Record.model_validate_json(raw)
+        version = record.schema_version
+        if version == SCHEMA and record.id == record.trial.id == path.stem.partition("-")[0]:
+            return record
+    except ValidationError as error:
+        reason = str(error).splitlines()[0]
+        with suppress(ValueError, AttributeError):  # it is no JSON, or no object
+            version = json.loads(raw).get("schema_version")
+    if version != SCHEMA:
+        raise PaperlibError(
+            f"record {path} has schema version {version}, this paperlib reads {SCHEMA}; "
+            "use the matching paperlib, or move the results folder away"
+        )
+    aside = path.with_suffix(".damaged")
+    with suppress(FileNotFoundError):  # another run has just done so
+        path.replace(aside)
+    warnings.warn(f"damaged record {path.name} ({reason}) set aside as {aside}; it runs again", stacklevel=2)
+    return None
+
+
 _ASIDE = "other-images"
-_STAMP = ["id", "mtime_ns", "size"]
-
-
-@cache
-def _fingerprint() -> str:
-    # Rows made by other code are not reused.
-    return hashlib.sha256(Path(__file__).read_bytes() + Path(rows.__file__).read_bytes()).hexdigest()[:12]
+_ORDER: dict[str, Collection[str]] = {"dataset": DATASETS, "model": MODELS, "scope": SCOPES, "method": METHODS}
+_SORTED_BY = [
+    "dataset_place", "dataset", "model_place", "model", "quirks", "scope_place", "conv_sparsity", "sparsity",
+    "method_place", "method", "seed", "id",
+]  # fmt: skip
 
 
 def tidy(records: Iterable[Record]) -> pd.DataFrame:
-    """One row per record, in the papers' order. Units stand in the names; what was not obtained is missing, never 0."""
-    return _ordered(pd.DataFrame([rows.row(record) for record in records]))
+    """One row per record, in the papers' order; docs/columns.md says what the columns mean.
 
-
-def _ordered(table: pd.DataFrame) -> pd.DataFrame:
-    # A reader's own data sets, models and methods come last, by name.
+    Data sets, models and methods that a reader added come last, by name. `main_setting`: whether a row was trained in
+    the setting that most trials of its data set and model share (of equally frequent ones the first in sorted order);
+    the other rows are a sweep.
+    """
+    table = pd.DataFrame([row(record) for record in records])
     if table.empty:
         return table
-
-    def places(column: str, names: Mapping[str, int]) -> pd.Series:
-        return table[column].map(names).fillna(len(names))
-
-    keys = pd.DataFrame(
-        {
-            "a": places("dataset", _DATASETS), "b": table.dataset, "c": places("model", _MODELS), "d": table.model,
-            "e": table.quirks, "f": places("scope", {s: i for i, s in enumerate(SCOPES)}), "g": -table.conv_sparsity,
-            "h": table.sparsity, "i": places("method", _METHODS), "j": table.method, "k": table.seed, "l": table["id"],
-        }
-    ).reset_index(drop=True)  # fmt: skip
-    order = keys.sort_values(keys.columns.tolist()).index
-    placed = table.iloc[order].reset_index(drop=True).infer_objects()
-    # Of all rows, so the one that a cached part brings along is dropped.
-    return placed.drop(columns="main_setting", errors="ignore").assign(main_setting=_main_setting(placed))
-
-
-def _main_setting(table: pd.DataFrame) -> pd.Series:
-    """Whether a row was trained in the setting that most trials of its data set and model share; others are a sweep."""
-    groups = table.groupby(["dataset", "model", *rows.SETTING], dropna=False)
-    # Of settings with equally many trials, the first in sorted order.
+    places = {
+        f"{column}_place": table[column].map({name: n for n, name in enumerate(names)}).fillna(len(names))
+        for column, names in _ORDER.items()
+    }
+    ascending = [column != "conv_sparsity" for column in _SORTED_BY]
+    order = table.assign(**places).sort_values(_SORTED_BY, ascending=ascending).index
+    table = table.loc[order].reset_index(drop=True).infer_objects()
+    groups = table.groupby(["dataset", "model", *SETTING], dropna=False)
     rank = groups["id"].transform("size") - groups.ngroup() / (len(table) + 1)
-    return rank == rank.groupby([table.dataset, table.model]).transform("max")
+    return table.assign(main_setting=rank == rank.groupby([table.dataset, table.model]).transform("max"))

@@ -54,11 +54,11 @@ def _work(trials: list[Trial], layout: Layout, done: Connection) -> None:
     one_line_warnings()
     error: PaperlibError | None = None
     try:
-        from paperlib.trials.runner import run_all  # here, since the parent needs no torch to see that all is done
+        from paperlib.trials.runner import run_all  # not above: the parent needs no torch to see that all is done
 
         run_all(trials, layout)
-    except PaperlibError as found:
-        error = found
+    except PaperlibError as raised:
+        error = raised
     except KeyboardInterrupt:
         return  # the parent was interrupted too, and says so
     done.send(error)

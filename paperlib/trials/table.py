@@ -1,177 +1,226 @@
-"""Record files read, and each record as one row of the tidy table; imports nothing heavy, since workers do it too."""
+"""A record as one row of the tidy table, and what each column of that table means.
+
+`docs/columns.md` is `columns_page()`; imports no torch.
+"""
 
 import json
-import re
-import warnings
-from collections.abc import Sequence
-from contextlib import suppress
-from functools import cache
+from collections.abc import Iterator
 from itertools import pairwise
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import joblib
-import pandas as pd
-from pydantic import ValidationError
-
-from paperlib.core.errors import PaperlibError
-from paperlib.meters.collector import paused
 from paperlib.schema.measurement import Timing
-from paperlib.schema.record import SCHEMA, Record
+from paperlib.schema.record import Record
 
-TRIAL_COLUMNS = (
-    "dataset", "model", "width", "method", "scope", "sparsity", "conv_sparsity", "threshold", "draw", "swap", "seed",
-    "epochs", "batch_size", "optimizer", "lr", "schedule", "augment", "compute", "execution",
-)  # fmt: skip
 # Columns that say how a network was trained: arms are compared within one such setting.
 SETTING = ["width", "epochs", "batch_size", "optimizer", "lr", "options", "schedule", "augment", "resolution"]
-_PORTION = 2_000
-_MANY = 10_000  # files from which on starting workers (about 2 s) pays
+BATCHES = (1, 64)  # images per inference batch that the columns are described for
 
 
-def read(path: Path) -> Record | None:
-    """The record in this file, or None if there is none.
+class Column(NamedTuple):
+    """A column; `source`: where its value stands in a record, a dotted path or `-` where `row` computes it."""
 
-    A damaged file is set aside (`.damaged`) with a warning, so that the trial runs again. Raises PaperlibError for
-    a record of another schema version.
-    """
-    try:
-        raw = path.read_bytes()
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    try:
-        version = _version(raw)
-        if version == SCHEMA:
-            record = Record.model_validate_json(raw)
-            if record.id == record.trial.id == path.stem.partition("-")[0]:
-                return record
-            raise ValueError("the id does not belong to the trial")
-    except (ValidationError, ValueError, AttributeError) as error:
-        aside = path.with_suffix(".damaged")
-        with suppress(FileNotFoundError):  # another run has just done so
-            path.replace(aside)
-        reason = str(error).splitlines()[0]
-        warnings.warn(f"damaged record {path.name} ({reason}) set aside as {aside}; it runs again", stacklevel=2)
-        return None
-    raise PaperlibError(
-        f"record {path} has schema version {version}, this paperlib reads {SCHEMA}; "
-        "use the matching paperlib, or move the results folder away"
+    name: str
+    unit: str
+    source: str
+    meaning: str
+
+
+COLUMNS = tuple(
+    Column(*fields)
+    for fields in (
+        ("id", "", "id", "16 hex digits that name the trial and its record"),
+        ("dataset", "", "trial.dataset", "name of the data set, or folder:PATH"),
+        ("model", "", "trial.model", "name of the network"),
+        ("width", "factor", "trial.width", "factor on the network's hidden widths"),
+        ("method", "", "trial.method", "pruning method"),
+        ("scope", "", "trial.scope", "the layers that are pruned, and how removals are shared among them"),
+        ("sparsity", "share", "trial.sparsity", "nominal share of linear weights removed in the scope"),
+        ("conv_sparsity", "share", "trial.conv_sparsity", "nominal share of filters removed"),
+        ("threshold", "", "trial.threshold", "weights below it are removed (method threshold)"),
+        ("draw", "", "trial.draw", "number of the random layer ratios (scope random-ratios)"),
+        ("swap", "share", "trial.swap", "share of active units exchanged at each epoch boundary"),
+        ("seed", "", "trial.seed", "seed of weights, masks and order"),
+        ("epochs", "epochs", "trial.epochs", "passes over the training images that the trial asks for"),
+        ("batch_size", "images", "trial.batch_size", "images per training step"),
+        ("optimizer", "", "trial.optimizer", "torch optimiser"),
+        ("lr", "", "trial.lr", "learning rate at the start"),
+        ("schedule", "", "trial.schedule", "course of the learning rate: constant or cosine"),
+        ("augment", "", "trial.augment", "whether training images are cropped and flipped at random"),
+        ("compute", "", "trial.compute", "number format and memory layout that the trial asks for"),
+        ("execution", "", "trial.execution", "compact (where it pays) or masked training"),
+        ("options", "JSON", "-", "further options of the optimiser"),
+        ("resolution", "pixels", "-", "height of the images"),
+        ("computed_in", "", "compute.choice", "number format and memory layout that training used"),
+        ("protocol", "", "trial.protocol", "corrected, or as-published where there is any quirk"),
+        ("quirks", "", "-", "what the authors' code does differently, joined by +"),
+        ("source", "", "data.source", "provenance of the images: official, rebuilt, subset, stand-in or own"),
+        ("data_hash", "", "data.content_hash", "hash of pixels, labels and split"),
+        ("train_images", "images", "data.train", "images trained on"),
+        ("test_images", "images", "data.test", "images tested on"),
+        ("classes", "classes", "data.classes", "number of classes"),
+        ("train_majority", "share", "data.train_majority", "share of the largest class in the training images"),
+        ("train_entropy", "nats", "data.train_entropy", "entropy of the class shares of the training images"),
+        ("test_majority", "share", "data.test_majority", "test accuracy of always answering that largest class"),
+        ("status", "", "status", "done, or failed where training diverged"),
+        ("reason", "", "reason", "how a failed training failed"),
+        ("parameters", "count", "network.parameters", "parameters of the network, removed ones included"),
+        ("zeros", "count", "network.zeros", "weights removed"),
+        ("network_sparsity", "share", "network.sparsity", "zeros / weights of all linear and convolution layers"),
+        ("scope_sparsity", "share", "network.scope_sparsity", "zeros / weights of the layers in the scope"),
+        ("shared_training", "", "shared_training", "id of the dense trial whose training this one reuses"),
+        ("test_loss", "nats", "test.loss", "mean cross-entropy on the test images"),
+        ("test_accuracy", "share", "test.accuracy", "right answers on the test images"),
+        ("test_balanced_accuracy", "share", "test.balanced_accuracy", "mean recall of the classes that occur"),
+        ("test_macro_f1", "share", "test.macro_f1", "unweighted mean over classes of F1"),
+        ("test_precision", "share", "test.precision", "unweighted mean over classes of precision"),
+        ("test_recall", "share", "test.recall", "unweighted mean over classes of recall"),
+        ("test_auc", "share", "test.auc", "mean one-vs-rest area under the ROC curve"),
+        ("train_time_s", "s", "training.time_s", "epochs with their mask updates, without evaluations"),
+        ("train_energy_j", "J", "training.energy_j", "energy of the same"),
+        ("train_co2_g", "g", "training.co2_g", "CO2 of that energy"),
+        ("train_peak_memory_bytes", "bytes", "training.peak_memory_bytes", "peak above the state at the start"),
+        ("val_accuracy", "share", "-", "right answers on the validation images after the last epoch"),
+        ("best_train_accuracy", "share", "-", "best training accuracy of any epoch"),
+        ("first_train_loss", "nats", "-", "training loss of the first epoch"),
+        ("last_train_loss", "nats", "-", "training loss of the last epoch"),
+        ("train_loss_falling", "share", "-", "share of epochs whose training loss is below that of the one before"),
+        ("energy_source", "", "training.energy_source", "how the training energy was obtained"),
+        ("memory_source", "", "training.memory_source", "how the training's peak memory was obtained"),
+        ("engine", "", "engine", "what computed the training steps: torch or numpy"),
+        ("compact_epochs", "epochs", "compact_epochs", "epochs that ran on the compact network"),
+        ("nonzeros", "count", "costs.nonzeros", "parameters that are not zero"),
+        ("dense_bytes", "bytes", "costs.dense_bytes", "stored size with every weight"),
+        ("csr_bytes", "bytes", "costs.csr_bytes", "stored size with linear layers as CSR"),
+        ("compact_bytes", "bytes", "costs.compact_bytes", "stored size with filters and neurons cut out"),
+        ("int8_bytes", "bytes", "costs.int8_bytes", "stored size with one byte a weight"),
+        ("dense_inference_flops", "FLOPs", "costs.dense_inference_flops", "dense inference, per image"),
+        ("dense_training_flops", "FLOPs", "costs.dense_training_flops", "dense training step, per image"),
+        ("inference_flops", "FLOPs", "costs.inference_flops", "inference without removed work, per image"),
+        ("training_flops", "FLOPs", "costs.training_flops", "training step without removed work, per image"),
+        ("inference_energy_source", "", "-", "how the energy of inference was obtained"),
+        ("load_s", "s", "load_s", "reading the weights and giving the first answer"),
+        ("*", "", "-", ""),  # the columns of inference
+        ("device", "", "environment.device", "torch device"),
+        ("cpu", "", "environment.cpu", "name of the processor"),
+        ("gpu", "", "environment.gpu", "name of the GPU"),
+        ("threads", "threads", "environment.threads", "torch's threads"),
+        ("others_share", "share", "place.others", "of the cores' time that other processes took during the trial"),
+        ("command", "", "command", "shell command that runs the trial or finds its record"),
+        ("finished", "ISO 8601", "finished", "when the trial ended, in UTC"),
+        ("main_setting", "", "-", "whether most trials of this data set and model share its training setting"),
     )
-
-
-def frame(paths: Sequence[Path]) -> pd.DataFrame:
-    """One row per readable record file, in the order of `paths`; many files are read by all cores."""
-    portions = [paths[start : start + _PORTION] for start in range(0, len(paths), _PORTION)]
-    workers = min(joblib.cpu_count(), len(portions)) if len(paths) >= _MANY else 1
-    parts = joblib.Parallel(n_jobs=workers)(joblib.delayed(_portion)(portion) for portion in portions)
-    return pd.concat(full, ignore_index=True) if (full := [part for part in parts if len(part)]) else pd.DataFrame()
-
-
-def _portion(paths: Sequence[Path]) -> pd.DataFrame:
-    with paused():  # it would walk over every dict that is alive, again and again; nothing here is cyclic
-        return pd.DataFrame([row(record) for path in paths if (record := read(path)) is not None])
-
-
-def _version(raw: bytes) -> int | None:
-    # Our own writer puts the version first; anything else is parsed whole.
-    if found := re.match(rb'\{\s*"schema_version":\s*(\d+)\s*,', raw):
-        return int(found[1])
-    version: int | None = json.loads(raw).get("schema_version")
-    return version
+)
+# Name, unit, meaning and field of `Timing`; a column is one of them for one network and one batch size.
+ABSOLUTE = (
+    ("s", "s", "median time of one batch", "median_s"),
+    ("energy_j", "J", "energy of one image", "energy_j_per_image"),
+    ("peak_memory_bytes", "bytes", "peak memory of one batch", "peak_memory_bytes"),
+)
+RATIOS = (
+    ("ratio", "ratio", "median over rounds of its time / dense time of the round", "ratio"),
+    ("ratio_low", "ratio", "lower end of the 95 % interval of that ratio", "ratio_low"),
+    ("ratio_high", "ratio", "upper end of the 95 % interval of that ratio", "ratio_high"),
+    ("energy_ratio", "ratio", "its energy / dense energy", ""),
+)
+# Of one network and batch size; `_again`: of dense, measured a second time as a control (A/A).
+GROUPS = ((ABSOLUTE, ""), (RATIOS, ""), (RATIOS, "_again"), (ABSOLUTE[:2], "_again"))
+NETWORKS = {"inference": "the masked network", "realised": "the network as its fastest exact variant"}
 
 
 def row(record: Record) -> dict[str, Any]:
-    """The record as one row of the tidy table: name of the column to value."""
-    trial, test, network, training = record.trial, record.test, record.network, record.training
-    fields = vars(trial)
-    found: dict[str, Any] = {"id": record.id} | {name: fields[name] for name in TRIAL_COLUMNS}
-    found |= {
-        "options": json.dumps(trial.options, sort_keys=True) if trial.options else "{}",
-        "resolution": record.data.shape[0],
-        "computed_in": record.compute.choice if record.compute else None,
-        "protocol": trial.protocol,
-        "quirks": "+".join(trial.quirks),
-        "source": record.data.source,
-        "data_hash": record.data.content_hash,
-        "train_images": record.data.train,
-        "test_images": record.data.test,
-        "classes": record.data.classes,
-        "train_majority": record.data.train_majority,
-        "train_entropy": record.data.train_entropy,
-        "test_majority": record.data.test_majority,
-        "status": record.status,
-        "reason": record.reason,
-        "parameters": network.parameters if network else None,
-        "zeros": network.zeros if network else None,
-        "network_sparsity": network.sparsity if network else None,
-        "scope_sparsity": network.scope_sparsity if network else None,
-        "shared_training": record.shared_training,
-    }
-    for name in ("loss", "accuracy", "balanced_accuracy", "macro_f1", "precision", "recall", "auc"):
-        found[f"test_{name}"] = getattr(test, name) if test else None
-    for name in ("time_s", "energy_j", "co2_g", "peak_memory_bytes"):
-        found[f"train_{name}"] = getattr(training, name) if training else None
-    found["val_accuracy"] = record.curve[-1].val.accuracy if record.curve else None
+    """The record as one row of the tidy table: name of the column to value.
+
+    What a record does not have is None, or has no entry where a whole group of columns is missing (the counted costs,
+    a batch size, the ratios of dense itself).
+    """
+    computed = _computed(record)
+    values: dict[str, Any] = {}
+    for name, _, source, _ in COLUMNS:
+        if name == "*":
+            for size in sorted({timing.batch_size for timing in record.inference}):
+                values |= _inference({t.variant: t for t in record.inference if t.batch_size == size}, size)
+        elif source == "-":
+            values |= {name: computed[name]} if name in computed else {}
+        elif record.costs is not None or not source.startswith("costs."):
+            values[name] = _at(record, source)
+    return values
+
+
+def _at(record: Record, source: str) -> Any:
+    value: Any = record
+    for field in source.split("."):
+        value = None if value is None else getattr(value, field)
+    return value
+
+
+def _computed(record: Record) -> dict[str, Any]:
     losses = [epoch.train.loss for epoch in record.curve]
     falls = [b < a for a, b in pairwise(losses)]
-    found["best_train_accuracy"] = max((epoch.train.accuracy for epoch in record.curve), default=None)
-    found["first_train_loss"], found["last_train_loss"] = (losses[0], losses[-1]) if losses else (None, None)
-    found["train_loss_falling"] = sum(falls) / len(falls) if falls else None
-    found["energy_source"] = training.energy_source if training else None
-    found["memory_source"] = training.memory_source if training else None
-    found["engine"] = record.engine
-    found["compact_epochs"] = record.compact_epochs
-    found |= vars(record.costs) if record.costs else {}
-    found["inference_energy_source"] = next((t.energy_source for t in record.inference if t.energy_source), None)
-    found["load_s"] = record.load_s
-    for size in sorted({timing.batch_size for timing in record.inference}):
-        found |= _inference({t.variant: t for t in record.inference if t.batch_size == size}, size)
-    environment = record.environment
-    return found | {
-        "device": environment.device,
-        "cpu": environment.cpu,
-        "gpu": environment.gpu,
-        "threads": environment.threads,
-        "others_share": record.place.others if record.place else None,
-        "command": record.command,
-        "finished": record.finished,
+    return {
+        "options": json.dumps(record.trial.options, sort_keys=True),
+        "resolution": record.data.shape[0],
+        "quirks": "+".join(record.trial.quirks),
+        "val_accuracy": record.curve[-1].val.accuracy if record.curve else None,
+        "best_train_accuracy": max((epoch.train.accuracy for epoch in record.curve), default=None),
+        "first_train_loss": losses[0] if losses else None,
+        "last_train_loss": losses[-1] if losses else None,
+        "train_loss_falling": sum(falls) / len(falls) if falls else None,
+        "inference_energy_source": next((t.energy_source for t in record.inference if t.energy_source), None),
     }
 
 
 def _inference(timed: dict[str, Timing], size: int) -> dict[str, Any]:
-    """Columns of one batch size: the network as the papers run it, the A/A control, and `realised_…`, the exact
-    way that makes removed work disappear (masked itself where nothing pays)."""
-    dense, plain = timed["dense"], timed.get("masked", timed["dense"])
-    own = [name for name in timed if name not in {"dense", "dense-again", "masked"}]
-    realised = timed[own[0]] if own else plain
-    again = timed.get("dense-again")
-    found: dict[str, Any] = {f"realised_way_b{size}": realised.variant}
-    for prefix, timing in (("inference", plain), ("realised", realised)):
-        absolute, ratios, ratios_again, absolute_again = _columns(prefix, size)
-        found |= zip(absolute, (timing.median_s, timing.energy_j_per_image, timing.peak_memory_bytes), strict=True)
-        if timing is not dense:
-            found |= zip(ratios, _ratios(timing, dense), strict=True)
-        if again:
-            found |= zip(ratios_again, _ratios(again, dense), strict=True)
-            found |= zip(absolute_again, (again.median_s, again.energy_j_per_image), strict=True)
-    return found
+    """Columns of one batch size: the masked network, its fastest exact variant and the A/A control `dense-again`.
+
+    A record without an exact variant that is faster has the masked network's figures there, too.
+    """
+    dense = timed["dense"]
+    masked, again = timed.get("masked", dense), timed.get("dense-again")
+    exact = [name for name in timed if name not in {"dense", "dense-again", "masked"}]
+    fastest = timed[exact[0]] if exact else masked
+    values: dict[str, Any] = {f"realised_way_b{size}": fastest.variant}
+    for prefix, timing in (("inference", masked), ("realised", fastest)):
+        for measures, suffix in GROUPS:
+            measured = again if suffix else timing
+            if measured is None or (measures is RATIOS and measured is dense):
+                continue
+            for name, _, _, field in measures:
+                value = getattr(measured, field) if field else _energy_ratio(measured, dense)
+                values[f"{prefix}_{name}_b{size}{suffix}"] = value
+    return values
 
 
-@cache
-def _columns(prefix: str, size: int) -> tuple[tuple[str, ...], ...]:
-    # Made once: a hundred thousand records have the same ones.
-    def named(*names: str, end: str = "") -> tuple[str, ...]:
-        return tuple(f"{prefix}_{name}_b{size}{end}" for name in names)
-
-    ratios = ("ratio", "ratio_low", "ratio_high", "energy_ratio")
-    return (
-        named("s", "energy_j", "peak_memory_bytes"),
-        named(*ratios),
-        named(*ratios, end="_again"),
-        named("s", "energy_j", end="_again"),
-    )
-
-
-def _ratios(timing: Timing, dense: Timing) -> tuple[float | None, ...]:
+def _energy_ratio(timing: Timing, dense: Timing) -> float | None:
     energy, base = timing.energy_j_per_image, dense.energy_j_per_image
-    return timing.ratio, timing.ratio_low, timing.ratio_high, energy / base if energy and base else None
+    return energy / base if energy and base else None
+
+
+def described() -> Iterator[tuple[str, str, str]]:
+    """Name, unit and meaning of every column that a table can have, in its order."""
+    for column in COLUMNS:
+        if column.name != "*":
+            yield column.name, column.unit, column.meaning
+            continue
+        for size in BATCHES:
+            yield f"realised_way_b{size}", "", f"which variant `realised_…_b{size}` is; masked where none is faster"
+            for prefix, network in NETWORKS.items():
+                for measures, suffix in GROUPS:
+                    who = "dense measured again (A/A)" if suffix else network
+                    for name, unit, meaning, _ in measures:
+                        yield f"{prefix}_{name}_b{size}{suffix}", unit, f"{who}, batch {size}: {meaning}"
+
+
+def columns_page() -> str:
+    """The text of docs/columns.md."""
+    lines = [
+        "# Columns of the tidy table",
+        "",
+        "`tidy.csv` and `tidy.parquet` of a results folder, and `paperlib.load_results`, have one row per trial.",
+        "What was not measured or does not apply is missing, never 0.",
+        "This page is written by `columns_page` in `paperlib/trials/table.py`.",
+        "",
+        "| column | unit | meaning |",
+        "|---|---|---|",
+        *(f"| `{name}` | {unit} | {meaning} |" for name, unit, meaning in described()),
+    ]
+    return "\n".join(lines) + "\n"

@@ -1,71 +1,27 @@
 """Training and evaluation on tensors in memory: no DataLoader, no host synchronisation inside an epoch."""
 
 import copy
-import inspect
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from paperlib.core.errors import PaperlibError
 from paperlib.core.progress import between_steps
-from paperlib.core.registry import unknown
-from paperlib.data.augmentation import crop_and_flip
-from paperlib.data.imageset import Split
 from paperlib.execution.steps import CompactSteps, TorchSteps, steps_for
 from paperlib.meters import Meters
-from paperlib.pruners import METHODS, Layer, MaskEnforcer, Masks, Pruning
+from paperlib.pruners import METHODS, Layer, MaskEnforcer, Masks, Method, Pruning
 from paperlib.schema.measurement import Measurement, TrainingEngine
 from paperlib.schema.record import Epoch, Scores
 from paperlib.schema.trial import Trial
+from paperlib.trials.images import DeviceSplit
 from paperlib.trials.metrics import scores
+from paperlib.trials.optimizers import loss_of, make_optimizer
 
-CHUNK_BYTES = 2 * 2**20  # small enough to stay in the cache until its batches are used
-MEAN = STD = 0.5  # of every channel, of pixels in 0..1
 DIVERGED = 100.0  # times the loss of a uniform guess
-
-
-@dataclass(frozen=True, eq=False)
-class DeviceSplit:
-    """A split on the device: pixels uint8 (N, C, H, W), normalised chunk by chunk, and labels (N,)."""
-
-    pixels: Tensor
-    labels: Tensor
-
-    @classmethod
-    def of(cls, split: Split, device: str) -> "DeviceSplit":
-        """Move a split to the device."""
-        pixels = torch.from_numpy(split.images).permute(0, 3, 1, 2).contiguous()
-        return cls(pixels.to(device), torch.from_numpy(split.labels).to(device))
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def batches(
-        self, size: int, order: Tensor | None = None, augment: torch.Generator | None = None
-    ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Normalised batches, in `order`; gathered in chunks, since a gather per batch outweighs a small step.
-
-        augment: the random source of crops and flips, on the images' device; None for none.
-        """
-        per_chunk = max(1, CHUNK_BYTES // (4 * self.pixels[0].numel()) // size) * size
-        for start in range(0, len(self) if order is None else len(order), per_chunk):
-            part = slice(start, start + per_chunk)
-            if order is None:
-                pixels, labels = self.pixels[part], self.labels[part]
-            else:  # index_select copies whole rows, four times faster than pixels[order]
-                pixels, labels = (t.index_select(0, order[part]) for t in (self.pixels, self.labels))
-            if augment is not None:
-                pixels = crop_and_flip(pixels, augment)
-            yield from zip(normalise(pixels).split(size), labels.split(size), strict=True)
-
-
-def normalise(pixels: Tensor) -> Tensor:
-    """uint8 0..255 to float32 -1..1, as both papers do: (pixels / 255 - MEAN) / STD."""
-    return torch.mul(pixels, 1 / (255 * STD)).sub_(MEAN / STD)
 
 
 @dataclass(frozen=True)
@@ -80,45 +36,124 @@ class TrainingResult:
     engine: TrainingEngine | None = None
 
 
-def make_optimizer(trial: Trial, model: nn.Module) -> torch.optim.Optimizer:
-    """Any torch optimiser by name (case does not matter), fused where it has that.
+@dataclass
+class Training:
+    """A training under way, as callbacks see it.
 
-    Raises PaperlibError for unknown names and for options that it does not take.
+    masks_before: masks of the epoch before; logits: (N, classes) of this epoch's pass, in the order of labels (N,).
+    pruned: validation scores right after new masks; spent: cost of this epoch, total: of all so far.
+    failure: a callback that sets it ends the training after this epoch.
     """
-    kind, allowed = optimizer_of(trial)
-    make: Callable[..., torch.optim.Optimizer] = kind
-    fused = {"fused": True} if "fused" in allowed else {}
-    try:
-        return make(model.parameters(), lr=trial.lr, **fused, **trial.options)
-    except (ValueError, TypeError) as error:
-        raise PaperlibError(f"optimizer {kind.__name__}: {error}") from None
+
+    trial: Trial
+    model: nn.Module
+    method: Method
+    epoch: int = 0
+    masks: Masks = field(default_factory=dict)
+    masks_before: Masks = field(default_factory=dict)
+    logits: Tensor = field(default_factory=lambda: torch.empty(0))
+    labels: Tensor = field(default_factory=lambda: torch.empty(0))
+    pruned: Scores | None = None
+    spent: Measurement | None = None
+    total: Measurement | None = None
+    curve: list[Epoch] = field(default_factory=list)
+    failure: str | None = None
 
 
-def optimizer_of(trial: Trial) -> tuple[type[torch.optim.Optimizer], list[str]]:
-    """The class of the trial's optimiser and the options that it takes; raises as `make_optimizer` does."""
-    names = {
-        name.lower(): name
-        for name, kind in vars(torch.optim).items()
-        if inspect.isclass(kind) and issubclass(kind, torch.optim.Optimizer)
-    }
-    for unusable in ("optimizer", "lbfgs", "sparseadam"):  # the base class; needs a closure; sparse gradients
-        del names[unusable]
-    if trial.optimizer.lower() not in names:
-        raise unknown("optimizer", trial.optimizer, sorted(names.values()))
-    name = names[trial.optimizer.lower()]
-    kind: type[torch.optim.Optimizer] = getattr(torch.optim, name)
-    allowed = [p for p in inspect.signature(kind).parameters if p not in {"params", "lr"}]
-    for option in trial.options:
-        if option not in allowed:
-            raise unknown(f"{name} option", option, allowed)
-    return kind, allowed
+class Callback:
+    """What happens beside the steps of a training; by itself nothing."""
+
+    def on_epoch_begin(self, training: Training) -> None:
+        """Before the epoch's masks are made."""
+
+    def on_masks(self, training: Training) -> None:
+        """The epoch's masks are in force and no step was taken under them."""
+
+    def on_epoch_end(self, training: Training) -> None:
+        """After the epoch's last step."""
 
 
-def loss_of(trial: Trial) -> Callable[[Tensor, Tensor], Tensor]:
-    """Cross-entropy on logits; P's medium MLP applies a softmax before it (quirk `double-softmax`)."""
-    if "double-softmax" in trial.quirks:
-        return lambda logits, labels: F.cross_entropy(logits.softmax(1), labels)
-    return F.cross_entropy
+class Metering(Callback):
+    """Measures the epochs with their mask updates, not the evaluations between them."""
+
+    def __init__(self, meters: Meters) -> None:
+        self.meters = meters
+
+    def on_epoch_begin(self, training: Training) -> None:
+        training.spent = None
+        self.meters.begin()
+
+    @contextmanager
+    def paused(self, training: Training) -> Iterator[None]:
+        """What runs in this block is not part of the epoch's cost."""
+        training.spent = self.meters.end()
+        yield
+        self.meters.begin()
+
+    def on_epoch_end(self, training: Training) -> None:
+        spent = self.meters.end()
+        training.spent = spent if training.spent is None else spent + training.spent
+        training.total = training.spent if training.total is None else training.total + training.spent
+
+
+class PrunedScores(Callback):
+    """For methods that prune in rounds: what pruning alone does, before the rest trains on."""
+
+    def __init__(self, metering: Metering, val: DeviceSplit, bf16: bool) -> None:
+        self.metering, self.val, self.bf16 = metering, val, bf16
+
+    def on_masks(self, training: Training) -> None:
+        training.pruned = None
+        if training.method.in_rounds and training.masks and training.masks is not training.masks_before:
+            with self.metering.paused(training):
+                training.pruned = evaluate(training.model, self.val, bf16=self.bf16)
+                training.model.train()
+
+
+class Curve(Callback):
+    """Scores of the training pass and of validation after each epoch."""
+
+    def __init__(self, val: DeviceSplit, bf16: bool) -> None:
+        self.val, self.bf16 = val, bf16
+
+    def on_epoch_end(self, training: Training) -> None:
+        masks, before = training.masks, training.masks_before
+        assert training.spent is not None
+        training.curve.append(
+            Epoch(
+                epoch=training.epoch,
+                train=scores(training.logits, training.labels),
+                val=evaluate(training.model, self.val, bf16=self.bf16),
+                time_s=training.spent.time_s,
+                swapped=sum(
+                    int((m & ~before[n]).sum()) for n, m in masks.items() if n in before and m is not before[n]
+                ),
+                removed=sum(int((~mask).sum()) for mask in masks.values()),
+                pruned=training.pruned,
+            )
+        )
+
+
+class Caller(Callback):
+    """Gives each epoch's scores to whoever asked for the training."""
+
+    def __init__(self, on_epoch: Callable[[Epoch], None]) -> None:
+        self.on_epoch = on_epoch
+
+    def on_epoch_end(self, training: Training) -> None:
+        self.on_epoch(training.curve[-1])
+
+
+class Divergence(Callback):
+    """Ends a training with a loss that is no number, or a training loss 100 times that of a uniform guess."""
+
+    def on_epoch_end(self, training: Training) -> None:
+        train, val, classes = training.curve[-1].train.loss, training.curve[-1].val.loss, training.logits.shape[1]
+        if math.isfinite(train) and math.isfinite(val) and train <= DIVERGED * math.log(max(2, classes)):
+            return
+        name, loss = ("validation", val) if math.isfinite(train) and not math.isfinite(val) else ("training", train)
+        where = f"in epoch {training.epoch} (lr {training.trial.lr:g})"
+        training.failure = f"diverged: {name} loss {loss:.4g} {where}; lower the lr"
 
 
 def fit(
@@ -133,85 +168,58 @@ def fit(
 ) -> TrainingResult:
     """Train `model` in place as the trial says and return curve, cost and final masks.
 
-    The reading covers the epochs with their mask updates, not the evaluations between them. Train scores
-    are those of the training pass itself. A loss that is not finite, or a training loss 100 times that of a
-    uniform guess, ends training; `failure` then says in which epoch. bf16: autocast, in evaluations too.
+    on_epoch: is given each epoch's scores. bf16: autocast, in evaluations too. A diverged training ends early with
+    `failure` set. Raises PaperlibError for masks that leave a layer empty.
     """
     device = train.labels.device
-    method = METHODS[trial.method]()
+    training = Training(trial, model, METHODS[trial.method]())
+    metering = Metering(meters)
+    pruned_scores, curve = PrunedScores(metering, val, bf16), Curve(val, bf16)
+    callbacks = (metering, pruned_scores, curve, Caller(on_epoch), Divergence())
     shuffle = torch.Generator().manual_seed(trial.seed + 2)
-    optimizer = make_optimizer(trial, model)
-    keeper = MaskEnforcer(layers, optimizer, stale="stale-regrowth" in trial.quirks)
-    loss_function = loss_of(trial)
+    augment = torch.Generator(device).manual_seed(trial.seed + 3) if trial.augment else None
+    optimizer, loss_function = make_optimizer(trial, model), loss_of(trial)
+    enforcer = MaskEnforcer(layers, optimizer, stale="stale-regrowth" in trial.quirks)
 
     def gradients() -> dict[str, Tensor]:
-        first = next(train.batches(trial.batch_size, order[: trial.batch_size]))
-        with keeper.filters_restored():
-            loss_function(model(first[0]), first[1]).backward()
-        found = {x.name: x.module.weight.grad.clone() for x in layers if x.module.weight.grad is not None}
+        pixels, labels = next(train.batches(trial.batch_size, order[: trial.batch_size]))
+        with enforcer.filters_restored():
+            loss_function(model(pixels), labels).backward()
+        dense = {x.name: x.module.weight.grad.clone() for x in layers if x.module.weight.grad is not None}
         optimizer.zero_grad()
-        return found
+        return dense
 
     pruning = Pruning(trial, layers, torch.Generator().manual_seed(trial.seed + 1), gradients)
-    steps = steps_for(model, optimizer, keeper, loss_function, bf16)
+    steps = steps_for(model, optimizer, enforcer, loss_function, bf16)
     if trial.execution == "compact" and isinstance(steps, TorchSteps):
         steps = CompactSteps(steps)
-    augment = torch.Generator(device).manual_seed(trial.seed + 3) if trial.augment else None
     warm_up(trial, model, train, bf16)
-    curve: list[Epoch] = []
-    reading: Measurement | None = None
-    masks: Masks = {}
     for epoch in range(trial.epochs):
         order = torch.randperm(len(train), generator=shuffle).to(device)
+        training.epoch, training.labels, training.masks_before = epoch, train.labels[order], training.masks
         model.train()
-        meters.begin()
-        changed = method.initial_masks(pruning) if epoch == 0 else masks
-        changed = method.update_masks(pruning, changed, epoch)
-        before = masks
-        if epoch == 0 or changed is not masks:
-            masks = _checked(changed)
-            keeper.set(masks)
-        pruned = None
-        if method.in_rounds and masks and masks is not before:
-            first = meters.end()  # what pruning alone does is a question, not a part of training
-            pruned = evaluate(model, val, bf16=bf16)
-            model.train()
-            meters.begin()
+        for callback in callbacks:
+            callback.on_epoch_begin(training)
+        masks = training.method.initial_masks(pruning) if epoch == 0 else training.masks
+        masks = training.method.update_masks(pruning, masks, epoch)
+        if epoch == 0 or masks is not training.masks:
+            training.masks = _checked(masks)
+            enforcer.set(masks)
+        for callback in callbacks:
+            callback.on_masks(training)
         batches = train.batches(trial.batch_size, order, augment)
-        logits = steps.epoch(_scheduled(batches, trial, optimizer, epoch / trial.epochs, len(train)))
-        spent = meters.end() + first if pruned else meters.end()
-        reading = spent if reading is None else reading + spent
-        train_scores = scores(logits, train.labels[order])
-        curve.append(
-            Epoch(
-                epoch=epoch,
-                train=train_scores,
-                val=evaluate(model, val, bf16=bf16),
-                time_s=spent.time_s,
-                swapped=_swapped(before, masks),
-                removed=sum(int((~mask).sum()) for mask in masks.values()),
-                pruned=pruned,
-            )
-        )
-        on_epoch(curve[-1])
-        if why := _divergence(curve[-1], trial, logits.shape[1]):
-            return TrainingResult(tuple(curve), reading, masks, why, engine=steps.engine)
-    compact = steps.epochs if isinstance(steps, CompactSteps) else 0
-    masks = _checked(method.final_masks(pruning, masks))
-    return TrainingResult(tuple(curve), reading, masks, compact_epochs=compact, engine=steps.engine)
-
-
-def _divergence(epoch: Epoch, trial: Trial, classes: int) -> str | None:
-    """Why training ends after this epoch: a loss that is no number, or 100 times that of a uniform guess."""
-    train, val = epoch.train.loss, epoch.val.loss
-    if math.isfinite(train) and math.isfinite(val) and train <= DIVERGED * math.log(max(2, classes)):
-        return None
-    name, loss = ("validation", val) if math.isfinite(train) and not math.isfinite(val) else ("training", train)
-    return f"diverged: {name} loss {loss:.4g} in epoch {epoch.epoch} (lr {trial.lr:g}); lower the lr"
-
-
-def _swapped(before: Masks, masks: Masks) -> int:
-    return sum(int((m & ~before[n]).sum()) for n, m in masks.items() if n in before and m is not before[n])
+        training.logits = steps.epoch(_scheduled(batches, trial, optimizer, epoch / trial.epochs, len(train)))
+        for callback in callbacks:
+            callback.on_epoch_end(training)
+        if training.failure:
+            break
+    compact_epochs = None
+    if not training.failure:
+        compact_epochs = steps.epochs if isinstance(steps, CompactSteps) else 0
+        training.masks = _checked(training.method.final_masks(pruning, training.masks))
+    return TrainingResult(
+        tuple(training.curve), training.total, training.masks, training.failure, compact_epochs, steps.engine
+    )
 
 
 def _scheduled(
@@ -229,11 +237,11 @@ def _scheduled(
 
 
 def warm_up(trial: Trial, model: nn.Module, train: DeviceSplit, bf16: bool) -> None:
-    """Two steps on copies: kernels, thread pools and lazy imports start here, not on the first epoch's bill."""
+    """Two steps on copies, so that starting kernels and threads and late imports are not charged to the first epoch."""
     with torch.random.fork_rng(devices=[train.labels.device] if train.labels.is_cuda else []):
-        twin = copy.deepcopy(model).train()
-        optimizer = make_optimizer(trial, twin)
-        steps = steps_for(twin, optimizer, MaskEnforcer([], optimizer), loss_of(trial), bf16)
+        network = copy.deepcopy(model).train()
+        optimizer = make_optimizer(trial, network)
+        steps = steps_for(network, optimizer, MaskEnforcer([], optimizer), loss_of(trial), bf16)
         few = torch.arange(min(len(train), 2 * trial.batch_size), device=train.labels.device)
         steps.epoch(train.batches(trial.batch_size, few))
 
@@ -246,9 +254,9 @@ def _checked(masks: Masks) -> Masks:
 
 
 @torch.inference_mode()
-def evaluate(model: nn.Module, images: DeviceSplit, *, final: bool = False, bf16: bool = False) -> Scores:
+def evaluate(model: nn.Module, images: DeviceSplit, *, bf16: bool = False) -> Scores:
     """Scores of the model in eval mode on all images."""
-    return scores(eval_logits(model, images, bf16=bf16), images.labels, final=final)
+    return scores(eval_logits(model, images, bf16=bf16), images.labels)
 
 
 @torch.inference_mode()

@@ -192,7 +192,7 @@ def test_nothing_new_is_seen_without_listing_trials_or_starting_a_process(
     monkeypatch.setattr(notebooks, "_execute", lambda *_: asked.append("executed"))
     notebooks.execute(None, "smoke", layout)
     assert asked == [] and kept.stat().st_mtime_ns == before
-    monkeypatch.setattr(manifest, "images_here", lambda: [("mnist", "official")])  # others than before
+    monkeypatch.setattr(manifest, "image_states", lambda: [("mnist", "official")])  # others than before
     notebooks.execute(None, "smoke", layout)
     assert "smoke" in asked and asked[-1] == "executed", "its trials were listed, and it ran"
 

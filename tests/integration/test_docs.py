@@ -81,11 +81,11 @@ def test_the_example_of_a_meter_knows_its_limits(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("tiny_images")
-def test_the_example_of_a_method_is_a_method(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_example_of_a_method_is_a_method(layout: Layout) -> None:
     source, _ = examples()
-    monkeypatch.setattr(METHODS, "_things", dict(METHODS._things))
-    exec(compile(source, "adding.md", "exec"), {})
-    record = run(make_trial(method="largest", sparsity=0.5, epochs=2, batch_size=16), layout)
+    with METHODS.temporarily():
+        exec(compile(source, "adding.md", "exec"), {})
+        record = run(make_trial(method="largest", sparsity=0.5, epochs=2, batch_size=16), layout)
     assert record.status == "done" and record.network is not None
     assert record.network.scope_sparsity == pytest.approx(0.5, abs=0.01)
 

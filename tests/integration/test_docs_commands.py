@@ -115,12 +115,11 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
             Image.new("L", (8, 8), 6 * i + 40 * (name == "nuts")).save(folder / "PATH" / name / f"{i}.png")
     images = tiny(size=16)
     shown = served(lambda wanted: data.load(wanted.name) if wanted.name.startswith("folder:") else images)
-    with shown, pytest.MonkeyPatch.context() as patch:
+    with shown, METHODS.temporarily(), pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setenv("PAPERLIB_OUTPUT", str(folder))
         patch.setenv("PAPERLIB_DEVICE", "cpu")
         patch.setenv("HOME", str(folder))
-        patch.setattr(METHODS, "_things", dict(METHODS._things))
         small = ("run", "--epochs", "1", "--batch-size", "16", "--results", "kept")
         assert call(*small, "--method", "set", "--sparsity", "0.5", "--keep-weights") == 0
         (trial,) = (folder / "results" / "kept" / "trials").glob("*.json")

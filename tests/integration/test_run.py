@@ -143,7 +143,7 @@ def test_the_typed_fields_are_those_of_a_trial() -> None:
 
 def test_double_softmax_floor() -> None:
     # As in P's published code, softmax twice: with 10 classes the loss cannot fall below ln(1 + 9/e) = 1.461.
-    from paperlib.trials.training import loss_of
+    from paperlib.trials.optimizers import loss_of
 
     sure = torch.full((4, 10), -50.0)
     sure[:, 3] = 50.0
@@ -154,7 +154,8 @@ def test_double_softmax_floor() -> None:
 def test_evaluation_is_batched_without_changing_anything(tiny_images: ImageSet) -> None:
     model = nn.Sequential(nn.Flatten(), nn.Linear(36, 3))
     images = DeviceSplit.of(tiny_images.test, "cpu")
-    from paperlib.trials.training import normalise, predict
+    from paperlib.trials.images import normalise
+    from paperlib.trials.training import predict
 
     whole = model(normalise(images.pixels))
 
@@ -164,7 +165,7 @@ def test_evaluation_is_batched_without_changing_anything(tiny_images: ImageSet) 
 
 
 def test_pixels_are_normalised_to_minus_one_and_one() -> None:
-    from paperlib.trials.training import normalise
+    from paperlib.trials.images import normalise
 
     assert torch.allclose(normalise(torch.tensor([0, 255], dtype=torch.uint8)), torch.tensor([-1.0, 1.0]))
 

@@ -5,27 +5,89 @@ import io
 import pickle
 import zipfile
 import zlib
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from paperlib.core.errors import PaperlibError
-from paperlib.data.imageset import Split
+from paperlib.data.files import damaged, md5, read_label
+from paperlib.data.imageset import Parts, Split
 from paperlib.data.registry import BATCH_MD5, DatasetInfo, idx_names
+from paperlib.data.spec import ResolvedSource, Spec
+from paperlib.schema.images import Source
 
-Parts = dict[str, Split]
 MAX_IMAGES = 2_000_000
 BROKEN = (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error, NotImplementedError)
 
 
-def damaged(path: Path, name: str, expected: str, found: str) -> PaperlibError:
-    """The one line for a file that is not what it should be, with the command that gets it anew."""
-    return PaperlibError(
-        f"{path}: damaged or not of this set: expected {expected}, found {found}; remove it, or get it anew"
-        f" with: paperlib data fetch {name} --force"
-    )
+def candidates_in(spec: Spec, folder: Path, size: int, own_folder: bool) -> Iterator[Callable[[], ResolvedSource]]:
+    """The set's npz file in `folder`, then its idx files or CIFAR batches; see `sources.Reader`."""
+    info = spec.info
+    by_size = {
+        s: folder / f"{info.name}{'' if s == info.shape[0] else f'_{s}'}.npz" for s in info.sizes or (info.shape[0],)
+    }
+    by_size = {s: path for s, path in by_size.items() if path.is_file()}
+    if by_size:  # the images of `size` pixels, else the next larger, else the largest
+        best = min((s for s in by_size if s >= size), default=max(by_size))
+        yield partial(_from_npz, info, by_size[best], best)
+    # The idx files of MNIST and FashionMNIST bear the same names: only from a folder of the set's own.
+    if not info.sizes and (own_folder or info.stem or info.shape[2] == 3) and (files := batch_files(info, folder)):
+        yield partial(_from_batches, info, folder, files)
+
+
+def _from_npz(info: DatasetInfo, path: Path, size: int) -> ResolvedSource:
+    shapes = npz_shapes(info, path, size)
+    counts = (shapes["train_images"][0], shapes.get("val_images", (0,))[0], shapes["test_images"][0])
+    source, note = _npz_provenance(info, path, counts)
+    return ResolvedSource(source, note, str(path), (path,), counts, size, lambda: (read_npz(info, path, size), ""))
+
+
+def _npz_provenance(info: DatasetInfo, path: Path, counts: tuple[int, int, int]) -> tuple[Source, str]:
+    """By the label `NAME.json` beside the file if there is one, else by what its counts and checksum show."""
+    label = path.with_suffix(".json")
+    source, note = read_label(label) if label.is_file() else ("official", "no label beside it")
+    if source != "official":
+        return source, note
+    if counts != info.counts:
+        return "subset", f"{note}; {_share(info, counts)}"
+    official_md5 = next((f.md5 for f in info.files if f.name == path.name and info.sizes), None)
+    if official_md5 is None:
+        return ("official" if info.pixels else "rebuilt"), note
+    if (actual := md5(path)) == official_md5:
+        return "official", "the official file"
+    if label.is_file():
+        raise damaged(path, info.name, f"MD5 {official_md5}", actual)
+    return "rebuilt", f"{note}; MD5 {actual} is not the official file's"
+
+
+def _from_batches(info: DatasetInfo, folder: Path, files: list[Path]) -> ResolvedSource:
+    rgb = info.shape[2] == 3
+    counts = info.counts if rgb else (idx_count(info, files[0]), 0, idx_count(info, files[2]))
+    official = counts == info.counts
+    note = "the official files" if official else _share(info, counts)
+    return ResolvedSource(
+        "official" if official else "subset", note, str(folder), tuple(files), counts, info.shape[0],
+        lambda: (read_batches(info, files), ""),
+    )  # fmt: skip
+
+
+def _share(info: DatasetInfo, counts: tuple[int, int, int]) -> str:
+    return f"{sum(counts):,} of {sum(info.counts):,} official images"
+
+
+def batch_files(info: DatasetInfo, folder: Path) -> list[Path] | None:
+    """The set's six CIFAR batches or four idx files (gzipped or plain) in `folder`; None unless the first is there."""
+    names = BATCH_MD5 if info.shape[2] == 3 else idx_names(info)
+    files = [next((p for p in (folder / f"{n}.gz", folder / n) if p.is_file()), folder / n) for n in names]
+    return files if files[0].is_file() else None
+
+
+def read_batches(info: DatasetInfo, files: list[Path]) -> Parts:
+    """Train and test split of the files that `batch_files` names; PaperlibError if one is missing or damaged."""
+    return (read_cifar if info.shape[2] == 3 else read_idx)(info, files)
 
 
 def checked(info: DatasetInfo, path: Path, images: NDArray[Any], labels: NDArray[Any]) -> Split:
@@ -34,11 +96,11 @@ def checked(info: DatasetInfo, path: Path, images: NDArray[Any], labels: NDArray
         images = images[..., None]
     labels = labels.reshape(len(labels), -1)[:, 0] if labels.ndim in {1, 2} and labels.size else labels
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != info.shape[2]:
-        wanted = f"uint8 images (N, H, W, {info.shape[2]})"
-        raise damaged(path, info.name, wanted, f"{images.dtype} {images.shape}")
+        expected = f"uint8 images (N, H, W, {info.shape[2]})"
+        raise damaged(path, info.name, expected, f"{images.dtype} {images.shape}")
     if labels.ndim != 1 or labels.dtype.kind not in "iu" or len(labels) != len(images) or not len(labels):
-        found = f"{labels.dtype} labels {labels.shape}"
-        raise damaged(path, info.name, f"{len(images)} whole-number labels, one for each image", found)
+        expected = f"{len(images)} whole-number labels, one for each image"
+        raise damaged(path, info.name, expected, f"{labels.dtype} labels {labels.shape}")
     low, high = int(labels.min()), int(labels.max())
     if low < 0 or high >= len(info.classes):
         raise damaged(path, info.name, f"labels 0 to {len(info.classes) - 1}", f"labels {low} to {high}")
@@ -72,8 +134,8 @@ def npz_shapes(info: DatasetInfo, path: Path, size: int) -> dict[str, tuple[int,
     for split in ("train", "test"):
         shape = shapes.get(f"{split}_images", ())
         if shape[1:3] != (size, size) or shape[0] > MAX_IMAGES or f"{split}_labels" not in shapes:
-            wanted = f"{split}_images (N, {size}, {size}, …) and {split}_labels"
-            raise damaged(path, info.name, wanted, ", ".join(f"{k} {v}" for k, v in shapes.items()) or "nothing")
+            expected = f"{split}_images (N, {size}, {size}, …) and {split}_labels"
+            raise damaged(path, info.name, expected, ", ".join(f"{k} {v}" for k, v in shapes.items()) or "nothing")
     return shapes
 
 
@@ -93,12 +155,6 @@ def read_npz(info: DatasetInfo, path: Path, size: int) -> Parts:
 
 
 # idx ------------------------------------------------------------------------------------------------------
-
-
-def idx_paths(info: DatasetInfo, folder: Path) -> list[Path] | None:
-    """The set's four idx files in `folder`, gzipped or plain; None unless the first one is there."""
-    found = [next((p for p in (folder / f"{n}.gz", folder / n) if p.is_file()), folder / n) for n in idx_names(info)]
-    return found if found[0].is_file() else None
 
 
 def read_idx(info: DatasetInfo, paths: list[Path]) -> Parts:
@@ -158,28 +214,22 @@ def _encode(text: str, _coding: str) -> bytes:
     return text.encode("latin1")
 
 
-class _Reader(pickle._Unpickler):
+class _Unpickler(pickle._Unpickler):
     """Knows four harmless names and refuses every other, so that a foreign pickle cannot act.
 
     Written in Python, unlike pickle.Unpickler, whose memo table a hostile file can blow up in one step.
     """
 
     def find_class(self, module: str, name: str) -> Any:
-        if module in {"numpy.core.multiarray", "numpy._core.multiarray", "numpy"} and name in {
-            "_reconstruct",
-            "ndarray",
-            "dtype",
-        }:
+        modules, names = (
+            {"numpy.core.multiarray", "numpy._core.multiarray", "numpy"},
+            {"_reconstruct", "ndarray", "dtype"},
+        )
+        if module in modules and name in names:
             return _Bytes
         if (module, name) == ("_codecs", "encode"):
             return _encode
         raise ValueError(f"a call of {module}.{name}, which is not data")
-
-
-def cifar_paths(folder: Path) -> list[Path] | None:
-    """The six batch files in `folder`; None unless the first one is there."""
-    found = [folder / name for name in BATCH_MD5]
-    return found if found[0].is_file() else None
 
 
 def read_cifar(info: DatasetInfo, paths: list[Path]) -> Parts:
@@ -193,18 +243,13 @@ def read_cifar(info: DatasetInfo, paths: list[Path]) -> Parts:
 
 
 def _batch(info: DatasetInfo, path: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    def bad(found: str) -> NoReturn:
-        raise damaged(path, info.name, "a batch with uint8 data (N, 3072) and labels", found)
-
     try:
-        raw = path.read_bytes() if path.stat().st_size < 2**27 else bad("a far larger file")
-        content = _Reader(io.BytesIO(raw), encoding="bytes").load()
+        if path.stat().st_size >= 2**27:
+            raise ValueError("a far larger file")
+        content = _Unpickler(io.BytesIO(path.read_bytes()), encoding="bytes").load()
         pixels, labels = (content.get(k, content.get(k.decode())) for k in (b"data", b"labels"))
         *_, body = pixels.state
-        flat = np.frombuffer(body, np.uint8)
-        array = flat.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
-        return array, np.array(labels, np.int64)
-    except PaperlibError:
-        raise
+        return np.frombuffer(body, np.uint8).reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1), np.array(labels, np.int64)
     except Exception as error:  # a hostile or cut pickle can fail in any way
-        bad(str(error) or type(error).__name__)
+        expected = "a batch with uint8 data (N, 3072) and labels"
+        raise damaged(path, info.name, expected, str(error) or type(error).__name__) from None

@@ -1,15 +1,15 @@
 """VisA in its official layout, as normal against anomalous images (paper F: 80/20; or `2cls_highshot`)."""
 
 import csv
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from paperlib.core.errors import PaperlibError
-from paperlib.data.imageset import Split
-from paperlib.data.readers.arrays import Parts
-from paperlib.data.readers.image_files import decode
+from paperlib.data.readers.image_files import image_source
 from paperlib.data.spec import ResolvedSource, Spec
 from paperlib.data.splits import holdout
 
@@ -18,8 +18,7 @@ LABELS = {"normal": 0, "anomaly": 1}
 OBJECTS = 12
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(NamedTuple):
     """One image of a split file."""
 
     object: str
@@ -28,42 +27,44 @@ class Row:
     path: Path
 
 
-def find(spec: Spec, folder: Path, size: int) -> ResolvedSource:
+def candidates_in(spec: Spec, folder: Path, size: int, own_folder: bool) -> Iterator[Callable[[], ResolvedSource]]:
+    """The set itself if `folder` holds its split files; see `sources.Reader`."""
+    if (folder / CSV_FOLDER).is_dir():
+        yield partial(_resolve, spec, folder, size)
+
+
+def _resolve(spec: Spec, folder: Path, size: int) -> ResolvedSource:
     """The objects that lie under `folder` (or those asked for), split, ready to be decoded at `size` px.
 
     F's split (section 3.3) holds out 20 % of each object and label for testing; `2cls_highshot` is the
     official one. Either way validation is a tenth of train. Raises PaperlibError for a wrong csv row and
     for an object that is not there.
     """
-    table = folder / CSV_FOLDER / f"{spec.option or '1cls'}.csv"
+    split_name = spec.option or "1cls"
+    table = folder / CSV_FOLDER / f"{split_name}.csv"
     rows = _rows(table, folder)
-    known = sorted({r.object for r in rows})
-    here = [o for o in known if (folder / o).is_dir()]
-    if wrong := [o for o in spec.objects if o not in here]:
-        raise PaperlibError(f"{folder}: no object {wrong[0]!r} of VisA here (here: {', '.join(here) or 'none'})")
-    chosen = spec.objects or tuple(here)
-    rows = [r for r in rows if r.object in chosen]
+    present = [name for name in sorted({r.object for r in rows}) if (folder / name).is_dir()]
+    if absent := [o for o in spec.objects if o not in present]:
+        raise PaperlibError(f"{folder}: no object {absent[0]!r} of VisA here (here: {', '.join(present) or 'none'})")
+    objects = spec.objects or tuple(present)
+    rows = [r for r in rows if r.object in objects]
     labels = np.array([r.label for r in rows], np.int64)
     if len(set(labels.tolist())) != len(LABELS):
-        raise PaperlibError(f"{table}: expected normal and anomalous images of {', '.join(here) or 'any object'}")
-    groups = 2 * np.array([chosen.index(r.object) for r in rows], np.int64) + labels
+        raise PaperlibError(f"{table}: expected normal and anomalous images of {', '.join(present) or 'any object'}")
+    groups = 2 * np.array([objects.index(r.object) for r in rows], np.int64) + labels
     if spec.option:
         train, test = (np.flatnonzero([r.train == side for r in rows]) for side in (True, False))
     else:
         train, test = holdout(groups, 0.2)
-    kept, held = holdout(groups[train], 0.1)
-    index = {"train": train[kept], "val": train[held], "test": test}
-    note = f"{len(chosen)} of {OBJECTS} objects ({', '.join(chosen)}), {spec.option or '80/20 split'}"
-
-    def read() -> tuple[Parts, str]:
-        decoded = decode([r.path for r in rows], size, "get it anew with: paperlib data fetch visa --force")
-        return {name: Split(decoded.images[i], labels[i]) for name, i in index.items()}, decoded.note
-
-    counts = (len(kept), len(held), len(test))
-    files = (*(r.path for r in rows), table)
-    return ResolvedSource(
-        "official" if len(chosen) == OBJECTS else "subset", note, str(folder), files, counts, size, read
-    )
+    fit, validation = holdout(groups[train], 0.1)
+    splits = {
+        name: ([rows[i].path for i in index], labels[index])
+        for name, index in (("train", train[fit]), ("val", train[validation]), ("test", test))
+    }
+    source = "official" if len(objects) == OBJECTS else "subset"
+    note = f"{len(objects)} of {OBJECTS} objects ({', '.join(objects)}), {spec.option or '80/20 split'}"
+    repair = "get it anew with: paperlib data fetch visa --force"
+    return image_source(source, note, folder, splits, [table], size, repair)
 
 
 def _rows(table: Path, folder: Path) -> list[Row]:
@@ -77,10 +78,11 @@ def _rows(table: Path, folder: Path) -> list[Row]:
 def _row(table: Path, folder: Path, line: int, row: dict[str, str]) -> Row:
     name, split, label, image = (row.get(k) or "" for k in ("object", "split", "label", "image"))
     path = Path(image)
-    good = (
-        split in {"train", "test"} and label in LABELS and image and name not in {".", ".."} and name == Path(name).name
-    )
-    if not good or path.is_absolute() or ".." in path.parts:
+    plain_name = name == Path(name).name and name not in {".", ".."}
+    if not (
+        plain_name and split in {"train", "test"} and label in LABELS and image
+        and not path.is_absolute() and ".." not in path.parts
+    ):  # fmt: skip
         raise PaperlibError(
             f"{table}, line {line}: expected object, split train or test, label normal or anomaly and a"
             f" relative image path, found {name!r}, {split!r}, {label!r}, {image!r}"

@@ -14,7 +14,7 @@ Points = NDArray[np.float64]
 Faces = NDArray[np.intp]
 MAX_FACES = 3_000
 MAX_EDGE = 0.4
-SUFFIXES = (".ply", ".stl")
+MESH_SUFFIXES = (".ply", ".stl")
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,17 +26,18 @@ class Mesh:
     closed: bool
 
 
-def load_folder(folder: Path) -> list[Mesh]:
+def load_meshes(folder: Path) -> list[Mesh]:
     """One mesh for each class of `industrial`, by file name, thinned out to about MAX_FACES faces.
 
     Raises PaperlibError for a missing folder, a missing class and a file that is no mesh.
     """
     if not folder.is_dir():
         raise PaperlibError(f"{folder}: no such folder of meshes")
-    found = {p.stem: p for p in sorted(folder.iterdir()) if p.suffix.lower() in SUFFIXES}
-    if lacking := [c for c in DATASETS["industrial"].classes if c not in found]:
+    classes = DATASETS["industrial"].classes
+    files = {p.stem: p for p in sorted(folder.iterdir()) if p.suffix.lower() in MESH_SUFFIXES}
+    if lacking := [c for c in classes if c not in files]:
         raise PaperlibError(f"{folder}: lacks a mesh for {', '.join(lacking)}; expected NAME.ply or NAME.stl for each")
-    return [_load(found[c]) for c in DATASETS["industrial"].classes]
+    return [_load(files[c]) for c in classes]
 
 
 def _load(path: Path) -> Mesh:
@@ -72,9 +73,6 @@ def _thin(vertices: Points, faces: Faces, closed: bool) -> Mesh:
 def _unit(vertices: Points) -> Points:
     centred = vertices - (vertices.max(0) + vertices.min(0)) / 2
     return centred / np.linalg.norm(centred, axis=1).max()
-
-
-# our own ten ----------------------------------------------------------------------------------------------
 
 
 def _revolve(profile: list[tuple[float, float]], segments: int = 32) -> tuple[Points, Faces]:

@@ -6,12 +6,9 @@ Faces are flat-shaded (ambient, diffuse, specular) and painted from far to near 
 import json
 import os
 import tempfile
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from functools import lru_cache
-from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,14 +18,14 @@ from paperlib.core.errors import PaperlibError
 from paperlib.data.readers.coco import FOLDERS, LABEL, TABLE
 from paperlib.data.readers.image_files import progress
 from paperlib.data.registry import DATASETS
-from paperlib.data.synthetic import meshes as solids
+from paperlib.data.synthetic.meshes import Mesh, builtin_meshes, load_meshes
+from paperlib.schema.images import Source
 
 SIZE = 224
 STAND_IN = 2_000
 OWN = "rendered from the package's own ten solids; not the industrial set"
 REBUILT = "rendered anew from the folder of meshes; not the published images"
 EYE = 4.0
-CHUNK = 50
 Vector = NDArray[np.float64]
 
 
@@ -38,7 +35,7 @@ def split_counts(images: int) -> tuple[int, int, int]:
     return images - val - test, val, test
 
 
-def write(target: Path, meshes: Path | None, images: int, seed: int) -> str:
+def render_images(target: Path, meshes: Path | None, images: int, seed: int) -> Source:
     """Draws `images` pictures of SIZE px into `target` and returns their provenance word.
 
     meshes: folder with one .ply or .stl for each class (`rebuilt`), or None for own solids (`stand-in`).
@@ -51,16 +48,17 @@ def write(target: Path, meshes: Path | None, images: int, seed: int) -> str:
     if target.exists() and not (target / LABEL).is_file() and any(target.iterdir()):
         raise PaperlibError(f"{target}: holds other files than a drawing of ours; name another folder")
     _shapes(meshes)  # meshes that do not load are told before anything is drawn
-    source, note = ("rebuilt", REBUILT) if meshes else ("stand-in", OWN)
+    source: Source = "rebuilt" if meshes else "stand-in"
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as scratch:
         fresh = Path(scratch) / "new"
-        marks = _draw_all(_plan(fresh, images, seed, meshes))
-        for folder in FOLDERS.values():
-            table = _annotations(classes, [m for m in marks if m["folder"] == folder])
-            (fresh / folder / TABLE).write_text(json.dumps(table))
-        label = {"source": source, "note": f"{note}; {images:,} images, seed {seed}"}
-        (fresh / LABEL).write_text(json.dumps(label))
+        # Few images stay in this process: workers take seconds to start.
+        workers = min(os.cpu_count() or 1, 16) if images > STAND_IN else 1
+        for number, (folder, n) in enumerate(zip(FOLDERS.values(), split_counts(images), strict=True)):
+            labels = np.random.default_rng([seed, number]).permutation(np.arange(n) % len(classes))
+            _render_split(fresh / folder, labels.tolist(), seed * 3 + number, meshes, workers)
+        note = f"{REBUILT if meshes else OWN}; {images:,} images, seed {seed}"
+        (fresh / LABEL).write_text(json.dumps({"source": source, "note": note}))
         if target.exists():
             target.rename(Path(scratch) / "old")
         # Another process may have drawn the same set meanwhile: the later one leaves it.
@@ -69,61 +67,40 @@ def write(target: Path, meshes: Path | None, images: int, seed: int) -> str:
     return source
 
 
-Job = tuple[Path, str, int, int, int, Path | None]
+def _render_split(folder: Path, labels: list[int], stream: int, meshes: Path | None, workers: int) -> None:
+    """One picture for each label, and the table of their classes and boxes."""
+    from joblib import Parallel, delayed
 
-
-def _plan(root: Path, images: int, seed: int, meshes: Path | None) -> list[Job]:
-    jobs: list[Job] = []
-    for number, (folder, n) in enumerate(zip(FOLDERS.values(), split_counts(images), strict=True)):
-        (root / folder / "images").mkdir(parents=True)
-        labels = np.random.default_rng([seed, number]).permutation(np.arange(n) % len(DATASETS["industrial"].classes))
-        stream = seed * 3 + number
-        jobs += [(root, folder, i, int(label), stream, meshes) for i, label in enumerate(labels)]
-    return jobs
-
-
-def _draw_all(jobs: list[Job]) -> list[dict[str, Any]]:
-    workers = min(os.cpu_count() or 1, 16)
-    # Few images stay in this process: spawned workers import the caller's script, which may have no guard.
-    if len(jobs) <= STAND_IN or workers == 1:
-        return [_draw_file(job) for job in progress(jobs, "drawing parts", len(jobs))]
-    # Spawned, not forked: a forked child of a process with torch's threads can hang.
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        return list(progress(pool.map(_draw_file, jobs, chunksize=CHUNK), "drawing parts", len(jobs)))
+    (folder / "images").mkdir(parents=True)
+    files = [folder / "images" / f"{number:06d}.jpg" for number in range(len(labels))]
+    drawn = Parallel(workers, return_as="generator")(
+        delayed(_draw_file)(file, meshes, label, (stream, number))
+        for number, (file, label) in enumerate(zip(files, labels, strict=True))
+    )
+    boxes = list(progress(drawn, "drawing parts", len(files)))
+    table = {
+        "images": [{"id": i, "file_name": file.name, "width": SIZE, "height": SIZE} for i, file in enumerate(files)],
+        "categories": [{"id": i, "name": name} for i, name in enumerate(DATASETS["industrial"].classes)],
+        "annotations": [
+            {"id": i, "image_id": i, "category_id": label, "bbox": box, "area": box[2] * box[3], "iscrowd": 0}
+            for i, (label, box) in enumerate(zip(labels, boxes, strict=True))
+        ],
+    }
+    (folder / TABLE).write_text(json.dumps(table))
 
 
 @lru_cache(maxsize=1)
-def _shapes(meshes: Path | None) -> list[solids.Mesh]:
-    return solids.load_folder(meshes) if meshes else solids.builtin_meshes()
+def _shapes(folder: Path | None) -> list[Mesh]:
+    return load_meshes(folder) if folder else builtin_meshes()
 
 
-def _draw_file(job: Job) -> dict[str, Any]:
-    root, folder, number, label, stream, meshes = job
-    image, box = draw(_shapes(meshes)[label], np.random.default_rng([stream, number]))
-    name = f"{number:06d}.jpg"
-    image.save(root / folder / "images" / name, quality=90)
-    return {"folder": folder, "number": number, "name": name, "label": label, "box": box}
+def _draw_file(file: Path, meshes: Path | None, label: int, seed: tuple[int, int]) -> list[float]:
+    image, box = draw(_shapes(meshes)[label], np.random.default_rng(seed))
+    image.save(file, quality=90)
+    return box
 
 
-def _annotations(classes: tuple[str, ...], marks: list[dict[str, Any]]) -> dict[str, Any]:
-    return {
-        "images": [{"id": m["number"], "file_name": m["name"], "width": SIZE, "height": SIZE} for m in marks],
-        "categories": [{"id": i, "name": name} for i, name in enumerate(classes)],
-        "annotations": [
-            {
-                "id": m["number"],
-                "image_id": m["number"],
-                "category_id": m["label"],
-                "bbox": m["box"],
-                "area": m["box"][2] * m["box"][3],
-                "iscrowd": 0,
-            }
-            for m in marks
-        ],
-    }
-
-
-def draw(mesh: solids.Mesh, rng: np.random.Generator) -> tuple[Image.Image, list[float]]:
+def draw(mesh: Mesh, rng: np.random.Generator) -> tuple[Image.Image, list[float]]:
     """One picture of SIZE x SIZE pixels in RGB, and the part's box [x, y, width, height] in pixels."""
     points = mesh.vertices @ _rotation(rng).T
     reach = rng.uniform(0.30, 0.44) * SIZE
@@ -136,11 +113,9 @@ def draw(mesh: solids.Mesh, rng: np.random.Generator) -> tuple[Image.Image, list
     middle = corners.mean(1)
     eye = np.array([0, 0, EYE]) - middle
     facing = (normals * eye).sum(1)
-    if mesh.closed:
-        shown = np.flatnonzero(facing > 0)
-    else:
-        normals = normals * np.sign(facing)[:, None]
-        shown = np.arange(len(facing))
+    if not mesh.closed:
+        normals, facing = normals * np.sign(facing)[:, None], np.ones_like(facing)
+    shown = np.flatnonzero(facing > 0)
     shown = shown[np.argsort(middle[shown, 2])]
     colours = _shade(normals[shown], eye[shown], rng)
     image = _ground(rng)

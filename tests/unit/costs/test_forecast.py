@@ -8,8 +8,8 @@ import pytest
 from paperlib import studies
 from paperlib.core.paths import Layout
 from paperlib.costs.forecast import Cost, Rate, calibrate, cost, kind, split_sizes, total
-from paperlib.data.sources import find
-from paperlib.data.spec import parse
+from paperlib.data.sources import find_images
+from paperlib.data.spec import parse_name
 from paperlib.schema.trial import make_trial
 from paperlib.trials.runner import load_images, run
 
@@ -56,8 +56,8 @@ def test_split_sizes_are_those_of_the_images() -> None:
     images = load_images(trial := make_trial(train_images=600, test_images=200))
     found = split_sizes(trial.dataset, None, 600, 200, real=False)
     assert found == pytest.approx((len(images.train), len(images.val), len(images.test)), abs=len(images.classes))
-    if find(parse("visa")).source == "stand-in":
-        assert sum(split_sizes("visa", 224, None, None, real=True)) == sum(parse("visa").info.counts)
+    if find_images(parse_name("visa")).source == "stand-in":
+        assert sum(split_sizes("visa", 224, None, None, real=True)) == sum(parse_name("visa").info.counts)
 
 
 def test_an_unknown_energy_stays_unknown() -> None:

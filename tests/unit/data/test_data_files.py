@@ -224,14 +224,14 @@ def test_own_folder_with_its_own_splits(tmp_path):
 
 def test_decoded_once_and_again_when_a_byte_changes(tmp_path, monkeypatch):
     files = [picture(tmp_path / f"{i}.png", 10 * i) for i in range(5)]
-    first = image_files.decode(files, 8, "cure").images
+    first = image_files.decode(files, 8, "cure")[0]
     assert first[:, 0, 0, 0].tolist() == [0, 10, 20, 30, 40]
     calls = []
     real = image_files._image
     monkeypatch.setattr(image_files, "_image", lambda *a: calls.append(a) or real(*a))
-    assert np.array_equal(image_files.decode(files, 8, "cure").images, first) and not calls
+    assert np.array_equal(image_files.decode(files, 8, "cure")[0], first) and not calls
     picture(files[2], 99)
-    assert image_files.decode(files, 8, "cure").images[2, 0, 0, 0] == 99 and len(calls) == 5
+    assert image_files.decode(files, 8, "cure")[0][2, 0, 0, 0] == 99 and len(calls) == 5
 
 
 def test_a_bomb_and_a_deep_image_are_refused(tmp_path, monkeypatch):

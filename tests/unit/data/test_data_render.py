@@ -51,14 +51,14 @@ def test_rotations_are_rotations():
 
 
 def test_drawing_is_read_back_and_repeats(tmp_path):
-    assert renderer.write(tmp_path / "cache/industrial", None, 100, 3) == "stand-in"
+    assert renderer.render_images(tmp_path / "cache/industrial", None, 100, 3) == "stand-in"
     images = data.load("industrial", 32)
     assert (len(images.train), len(images.val), len(images.test)) == (70, 10, 20)
     assert set(images.train.labels) == set(range(10)) and images.provenance.source == "stand-in"
-    renderer.write(tmp_path / "cache/industrial", None, 100, 3)
+    renderer.render_images(tmp_path / "cache/industrial", None, 100, 3)
     data._load.cache_clear()
     assert data.load("industrial", 32).content_hash == images.content_hash
-    renderer.write(tmp_path / "cache/industrial", None, 100, 4)
+    renderer.render_images(tmp_path / "cache/industrial", None, 100, 4)
     data._load.cache_clear()
     assert data.load("industrial", 32).content_hash != images.content_hash
 
@@ -90,7 +90,7 @@ def test_meshes_make_a_rebuilt_set(tmp_path):
 def test_a_fine_mesh_is_thinned_and_keeps_its_extent(tmp_path):
     folder = meshes(tmp_path / "meshes")
     trimesh.creation.icosphere(5).export(folder / "star.ply")
-    mesh = solids.load_folder(folder)[CLASSES.index("star")]
+    mesh = solids.load_meshes(folder)[CLASSES.index("star")]
     assert 500 < len(mesh.faces) <= solids.MAX_FACES
     assert np.ptp(mesh.vertices, axis=0) == pytest.approx([2, 2, 2], abs=0.05)
 
@@ -99,16 +99,16 @@ def test_bad_meshes_and_bad_targets_are_named(tmp_path):
     folder = meshes(tmp_path / "meshes")
     (folder / "star.ply").write_text("ply\nnonsense")
     with pytest.raises(PaperlibError, match=r"star\.ply: no mesh"):
-        solids.load_folder(folder)
+        solids.load_meshes(folder)
     (folder / "star.ply").unlink()
     with pytest.raises(PaperlibError, match="lacks a mesh for star"):
-        solids.load_folder(folder)
+        solids.load_meshes(folder)
     with pytest.raises(PaperlibError, match="no such folder"):
-        solids.load_folder(tmp_path / "none")
+        solids.load_meshes(tmp_path / "none")
     with pytest.raises(PaperlibError, match="other files"):
-        renderer.write(folder, None, 100, 0)
+        renderer.render_images(folder, None, 100, 0)
     with pytest.raises(PaperlibError, match="at least 100"):
-        renderer.write(tmp_path / "o", None, 50, 0)
+        renderer.render_images(tmp_path / "o", None, 50, 0)
     assert (folder / "screw.ply").exists()
 
 

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from paperlib import data
 from paperlib.core.errors import PaperlibError
-from paperlib.data import DATASETS, sources
+from paperlib.data import DATASETS, files, sources
 from paperlib.data.imageset import ImageSet, Provenance, Split
-from paperlib.data.spec import parse
+from paperlib.data.spec import parse_name
 from paperlib.data.splits import holdout, resplit_train
 from tests.unit.data.test_readers import write_idx, write_npz
 
@@ -36,10 +36,6 @@ def mirror(tmp_path, monkeypatch):
     return folder
 
 
-def claim(monkeypatch, name, **changes):
-    monkeypatch.setitem(DATASETS._things, name, replace(DATASETS[name], **changes))
-
-
 def test_nothing_here_means_stand_ins_and_packaged_digits():
     states = {s.name: s for s in data.status()}
     assert list(states) == list(DATASETS)
@@ -58,13 +54,13 @@ def test_packaged_digits_are_balanced_real_digits():
 def test_mirror_comes_before_cache_and_system(mirror, tmp_path):
     write_idx(tmp_path / "system/fashion-mnist", DATASETS["fashionmnist"])
     write_idx(tmp_path / "cache/fashionmnist", DATASETS["fashionmnist"], n=30)
-    spec = parse("fashionmnist")
+    spec = parse_name("fashionmnist")
     assert [c().where for c in sources.candidates(spec, 28)] == [
         str(tmp_path / "cache/fashionmnist"),
         str(tmp_path / "system/fashion-mnist"),
     ]
     write_npz(mirror / "fashionmnist.npz")
-    assert sources.find(spec).where == str(mirror / "fashionmnist.npz")
+    assert sources.find_images(spec).where == str(mirror / "fashionmnist.npz")
 
 
 def test_the_label_beside_an_npz_is_its_provenance(mirror):
@@ -88,23 +84,23 @@ def test_a_wrong_label_is_named(mirror, text):
         data.load("mnist")
 
 
-def test_official_pixels_are_checked_in_any_format(mirror, tmp_path, monkeypatch):
+def test_official_pixels_are_checked_in_any_format(mirror, claim):
     arrays = write_idx(mirror / "mnist", DATASETS["mnist"])
-    claim(monkeypatch, "mnist", counts=(20, 0, 20))
+    claim("mnist", counts=(20, 0, 20))
     with pytest.raises(PaperlibError, match=r"expected pixels of SHA-256 06b0.*fetch mnist --force"):
         data.load("mnist")
     parts = {
         "train": Split(arrays[0][..., None], arrays[1].astype(np.int64)),
         "test": Split(arrays[2][..., None], arrays[3].astype(np.int64)),
     }
-    claim(monkeypatch, "mnist", counts=(20, 0, 20), pixels=sources.pixel_hash(parts))
+    claim("mnist", counts=(20, 0, 20), pixels=files.pixel_hash(parts))
     assert data.load("mnist").provenance.source == "official"
     (mirror / "mnist" / "t10k-images-idx3-ubyte.gz").unlink()
     with pytest.raises(PaperlibError, match="t10k-images-idx3-ubyte"):
-        sources.find(parse("mnist"))
+        sources.find_images(parse_name("mnist"))
 
 
-def test_medmnist_is_official_only_by_its_checksum(mirror, monkeypatch):
+def test_medmnist_is_official_only_by_its_checksum(mirror, claim):
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (12, 28, 28, 3)).astype(np.uint8)
     labels = (np.arange(12) % 8).astype(np.uint8)[:, None]
@@ -112,14 +108,14 @@ def test_medmnist_is_official_only_by_its_checksum(mirror, monkeypatch):
     content = {f"{s}_images": images for s in names} | {f"{s}_labels": labels for s in names}
     path = mirror / "bloodmnist.npz"
     np.savez(path, **content)
-    claim(monkeypatch, "bloodmnist", counts=(12, 12, 12))
+    claim("bloodmnist", counts=(12, 12, 12))
     assert data.load("bloodmnist").provenance.source == "rebuilt"
     (mirror / "bloodmnist.json").write_text('{"source": "official"}')
     data._load.cache_clear()
     with pytest.raises(PaperlibError, match="expected MD5 7053d0359d879ad8a5505303e11de1dc, found"):
         data.load("bloodmnist")
-    file = replace(DATASETS["bloodmnist"].files[0], md5=sources.md5(path))
-    claim(monkeypatch, "bloodmnist", files=(file,))
+    file = replace(DATASETS["bloodmnist"].files[0], md5=files.md5(path))
+    claim("bloodmnist", files=(file,))
     assert data.load("bloodmnist").provenance.source == "official"
 
 

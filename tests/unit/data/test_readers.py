@@ -51,14 +51,14 @@ def write_npz(path: Path, n: int = 30, **over) -> dict[str, np.ndarray]:
 @pytest.mark.parametrize("zipped", [True, False])
 def test_idx_comes_out_as_written(tmp_path, zipped):
     arrays = write_idx(tmp_path, MNIST, zipped=zipped)
-    parts = formats.read_idx(MNIST, formats.idx_paths(MNIST, tmp_path))
+    parts = formats.read_idx(MNIST, formats.batch_files(MNIST, tmp_path))
     assert np.array_equal(parts["train"].images[..., 0], arrays[0])
     assert np.array_equal(parts["test"].labels, arrays[3])
 
 
 def test_emnist_comes_out_upright(tmp_path):
     arrays = write_idx(tmp_path, EMNIST)
-    parts = formats.read_idx(EMNIST, formats.idx_paths(EMNIST, tmp_path))
+    parts = formats.read_idx(EMNIST, formats.batch_files(EMNIST, tmp_path))
     assert np.array_equal(parts["train"].images[3, :, :, 0], arrays[0][3].T)
 
 
@@ -79,7 +79,7 @@ def test_spoiled_idx_is_named_with_its_cure(tmp_path, spoil):
     path = tmp_path / idx_names(MNIST)[0]
     path.write_bytes(spoil(path.read_bytes()))
     with pytest.raises(PaperlibError) as error:
-        formats.read_idx(MNIST, formats.idx_paths(MNIST, tmp_path))
+        formats.read_idx(MNIST, formats.batch_files(MNIST, tmp_path))
     assert str(path) in str(error.value) and "paperlib data fetch mnist --force" in str(error.value)
 
 
@@ -152,7 +152,7 @@ def write_cifar(folder: Path, protocol: int = 2, n: int = 4) -> np.ndarray:
 @pytest.mark.parametrize("protocol", [2, 3, 4])
 def test_cifar_batches_come_out_as_written(tmp_path, protocol):
     pixels = write_cifar(tmp_path, protocol)
-    parts = formats.read_cifar(CIFAR, formats.cifar_paths(tmp_path))
+    parts = formats.read_cifar(CIFAR, formats.batch_files(CIFAR, tmp_path))
     red = pixels[1, 2].reshape(3, 32, 32)[0]
     assert np.array_equal(parts["train"].images[6, :, :, 0], red)
     assert parts["train"].images.shape == (20, 32, 32, 3) and len(parts["test"]) == 4
@@ -172,7 +172,7 @@ def test_a_booby_trapped_batch_is_refused_and_does_nothing(tmp_path):
     for trap in (Trap(os.system, f"touch {sprung}"), Trap(eval, f"open({str(sprung)!r}, 'w')")):
         (tmp_path / "data_batch_3").write_bytes(pickle.dumps({b"data": trap, b"labels": [1]}, 2))
         with pytest.raises(PaperlibError, match=r"data_batch_3.*not data.*fetch cifar10 --force"):
-            formats.read_cifar(CIFAR, formats.cifar_paths(tmp_path))
+            formats.read_cifar(CIFAR, formats.batch_files(CIFAR, tmp_path))
     assert not sprung.exists()
 
 
@@ -181,4 +181,4 @@ def test_a_batch_of_the_wrong_shape_is_refused(tmp_path):
     bad = {b"data": np.zeros((4, 3000), np.uint8), b"labels": [0] * 4}
     (tmp_path / "test_batch").write_bytes(pickle.dumps(bad, 2))
     with pytest.raises(PaperlibError, match="test_batch"):
-        formats.read_cifar(CIFAR, formats.cifar_paths(tmp_path))
+        formats.read_cifar(CIFAR, formats.batch_files(CIFAR, tmp_path))

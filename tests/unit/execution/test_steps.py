@@ -44,7 +44,7 @@ def test_numpy_steps_equal_torch_steps(
         for round_ in range(2):
             if sparsity is not None:
                 pruning = Pruning(trial, layers, torch.Generator().manual_seed(seed + round_))
-                keeper.set(METHODS["random"]().start(pruning))
+                keeper.set(METHODS["random"]().initial_masks(pruning))
             found.append(steps.epoch(batches))
         found += [p.detach().clone() for p in model.parameters()]
         found += [optimizer.state[p]["momentum_buffer"] for p in model.parameters() if momentum]

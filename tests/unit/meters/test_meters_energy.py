@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 from zeus.device.gpu.common import ZeusGPUInitError, ZeusGPULostError
 
-from paperlib.meters import Measurement, Meters, energy, inventory
+from paperlib.meters import Measurement, Meters, describe, energy
 from paperlib.meters.cpu_power import DEFAULT_WATTS, clean, design_power, watts_per_cpu
-from paperlib.meters.energy import CounterEnergy, ModelledEnergy, RaplCounter, RaplEnergy, energy_meter
+from paperlib.meters.energy import CounterEnergy, ModelledEnergy, energy_meter
+from paperlib.meters.rapl import RaplCounter, RaplEnergy
 
 
 @pytest.mark.parametrize(
@@ -345,7 +346,7 @@ def test_meters_print_nothing_about_absent_hardware() -> None:
 
 
 def test_describe_names_each_meter_and_whether_it_is_real() -> None:
-    energy, memory, co2 = inventory("cpu")
+    energy, memory, co2 = describe("cpu")
     assert energy.name == "energy on cpu"
     assert energy.real == (not energy.found.startswith(("modelled", "none")))
     assert memory.found.startswith("process-")

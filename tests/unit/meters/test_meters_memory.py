@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from paperlib.meters import memory
-from paperlib.meters.memory import CudaMemory, MemoryMeter, NoMemory, ProcessMemory, SampledMemory, memory_meter
+from paperlib.meters.memory import CudaMemory, ProcessMemory, SampledMemory, memory_meter
+from paperlib.meters.protocols import MemoryMeter, NoMeter
 
 BLOCK = 64 * 2**20
 METERS = [SampledMemory, *([ProcessMemory] if sys.platform == "linux" else [])]
@@ -97,5 +98,5 @@ def test_cuda_reads_the_allocator_above_its_state_at_the_start(monkeypatch: pyte
 def test_a_device_without_meter_answers_none() -> None:
     meter = memory_meter("mps")
     meter.begin()
-    assert isinstance(meter, NoMemory)
+    assert isinstance(meter, NoMeter)
     assert meter.end() is None

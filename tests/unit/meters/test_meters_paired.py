@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 from paperlib.core.errors import PaperlibError
 from paperlib.meters import Meters, Timing, compare, load_time
 from paperlib.meters.carbon import Grid
-from paperlib.meters.energy import NoEnergy
-from paperlib.meters.memory import NoMemory
 from paperlib.meters.paired import paired_interval
+from paperlib.meters.protocols import NoMeter
 from tests.simulated_meters import PowerTrace, SimulatedEnergy, SimulatedMemory, SimulatedTime
 
 GRID = Grid("ITA", "Italy", 360.0)
@@ -23,7 +22,7 @@ GRID = Grid("ITA", "Italy", 360.0)
 
 def fake() -> tuple[Meters, SimulatedTime]:
     clock = SimulatedTime()
-    return Meters("cpu", clock, NoEnergy("none"), NoMemory(), GRID), clock
+    return Meters("cpu", clock, NoMeter("none"), NoMeter("none"), GRID), clock
 
 
 def takes(clock: SimulatedTime, seconds: float) -> Callable[[], None]:

@@ -34,78 +34,68 @@ FLAT = PowerTrace((0.0, 100.0), (200.0, 200.0))
 def test_a_window_reports_time_energy_memory_and_co2_with_their_sources() -> None:
     meters, clock, memory = simulated(FLAT)
     memory.take(500)
-    with meters.window() as window:
-        memory.take(3000)
-        memory.give(3000)
-        clock.advance(5.0)
-    reading = window.reading
-    assert reading.time_s == pytest.approx(5.0)
-    assert reading.energy_j == pytest.approx(1000.0)
-    assert reading.co2_g == pytest.approx(1000 / 3.6e6 * 360)
-    assert reading.peak_memory_bytes == 3000
-    assert (reading.energy_source, reading.memory_source, reading.grid) == ("simulated", "simulated", "ITA")
+    meters.begin()
+    memory.take(3000)
+    memory.give(3000)
+    clock.advance(5.0)
+    measured = meters.end()
+    assert measured.time_s == pytest.approx(5.0)
+    assert measured.energy_j == pytest.approx(1000.0)
+    assert measured.co2_g == pytest.approx(1000 / 3.6e6 * 360)
+    assert measured.peak_memory_bytes == 3000
+    assert (measured.energy_source, measured.memory_source, measured.grid) == ("simulated", "simulated", "ITA")
 
 
 def test_a_window_shorter_than_the_update_period_has_no_energy_rather_than_zero() -> None:
     meters, clock, _ = simulated(FLAT)
     clock.advance(0.05)
-    with meters.window() as within:
-        clock.advance(0.04)
-    with meters.window() as across:
-        clock.advance(0.04)  # crosses a tick: the counter shows a whole period of 20 J for 40 ms
-    assert within.reading.energy_j is None
-    assert across.reading.energy_j is None
-    assert across.reading.co2_g is None
+    within = meters.measure(lambda: clock.advance(0.04))
+    across = meters.measure(lambda: clock.advance(0.04))  # crosses a tick: the counter shows 20 J for 40 ms
+    assert within.energy_j is None
+    assert across.energy_j is None
+    assert across.co2_g is None
 
 
 def test_losing_the_gpu_midway_gives_none_and_one_warning_line(caplog: pytest.LogCaptureFixture) -> None:
     meters, clock, _ = simulated(FLAT, lost_at_s=12.0)
-    readings = []
     with caplog.at_level(logging.WARNING, logger="paperlib.meters"):
-        for _ in range(4):
-            with meters.window() as window:
-                clock.advance(5.0)
-            readings.append(window.reading)
-    assert [r.energy_j for r in readings] == [pytest.approx(1000), pytest.approx(1000), None, None]
-    assert [r.time_s for r in readings] == [pytest.approx(5.0)] * 4
+        windows = [meters.measure(lambda: clock.advance(5.0)) for _ in range(4)]
+    assert [w.energy_j for w in windows] == [pytest.approx(1000), pytest.approx(1000), None, None]
+    assert [w.time_s for w in windows] == [pytest.approx(5.0)] * 4
     assert len(caplog.records) == 1
     assert "GPU lost at 12 s" in caplog.records[0].getMessage()
-    assert (readings[0] + readings[2]).energy_j is None
+    assert (windows[0] + windows[2]).energy_j is None
 
 
 def test_nested_windows_are_refused_and_the_outer_one_survives() -> None:
     meters, clock, _ = simulated(FLAT)
-    with meters.window() as outer:
-        clock.advance(1.0)
-        with pytest.raises(PaperlibError, match="do not nest"), meters.window():
-            pass
-        clock.advance(1.0)
-    assert outer.reading.time_s == pytest.approx(2.0)
+    meters.begin()
+    clock.advance(1.0)
+    with pytest.raises(PaperlibError, match="do not nest"):
+        meters.measure(lambda: None)
+    clock.advance(1.0)
+    assert meters.end().time_s == pytest.approx(2.0)
 
 
-def test_misuse_of_windows_is_named() -> None:
+def test_a_window_that_was_not_opened_is_named() -> None:
     meters, _, _ = simulated(FLAT)
     with pytest.raises(PaperlibError, match="call begin"):
         meters.end()
-    with meters.window() as window, pytest.raises(PaperlibError, match="still open"):
-        _ = window.reading
 
 
 def test_failing_work_closes_its_window() -> None:
     meters, _, _ = simulated(FLAT)
-    with pytest.raises(ZeroDivisionError), meters.window():
-        _ = 1 / 0
+    with pytest.raises(ZeroDivisionError):
+        meters.measure(lambda: 1 / 0)
     meters.begin()
     assert meters.end().time_s == 0
 
 
 def test_time_only_meters_answer_none_never_zero() -> None:
-    with Meters.time_only("cpu").window() as window:
-        time.sleep(0.01)
-    reading = window.reading
-    assert reading.time_s >= 0.009
-    assert (reading.energy_j, reading.co2_g, reading.peak_memory_bytes) == (None, None, None)
-    assert (reading.energy_source, reading.memory_source) == (None, None)
+    measured = Meters.time_only("cpu").measure(lambda: time.sleep(0.01))
+    assert measured.time_s >= 0.009
+    assert (measured.energy_j, measured.co2_g, measured.peak_memory_bytes) == (None, None, None)
+    assert (measured.energy_source, measured.memory_source) == (None, None)
 
 
 def test_readings_of_different_sources_do_not_add() -> None:

@@ -66,11 +66,8 @@ def test_filters_that_come_back_can_learn(method: str) -> None:
             seen.append(super().update_masks(pruning, masks, epoch))
             return seen[-1]
 
-    METHODS._things["spy"] = Spy
-    try:
+    with METHODS.temporarily("spy", Spy):
         fit(trial.model_copy(update={"method": "spy"}), model, layers, images, images, Meters.for_device("cpu"))
-    finally:
-        del METHODS._things["spy"]
     regrown = seen[1]["0"] & ~seen[0]["0"]
     assert regrown.any()
     moved = (model[0].weight.detach() - initial).abs().flatten(1).sum(1)
@@ -120,7 +117,6 @@ def test_majority_scores_what_its_formula_says(layout: Layout, tiny_images: Imag
 
 @pytest.mark.usefixtures("tiny_images")
 def test_a_method_of_ones_own_is_one_class(layout: Layout) -> None:
-    @METHODS.register("checkerboard")
     class Checkerboard(Method):
         """Every second weight goes."""
 
@@ -129,9 +125,7 @@ def test_a_method_of_ones_own_is_one_class(layout: Layout) -> None:
                 layer.name: (torch.arange(layer.units) % 2 == 0).reshape(layer.mask_shape) for layer in pruning.targets
             }
 
-    try:
+    with METHODS.temporarily("checkerboard", Checkerboard):
         record = run(Trial(method="checkerboard", sparsity=0.5, **FAST), layout)
-    finally:
-        del METHODS._things["checkerboard"]
     assert record.network is not None and record.network.scope_sparsity == 0.5
     assert record.status == "done"

@@ -7,7 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
-from paperlib.trials.metrics import auc, majority, scores
+from paperlib.data.imageset import ImageSet, Provenance, Split
+from paperlib.trials.images import data_provenance
+from paperlib.trials.metrics import auc, scores
 
 
 @given(classes=st.integers(2, 12), n=st.integers(2, 80), seed=st.integers(0, 10_000))
@@ -42,12 +44,19 @@ def test_auc_equals_scikit_learn_and_is_none_with_one_class() -> None:
     assert auc(logits, torch.zeros(200, dtype=torch.long)) is None
 
 
-def test_majority_predictor_of_bloodmnist_and_visa() -> None:
-    # Official BloodMNIST train counts; VisA 9,621 normal and 1,200 anomalous.
-    blood = np.repeat(np.arange(8), [852, 2181, 1085, 2026, 849, 993, 2330, 1643])
-    rate, entropy = majority(blood)
-    assert round(rate, 3) == 0.195
-    assert round(entropy, 3) == 2.003
-    rate, entropy = majority(np.repeat([0, 1], [9621, 1200]))
-    assert round(rate, 3) == 0.889
-    assert round(entropy, 3) == 0.348
+@pytest.mark.parametrize(
+    ("counts", "rate", "entropy"),
+    [
+        ((852, 2181, 1085, 2026, 849, 993, 2330, 1643), 0.195, 2.003),  # official BloodMNIST train counts
+        ((9621, 1200), 0.889, 0.348),  # VisA's normal and anomalous images
+    ],
+)
+def test_the_constant_predictor_of_a_record_is_that_of_paper_f(
+    counts: tuple[int, ...], rate: float, entropy: float
+) -> None:
+    labels = np.repeat(np.arange(len(counts)), counts)
+    split = Split(np.zeros((len(labels), 1, 1, 1), np.uint8), labels)
+    names = tuple(map(str, range(len(counts))))
+    told = data_provenance(ImageSet("set", split, split, split, names, Provenance("official", "", "")))
+    assert told.train_majority == told.test_majority == pytest.approx(rate, abs=5e-4)
+    assert told.train_entropy == pytest.approx(entropy, abs=5e-4)

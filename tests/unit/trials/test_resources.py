@@ -134,7 +134,7 @@ def test_what_another_process_made_meanwhile_is_not_made_again(layout: Layout, m
         Store(layout).put(record)
         yield ResourceAllocation(device="cpu", cores=(0,), waited_s=1)
 
-    monkeypatch.setattr(run_module, "alone", late)
+    monkeypatch.setattr(run_module, "exclusive_resources", late)
     monkeypatch.setattr(run_module, "_compute", lambda *_: pytest.fail("made again"))
     assert run(FAST, layout) == record
 

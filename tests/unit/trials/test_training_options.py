@@ -16,6 +16,7 @@ from paperlib.models import build
 from paperlib.pruners import layers_of
 from paperlib.schema.trial import Trial, make_trial
 from paperlib.trials import autotune, training
+from paperlib.trials import images as image_batches
 from paperlib.trials.runner import run
 from paperlib.trials.training import DeviceSplit, fit
 
@@ -71,7 +72,7 @@ def test_cosine_sets_the_rate_of_every_step(model: str, monkeypatch: pytest.Monk
 
 def test_training_sees_crops_and_evaluation_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[int] = []
-    monkeypatch.setattr(training, "crop_and_flip", lambda pixels, generator: calls.append(len(pixels)) or pixels)
+    monkeypatch.setattr(image_batches, "crop_and_flip", lambda pixels, generator: calls.append(len(pixels)) or pixels)
     trial = make_trial(model="resnet18", width=0.05, epochs=2, batch_size=8, augment=True, lr=0.01)
     network, data = build("resnet18", (8, 8, 3), 3, 0.05), images()
     fit(trial, network, layers_of(network, trial), data, data, Meters.time_only("cpu"))
