@@ -54,7 +54,8 @@ def execute(
         run_in_subprocess(notebook.trials(profile), layout)
         notebook.measure(profile, layout)
     # Only now, since all notebooks see all records; the collation last, since it sees the others' exhibits.
-    for group in ([n for k, n in selected.items() if k != COLLATION], [n for k, n in selected.items() if k == COLLATION]):
+    for is_last in (False, True):
+        group = [notebook for number, notebook in selected.items() if (number == COLLATION) == is_last]
         with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
             ran = list(pool.map(lambda notebook: _refresh(notebook, given, layout), group))
         for notebook in (n for n, is_new in zip(group, ran, strict=True) if is_new):

@@ -39,7 +39,7 @@ ADDED = {
 NOT_RUN = {
     r"paperlib reproduce.*": "test_notebooks.py reproduces `smoke` whole, and .ci/run does again",
     r"paperlib keep-(outputs|results laptop)": "writes into this checkout; test_notebooks.py, test_committed.py",
-    r"paperlib findings --write README.md|paperlib reference": "draws every committed figure again; test_committed.py does",
+    r"paperlib findings --write README.md|paperlib reference": "draws all figures again; test_committed.py does",
     r"paperlib data fetch.*": "up to gigabytes from the network; test_data_download.py has a server of its own",
     r"paperlib --install-completion": "changes the reader's shell; test_docs_commands.py shows the completion instead",
     r"(\.venv/bin/)?snakemake .*": "needs `make cluster`; test_cluster.py runs the Snakefile",
