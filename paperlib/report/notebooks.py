@@ -21,9 +21,8 @@ from paperlib.studies.sections import COLLATION, Notebook
 from paperlib.trials.environment import cores
 from paperlib.trials.subprocess_runner import run_in_subprocess
 
-SIDE_BY_SIDE = min(
-    2, cores()
-)  # drawing takes one core; a notebook that trains waits for its turn (`exclusive_resources`)
+# Drawing takes one core; a notebook that trains waits for its turn (`exclusive_resources`).
+SIDE_BY_SIDE = min(2, cores())
 
 
 def execute(

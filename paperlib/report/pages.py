@@ -26,16 +26,11 @@ from paperlib.report.findings import findings, pruned_arms
 from paperlib.report.freshness import fingerprint, is_current, mark_current
 from paperlib.schema.record import Record
 from paperlib.schema.trial import again
+from paperlib.studies.sections import NOTEBOOKS
 from paperlib.trials.archive import archives
 from paperlib.trials.store import Store
 
 TEMPLATES = Path(__file__).parent / "templates"
-SECTIONS = {
-    "01": "Paper P: perceptrons, global and layer-wise",
-    "02": "Paper P: VGG-16",
-    "03": "Paper F: VGG16 and ResNet18 on medical and industrial images",
-    "04": "On the edge: what pruned work costs on a CPU",
-}
 
 
 @dataclass(frozen=True)
@@ -133,7 +128,7 @@ def _range(values: list[float], name: str) -> str:
 
 
 def _blocks(exhibits: Iterable[Exhibit], layout: Layout) -> list[Block]:
-    blocks = {e.section: Block(e.section, SECTIONS.get(e.section, e.section), [], []) for e in exhibits}
+    blocks = {e.section: Block(e.section, NOTEBOOKS[e.section].title, [], []) for e in exhibits}
     for e in exhibits:
         if e.kind == "table":
             blocks[e.section].tables.append((e, linked(_file(e, ".html", layout).read_text())))
