@@ -23,6 +23,9 @@ from paperlib.exhibits.manifest import output_root
 from paperlib.trials.archive import ARCHIVE, ORDER, archives, damage_told, open_archive, pack
 from paperlib.trials.store import Store
 
+# Beside tables and figures; with the latter all that follows from the records.
+DATA_FILES = ("tidy.csv", "tidy.parquet", "manifest.json", "claims.csv", "claims.json")
+
 
 def table_of(name: str) -> tuple[pd.DataFrame, str]:
     """The tidy table of results/<name>, and whose it is; the committed one where there are no records of one's own.
@@ -87,8 +90,7 @@ def regenerate(layout: Layout) -> list[Path]:
     Store(layout).write_table()
     made = [output_root(layout) / f for n in collation.SECTIONS for e in collation.write(n, layout) for f in e.files]
     claims.write(layout)
-    names = ("tidy.csv", "tidy.parquet", "manifest.json", "claims.csv", "claims.json")
-    return sorted({*made, *(layout.results / name for name in names)})
+    return sorted({*made, *(layout.results / name for name in DATA_FILES)})
 
 
 def regenerated_hashes(layout: Layout) -> dict[str, str]:

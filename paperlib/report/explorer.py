@@ -55,11 +55,10 @@ def picture(pruned: Sequence[Record], dense: Sequence[Record]) -> Figure:
     if data.test_majority is not None:
         accuracy.axhline(data.test_majority * 100, color=style.COLOURS["majority"], linestyle=":")
     _costs(cost, pruned, dense)
-    shown = pruned[0].layers
-    achieved = {layer.name: layer.achieved * 100 for layer in shown}
+    achieved = {layer.name: layer.achieved * 100 for layer in pruned[0].layers}
     layers.bar(list(achieved), list(achieved.values()), color=style.colour(trial.method))
     layers.set_ylim(0, 105)
-    layers.tick_params(axis="x", rotation=60 if len(shown) > 6 else 0)
+    layers.tick_params(axis="x", rotation=60 if len(achieved) > 6 else 0)
     style.legend(figure, list(dict.fromkeys(["dense", trial.method])))
     source = pruned[0].training.energy_source if pruned[0].training else None
     title = (
@@ -123,8 +122,8 @@ class Explorer:
         self._thread: threading.Thread | None = None
         self.go.on_click(lambda _: self.start())
         self.cancel.on_click(lambda _: self._cancel())
-        asked = [self.dataset, self.model, self.method, self.scope, self.sparsity, self.epochs, self.seeds]
-        self.box = widgets.VBox([*asked, widgets.HBox([self.go, self.cancel, self.progress]), self.said, self.image])
+        inputs = [self.dataset, self.model, self.method, self.scope, self.sparsity, self.epochs, self.seeds]
+        self.box = widgets.VBox([*inputs, widgets.HBox([self.go, self.cancel, self.progress]), self.said, self.image])
 
     def trials(self) -> list[Trial]:
         """The trials that the widgets ask for, one per seed. Raises PaperlibError for impossible ones."""

@@ -21,9 +21,8 @@ from paperlib.studies.sections import COLLATION, Notebook
 from paperlib.trials.environment import cores
 from paperlib.trials.subprocess_runner import run_in_subprocess
 
-SIDE_BY_SIDE = min(
-    2, cores()
-)  # drawing takes one core; a notebook that trains waits for its turn (`exclusive_resources`)
+# Drawing takes one core; a notebook that trains waits for its turn (`exclusive_resources`).
+SIDE_BY_SIDE = min(2, cores())
 
 
 def execute(
@@ -38,23 +37,24 @@ def execute(
     """
     from paperlib.exhibits.collation import set_aside
 
-    asked = sections.chosen(only)
+    selected = sections.chosen(only)
     given = {"profile": profile} | dict(parameters or {})
-    targets = [_target(notebook, layout.tweaked if parameters else layout) for notebook in asked.values()]
-    if not parameters and all(_is_unchanged(notebook, given, layout) for notebook in asked.values()):
-        for notebook in asked.values():
+    targets = [_target(notebook, layout.tweaked if parameters else layout) for notebook in selected.values()]
+    if not parameters and all(_is_unchanged(notebook, given, layout) for notebook in selected.values()):
+        for notebook in selected.values():
             print(f"{notebook.name}: unchanged", file=sys.stderr)
         return targets
-    for notebook in asked.values():
+    for notebook in selected.values():
         _refuse_unknown(notebook, given)
     set_aside(layout, profile, {trial.id for trial in sections.all_trials(profile)})
     if parameters:
         layout = layout.tweaked
-    for notebook in asked.values() if not parameters else ():
+    for notebook in selected.values() if not parameters else ():
         run_in_subprocess(notebook.trials(profile), layout)
         notebook.measure(profile, layout)
     # Only now, since all notebooks see all records; the collation last, since it sees the others' exhibits.
-    for group in ([n for k, n in asked.items() if k != COLLATION], [n for k, n in asked.items() if k == COLLATION]):
+    for is_last in (False, True):
+        group = [notebook for number, notebook in selected.items() if (number == COLLATION) == is_last]
         with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
             ran = list(pool.map(lambda notebook: _refresh(notebook, given, layout), group))
         for notebook in (n for n, is_new in zip(group, ran, strict=True) if is_new):

@@ -21,20 +21,16 @@ from paperlib.core.paths import Layout
 from paperlib.exhibits.captions import provenance
 from paperlib.exhibits.manifest import Exhibit, output_root, read_manifest
 from paperlib.exhibits.trial_links import address, linked
+from paperlib.report.committed import DATA_FILES
 from paperlib.report.findings import findings, pruned_arms
 from paperlib.report.freshness import fingerprint, is_current, mark_current
 from paperlib.schema.record import Record
 from paperlib.schema.trial import again
+from paperlib.studies.sections import NOTEBOOKS
 from paperlib.trials.archive import archives
 from paperlib.trials.store import Store
 
 TEMPLATES = Path(__file__).parent / "templates"
-SECTIONS = {
-    "01": "Paper P: perceptrons, global and layer-wise",
-    "02": "Paper P: VGG-16",
-    "03": "Paper F: VGG16 and ResNet18 on medical and industrial images",
-    "04": "On the edge: what pruned work costs on a CPU",
-}
 
 
 @dataclass(frozen=True)
@@ -132,7 +128,7 @@ def _range(values: list[float], name: str) -> str:
 
 
 def _blocks(exhibits: Iterable[Exhibit], layout: Layout) -> list[Block]:
-    blocks = {e.section: Block(e.section, SECTIONS.get(e.section, e.section), [], []) for e in exhibits}
+    blocks = {e.section: Block(e.section, NOTEBOOKS[e.section].title, [], []) for e in exhibits}
     for e in exhibits:
         if e.kind == "table":
             blocks[e.section].tables.append((e, linked(_file(e, ".html", layout).read_text())))
@@ -150,8 +146,7 @@ def _copy_files(exhibits: Iterable[Exhibit], layout: Layout) -> None:
     # The report folder can be sent to someone alone: it holds all that its pages link to.
     folders = {"figure": layout.report / "figures", "table": layout.report / "tables"}
     copies = {folders[e.kind] / Path(name).name: output_root(layout) / name for e in exhibits for name in e.files}
-    names = ("tidy.csv", "tidy.parquet", "manifest.json", "claims.csv", "claims.json")
-    data = (*(layout.results / n for n in names), *layout.trials.glob("*.json"), *layout.edge.glob("*.json"))
+    data = (*(layout.results / name for name in DATA_FILES), *layout.trials.glob("*.json"), *layout.edge.glob("*.json"))
     copies |= {layout.report / source.relative_to(layout.results): source for source in data if source.exists()}
     for target, source in copies.items():
         if not (target.exists() and filecmp.cmp(source, target, shallow=False)):

@@ -55,7 +55,7 @@ def industrial(
     """
     check_axes(seeds, datasets=datasets, models=models, scenarios=scenarios, methods=methods)
     budgets = profile(profile_name).industrial
-    asked = [scenario(s) for s in scenarios or SCENARIOS]
+    chosen = [scenario(s) for s in scenarios or SCENARIOS]
     trials: list[Trial] = []
     for budget, common in budgeted(budgets, datasets, models, seeds):
         has_baselines = budget.baselines_on is None or common["dataset"] in budget.baselines_on
@@ -63,7 +63,7 @@ def industrial(
         trials += [make_trial(common, method="majority")] if common["model"] == next(iter(budgets)) else []
         trials += [
             make_trial(common, method=method, conv_sparsity=s.conv, sparsity=s.linear)
-            for s in asked
+            for s in chosen
             for method in methods or (*budget.methods, *(budget.baselines if has_baselines else ()))
         ]
     return list(dict.fromkeys(trials))

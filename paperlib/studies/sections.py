@@ -19,10 +19,12 @@ from paperlib.studies.tutorial import tutorial
 
 @dataclass(frozen=True)
 class Notebook:
-    """A numbered notebook: the trials that it asks for under a profile, and what it measures beside trials."""
+    """A numbered notebook: the trials that it asks for under a profile, the title of its section in the report,
+    and what it measures beside trials."""
 
     name: str
     trials: Callable[[str], list[Trial]]
+    title: str = ""
     measure: Callable[[str, Layout], object] = lambda profile_name, layout: None
 
     @property
@@ -75,10 +77,14 @@ CPU_STUDY, COLLATION = "04", "05"
 NOTEBOOKS = {
     notebook.name[:2]: notebook
     for notebook in (
-        Notebook("01_mlp_global_vs_layerwise", partial(study, "01")),
-        Notebook("02_vgg16_cnn", partial(study, "02")),
-        Notebook("03_industrial_resnet", partial(study, "03")),
-        Notebook("04_edge_cpu", partial(study, CPU_STUDY), _run_cpu_study),
+        Notebook("01_mlp_global_vs_layerwise", partial(study, "01"), "Paper P: perceptrons, global and layer-wise"),
+        Notebook("02_vgg16_cnn", partial(study, "02"), "Paper P: VGG-16"),
+        Notebook(
+            "03_industrial_resnet", partial(study, "03"), "Paper F: VGG16 and ResNet18 on medical and industrial images"
+        ),
+        Notebook(
+            "04_edge_cpu", partial(study, CPU_STUDY), "On the edge: what pruned work costs on a CPU", _run_cpu_study
+        ),
         Notebook("05_collate", partial(study, COLLATION)),
     )
 }

@@ -19,10 +19,14 @@ from PIL import Image
 from paperlib.core import paths
 from paperlib.core.errors import PaperlibError
 from paperlib.core.paths import Layout
+from paperlib.exhibits.manifest import output_root, read_manifest
+from paperlib.report.committed import DATA_FILES
 from paperlib.schema.trial import make_trial
 from paperlib.studies.sections import COLLATION, NOTEBOOKS
 from paperlib.trials.archive import ARCHIVE, open_archive
 from paperlib.trials.runner import run
+from paperlib.trials.store import Store
+from tests.committed_files import assert_committed
 from tests.conftest import ROOT
 
 # Run trials of the reader's own, of which no record is committed: what they show cannot be compared.
@@ -46,25 +50,31 @@ def compared(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
 
 
 @pytest.fixture(scope="module")
-def again() -> Iterator[Callable[[str], nbformat.NotebookNode]]:
-    """Notebooks executed on the committed records of their profile, without the cells that run other trials."""
+def quick() -> Iterator[Layout]:
+    """The committed records of the profile `quick`, in a folder that the notebooks then fill."""
     with open_archive(paths.root() / "results" / "quick" / ARCHIVE) as layout, pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PAPERLIB_OUTPUT", str(layout.results.parents[1]))
+        patch.setenv("PAPERLIB_OUTPUT", str(output_root(layout)))
         patch.setenv("PAPERLIB_ROOT", str(paths.root()))
         patch.setenv("PYTHONPATH", os.pathsep.join([str(paths.root()), os.environ.get("PYTHONPATH", "")]))
+        yield layout
 
-        @cache
-        def executed(number: str) -> nbformat.NotebookNode:
-            if number == COLLATION:  # it shows what the others have written
-                [executed(other) for other in NOTEBOOKS if other != COLLATION]
-            notebook = nbformat.read(NOTEBOOKS[number].source, as_version=4)
-            notebook.cells = [nbformat.v4.new_code_cell(AS_THEY_ARE), *compared(notebook)]
-            folder = {"metadata": {"path": str(paths.root() / "notebooks")}}
-            nbclient.NotebookClient(notebook, timeout=600, kernel_name="python3", resources=folder).execute()
-            del notebook.cells[0]
-            return notebook
 
-        yield executed
+@pytest.fixture(scope="module")
+def again(quick: Layout) -> Callable[[str], nbformat.NotebookNode]:
+    """Notebooks executed on the committed records of their profile, without the cells that run other trials."""
+
+    @cache
+    def executed(number: str) -> nbformat.NotebookNode:
+        if number == COLLATION:  # it shows what the others have written
+            [executed(other) for other in NOTEBOOKS if other != COLLATION]
+        notebook = nbformat.read(NOTEBOOKS[number].source, as_version=4)
+        notebook.cells = [nbformat.v4.new_code_cell(AS_THEY_ARE), *compared(notebook)]
+        folder = {"metadata": {"path": str(paths.root() / "notebooks")}}
+        nbclient.NotebookClient(notebook, timeout=600, kernel_name="python3", resources=folder).execute()
+        del notebook.cells[0]
+        return notebook
+
+    return executed
 
 
 def differences(stored: nbformat.NotebookNode, again: nbformat.NotebookNode) -> list[str]:
@@ -156,6 +166,15 @@ def test_the_stored_outputs_are_what_the_committed_records_give(
     assert not differences(stored, again(number)), "`paperlib reproduce`, keep-outputs and keep-results"
     others = [c for c in stored.cells if OWN_TRIAL in c.metadata.get("tags", [])]
     assert len(others) <= 2 and all(re.search(r"\brun\(|measure\(|Explorer\(", c.source) for c in others)
+
+
+def test_the_notebooks_write_the_committed_files(quick: Layout, again: Callable[[str], nbformat.NotebookNode]) -> None:
+    """What test_committed.py shows for the other profiles: here without drawing `quick` a second time."""
+    again(COLLATION)
+    Store(quick).write_table()
+    names = {name for exhibit in read_manifest(quick) for name in exhibit.files}
+    names |= {f"results/quick/{name}" for name in DATA_FILES}
+    assert_committed({name: output_root(quick) / name for name in names}, paths.root() / "results" / "quick" / ARCHIVE)
 
 
 def test_one_other_digit_of_an_accuracy_is_noticed(again: Callable[[str], nbformat.NotebookNode]) -> None:

@@ -19,13 +19,14 @@ from paperlib.core import paths
 from paperlib.core.errors import PaperlibError
 from paperlib.core.paths import Layout
 from paperlib.exhibits.expected import WANTED, problems
-from paperlib.exhibits.manifest import read_manifest
+from paperlib.exhibits.manifest import output_root, read_manifest
 from paperlib.report import agreement, committed, pages, readme
 from paperlib.report.bundle import zip_report
 from paperlib.schema.trial import make_trial
 from paperlib.trials import archive
 from paperlib.trials.runner import run_all
 from paperlib.trials.store import Store
+from tests.committed_files import assert_committed
 
 
 @pytest.fixture
@@ -60,13 +61,11 @@ def test_what_is_kept_comes_again_byte_for_byte(made: Layout, tmp_path: Path) ->
 def test_the_committed_records_give_the_committed_files_and_the_readme() -> None:
     assert archive.archives(), "no results are committed"
     for place, where in enumerate(archive.archives()):
+        if where.parent.name == "quick":
+            continue  # test_notebook_cells.py draws it, by its notebooks
         with archive.open_archive(where) as again:
-            about = json.loads(where.with_name("kept.json").read_text())
-            made = committed.regenerated_hashes(again)
-            assert made.keys() == about["files"].keys(), f"run `paperlib keep-results {where.parent.name}`"
-            # Byte for byte on the machine that kept them; another CPU may round a last digit, and a few files with it.
-            other = [name for name in made if made[name] != about["files"][name]]
-            assert len(other) <= len(made) // 20, f"run `paperlib keep-results {where.parent.name}`: {other}"
+            root = output_root(again)
+            assert_committed({path.relative_to(root).as_posix(): path for path in committed.regenerate(again)}, where)
             text, pictures = readme.section(again) if not place else ("", {})
         if not place:
             page = (paths.root() / "README.md").read_text()

@@ -26,7 +26,7 @@ PROGRAM = re.compile(
     r"|\.venv/bin/\S+ |\.ci/(run|slurm)"
 )
 
-# What a sentence leaves out for the reader to fill in. A plan is that of one notebook: test_plan.py measures.
+# What a sentence leaves out for the reader to fill in. A plan is that of one notebook: test_forecast.py measures.
 FILLED = {"ID": "C46", "P": "smoke", "N": "1000", "I": "{last}", "…": "--epochs=1"}
 ADDED = {
     "paperlib compare": "A B",
@@ -38,8 +38,8 @@ ADDED = {
 # Patterns of what no test runs, or another one does.
 NOT_RUN = {
     r"paperlib reproduce.*": "test_notebooks.py reproduces `smoke` whole, and .ci/run does again",
-    r"paperlib keep-(outputs|results laptop)": "writes into this checkout; test_notebooks.py, test_kept.py",
-    r"paperlib findings --write README.md|paperlib reference": "draws every committed figure again; test_kept.py does",
+    r"paperlib keep-(outputs|results laptop)": "writes into this checkout; test_notebooks.py, test_committed.py",
+    r"paperlib findings --write README.md|paperlib reference": "draws all figures again; test_committed.py does",
     r"paperlib data fetch.*": "up to gigabytes from the network; test_data_download.py has a server of its own",
     r"paperlib --install-completion": "changes the reader's shell; test_docs_commands.py shows the completion instead",
     r"(\.venv/bin/)?snakemake .*": "needs `make cluster`; test_cluster.py runs the Snakefile",

@@ -62,12 +62,12 @@ def test_cancel_keeps_what_is_finished(explorer: Explorer, monkeypatch: pytest.M
 IN_A_KERNEL = """
 import sys, time
 import paperlib.report.explorer
-from paperlib import run
 from paperlib.core.paths import Layout
-from tests.conftest import tiny, ROOT
+from tests.conftest import served, tiny
 
 images = tiny(n=200_000)
-run.load = lambda name, resolution=None: images
+serving = served(lambda selection: images)
+serving.__enter__()
 paperlib.report.explorer.BUDGET = {"batch_size": 16}
 explorer = paperlib.report.explorer.Explorer(Layout.of("scratch"))
 explorer.model.value = "mlp-medium"
