@@ -63,7 +63,7 @@ def verify(names: Names = None) -> None:
     from paperlib import data
 
     checks = data.verify(names or ())
-    _show("Checked", ("set", "state", "detail"), [(c.name, "ok" if c.ok else "damaged", c.detail) for c in checks])
+    _show("Checked", ("set", "state", "detail"), [(c.name, "ok" if c.ok else "damaged", c.message) for c in checks])
     raise typer.Exit(int(not all(c.ok for c in checks)))
 
 

@@ -186,6 +186,6 @@ def test_force_mends_a_damaged_file(offline, monkeypatch):
     broken = offline / "cache/mnist/train-images-idx3-ubyte"
     broken.write_bytes(broken.read_bytes()[:-5])
     (check,) = data.verify(["mnist"])
-    assert not check.ok and str(broken) in check.detail and "paperlib data fetch mnist --force" in check.detail
+    assert not check.ok and str(broken) in check.message and "paperlib data fetch mnist --force" in check.message
     assert data.fetch(["mnist"], force=True)[0].ok
     assert data.verify(["mnist"])[0].ok

@@ -105,7 +105,7 @@ def test_a_missing_or_cut_image_is_named_with_its_cure(mirror, spoil):
         data.load("visa", 16)
     assert str(victim) in str(error.value) and "paperlib data fetch visa --force" in str(error.value)
     (check,) = data.verify(["visa"])
-    assert not check.ok and str(victim) in check.detail
+    assert not check.ok and str(victim) in check.message
 
 
 def test_grey_and_cmyk_images_are_converted_and_counted(mirror):
