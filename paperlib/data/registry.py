@@ -1,11 +1,9 @@
 """The data sets of both papers: shape, classes, official counts, files, checksums, licence, published accuracies."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 from paperlib.core.registry import Registry
 
-Kind = Literal["arrays", "visa", "coco"]
 IDX_PARTS = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
 CIFAR_BATCHES = (*(f"data_batch_{i}" for i in range(1, 6)), "test_batch")
 MEDMNIST_SIZES = (28, 64, 128, 224)
@@ -58,7 +56,7 @@ class DatasetInfo:
     files: tuple[RemoteFile, ...]
     licence: str
     citation: str
-    kind: Kind = "arrays"
+    kind: str = "arrays"
     balance: tuple[int, ...] = ()
     stem: str | None = None
     folders: tuple[str, ...] = ()

@@ -13,7 +13,7 @@ from paperlib.core.errors import PaperlibError
 from paperlib.data import DATASETS, sources
 from paperlib.data.imageset import Split
 from paperlib.data.readers import image_files
-from paperlib.data.verification import leaks
+from paperlib.data.verification import leaks, verify
 from tests.unit.data.test_readers import write_idx
 
 CLASSES = DATASETS["industrial"].classes
@@ -104,7 +104,7 @@ def test_a_missing_or_cut_image_is_named_with_its_cure(mirror, spoil):
     with pytest.raises(PaperlibError) as error:
         data.load("visa", 16)
     assert str(victim) in str(error.value) and "paperlib data fetch visa --force" in str(error.value)
-    (check,) = data.verify(["visa"])
+    (check,) = verify(["visa"])
     assert not check.ok and str(victim) in check.message
 
 

@@ -18,7 +18,7 @@ CLASSES = DATASETS["industrial"].classes
 
 
 @pytest.fixture(autouse=True)
-def _alone(tmp_path, monkeypatch):
+def _no_other_images(tmp_path, monkeypatch):
     monkeypatch.delenv("PAPERLIB_DATA", raising=False)
     monkeypatch.setenv("PAPERLIB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(sources, "SYSTEM", tmp_path / "system")
