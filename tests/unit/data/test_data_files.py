@@ -254,5 +254,5 @@ def test_leaks_are_those_of_a_double_loop(seed: int) -> None:
         return Split(rng.integers(0, 2, (n, 2, 2, 1), dtype=np.uint8), np.zeros(n, np.int64))
 
     parts = {"train": split(train), "val": split(2), "test": split(test)}
-    known = [*parts["train"].images, *parts["val"].images]
-    assert leaks(parts) == sum(any((a == b).all() for b in known) for a in parts["test"].images)
+    seen = [*parts["train"].images, *parts["val"].images]
+    assert leaks(parts) == sum(any((a == b).all() for b in seen) for a in parts["test"].images)
