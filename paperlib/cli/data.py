@@ -49,22 +49,21 @@ def fetch(
     apt_update: Annotated[bool, typer.Option("--apt-update", help="Run apt-get update first, on Debian.")] = False,
 ) -> None:
     """Real images into the cache; exits with 1 if a set that was asked for by name could not be had."""
-    from paperlib import data
+    from paperlib.data import download
 
-    results = data.fetch(names or (), force=force, resolution=resolution, apt_update=apt_update)
-    rows = [(r.name, "ok" if r.ok else "missing", r.message) for r in results]
-    _show("Fetched", ("set", "state", "how"), rows)
-    raise typer.Exit(int(bool(names) and not all(r.ok for r in results)))
+    outcomes = download.fetch(names or (), force=force, resolution=resolution, apt_update=apt_update)
+    _show("Fetched", ("set", "state", "how"), [(o.name, "ok" if o.ok else "missing", o.message) for o in outcomes])
+    raise typer.Exit(int(bool(names) and not all(o.ok for o in outcomes)))
 
 
 @app.command()
 def verify(names: Names = None) -> None:
     """Reads and hashes every file that is here; exits with 1 if one is damaged."""
-    from paperlib import data
+    from paperlib.data import verification
 
-    checks = data.verify(names or ())
-    _show("Checked", ("set", "state", "detail"), [(c.name, "ok" if c.ok else "damaged", c.detail) for c in checks])
-    raise typer.Exit(int(not all(c.ok for c in checks)))
+    outcomes = verification.verify(names or ())
+    _show("Checked", ("set", "state", "detail"), [(o.name, "ok" if o.ok else "damaged", o.message) for o in outcomes])
+    raise typer.Exit(int(not all(o.ok for o in outcomes)))
 
 
 @app.command()

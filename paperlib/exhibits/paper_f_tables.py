@@ -7,6 +7,7 @@ import pandas as pd
 from paperlib.claims.effects import DRAWN, corrected_protocol, drawn, marked, near_chance
 from paperlib.claims.stats import SHARE, mean_interval
 from paperlib.core.paths import Layout
+from paperlib.data.registry import DOERRICH
 from paperlib.exhibits.captions import provenance, seeds
 from paperlib.exhibits.effect_tables import write
 from paperlib.exhibits.manifest import Exhibit
@@ -15,11 +16,6 @@ from paperlib.pruners import METHODS
 from paperlib.schema.record import Record
 from paperlib.studies import SCENARIOS
 
-# Doerrich et al., end to end, three seeds, mean and standard deviation of the accuracy.
-DOERRICH = {
-    "vgg16": {28: "94.85 ± 0.47", 64: "98.20 ± 0.16", 128: "98.52 ± 0.25", 224: "98.77 ± 0.31"},
-    "resnet18": {28: "91.93 ± 0.37", 64: "97.06 ± 0.11", 128: "98.34 ± 0.26", 224: "98.94 ± 0.08"},
-}
 QUALITY = {
     "test_accuracy": "accuracy, %", "test_balanced_accuracy": "balanced, %", "test_macro_f1": "macro F1, %",
     "test_precision": "precision, %", "test_recall": "recall, %", "test_auc": "AUC, %",
@@ -34,7 +30,7 @@ def doerrich(tidy: pd.DataFrame, layout: Layout) -> Exhibit | None:
     table, behind, idle = [], [], near_chance(rows)
     for model, group in rows.groupby("model", sort=False):
         px = int(group.resolution.iloc[0])
-        reference = {} if drawn(group.source) else DOERRICH.get(str(model), {})
+        reference = {} if drawn(group.source) else DOERRICH.get(("bloodmnist", str(model)), {})
         near = min(reference, key=lambda size: abs(size - px), default=None)
         means = {m: e for m in METHODS if (e := mean_interval(group[group.method == m].test_accuracy, SHARE))}
         pruned = {m: e for m, e in means.items() if m != "dense"}
@@ -48,7 +44,7 @@ def doerrich(tidy: pd.DataFrame, layout: Layout) -> Exhibit | None:
                 "model": marked(str(model), ("bloodmnist", model) in idle), "resolution": f"{px} px",
                 "dense, %": means["dense"].text(100) if "dense" in means else "–",
                 ours: f"{pruned[best].text(100)} ({best})" if best else "–",
-                "Doerrich et al., %": f"{reference[near]} ({near} px)" if near else DRAWN,
+                "Doerrich et al., %": "{:.2f} ± {:.2f} ({} px)".format(*reference[near], near) if near else DRAWN,
             }
         )  # fmt: skip
     frame = pd.DataFrame(table)

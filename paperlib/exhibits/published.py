@@ -7,7 +7,7 @@ import pandas as pd
 from paperlib.claims.effects import DRAWN, corrected_protocol, drawn, marked, near_chance
 from paperlib.claims.stats import SHARE, Estimate, mean_interval
 from paperlib.core.paths import Layout
-from paperlib.data import DATASETS
+from paperlib.data.registry import DATASETS, DOERRICH
 from paperlib.exhibits.captions import provenance, seeds
 from paperlib.exhibits.effect_tables import write as write_table
 from paperlib.exhibits.manifest import Exhibit
@@ -38,9 +38,15 @@ _ZALANDO = Published(88.33, "FashionMNIST's own README", "MLP 256-128-100", para
 _EMNIST = Published(84.83, "arXiv 2107.01782, its best MLP", "an MLP")
 _SET = Published(70.25, "SET's authors, stored curve", "MLP 4000-1000-4000, SReLU", 20_330_000, epochs=1000)
 _CIFAR_VGG = Published(92.64, "pytorch-cifar's README", "VGG16 with batch norm", parameters=14_728_266)
-_BLOOD_VGG = Published(94.85, "Doerrich et al.", "VGG16", 134_300_000, 100, early=True, pixels=28, pretrained=True)
-_BLOOD_RESNET = replace(_BLOOD_VGG, accuracy=91.93, network="ResNet18", parameters=11_181_000)
-_OCT_VGG = replace(_BLOOD_VGG, accuracy=77.50)
+_DOERRICH_28 = {names: by_size[28][0] for names, by_size in DOERRICH.items()}
+_BLOOD_VGG = Published(
+    _DOERRICH_28["bloodmnist", "vgg16"], "Doerrich et al.", "VGG16", parameters=134_300_000, epochs=100, early=True,
+    pixels=28, pretrained=True,
+)  # fmt: skip
+_BLOOD_RESNET = replace(
+    _BLOOD_VGG, accuracy=_DOERRICH_28["bloodmnist", "resnet18"], network="ResNet18", parameters=11_181_000
+)
+_OCT_VGG = replace(_BLOOD_VGG, accuracy=_DOERRICH_28["octmnist", "vgg16"])
 KNOWN = {
     ("fashionmnist", "mlp-small"): _ZALANDO,
     ("fashionmnist", "mlp-medium"): _ZALANDO,

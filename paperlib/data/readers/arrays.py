@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from paperlib.data.files import damaged, md5, read_label
 from paperlib.data.imageset import Parts, Split
-from paperlib.data.registry import BATCH_MD5, DatasetInfo, idx_names
+from paperlib.data.registry import CIFAR_BATCHES, DatasetInfo, idx_names
 from paperlib.data.spec import ResolvedSource, Spec
 from paperlib.schema.images import Source
 
@@ -80,7 +80,7 @@ def _share(info: DatasetInfo, counts: tuple[int, int, int]) -> str:
 
 def batch_files(info: DatasetInfo, folder: Path) -> list[Path] | None:
     """The set's six CIFAR batches or four idx files (gzipped or plain) in `folder`; None unless the first is there."""
-    names = BATCH_MD5 if info.shape[2] == 3 else idx_names(info)
+    names = CIFAR_BATCHES if info.shape[2] == 3 else idx_names(info)
     files = [next((p for p in (folder / f"{n}.gz", folder / n) if p.is_file()), folder / n) for n in names]
     return files if files[0].is_file() else None
 
@@ -105,9 +105,6 @@ def checked(info: DatasetInfo, path: Path, images: NDArray[Any], labels: NDArray
     if low < 0 or high >= len(info.classes):
         raise damaged(path, info.name, f"labels 0 to {len(info.classes) - 1}", f"labels {low} to {high}")
     return Split(np.ascontiguousarray(images), labels.astype(np.int64))
-
-
-# npz ------------------------------------------------------------------------------------------------------
 
 
 def npz_shapes(info: DatasetInfo, path: Path, size: int) -> dict[str, tuple[int, ...]]:
@@ -154,9 +151,6 @@ def read_npz(info: DatasetInfo, path: Path, size: int) -> Parts:
     }
 
 
-# idx ------------------------------------------------------------------------------------------------------
-
-
 def read_idx(info: DatasetInfo, paths: list[Path]) -> Parts:
     """The splits of the four files; EMNIST's images are stored transposed and come out upright."""
     arrays = [_idx(info, path, 3 if "images" in path.name else 1) for path in paths]
@@ -195,9 +189,6 @@ def _idx(info: DatasetInfo, path: Path, dims: int, header_only: bool = False) ->
     except BROKEN as error:
         raise damaged(path, info.name, f"an idx file of {dims} dimensions of bytes", str(error)) from None
     return np.frombuffer(body, np.uint8).reshape(shape).copy()  # torch wants writable memory
-
-
-# CIFAR batches --------------------------------------------------------------------------------------------
 
 
 class _Bytes:

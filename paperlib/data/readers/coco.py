@@ -73,7 +73,7 @@ def _split(spec: Spec, folder: Path) -> tuple[list[Path], NDArray[np.int64]]:
                 f"{table}: image {file.name} needs one category of {', '.join(classes)};"
                 f" found {', '.join(sorted(category)) or 'none'}"
             )
-    labels = np.array([classes.index(*category) for category in categories], np.int64)
+    labels = np.array([classes.index(min(category)) for category in categories], np.int64)
     if absent := [name for i, name in enumerate(classes) if i not in labels]:
         raise PaperlibError(f"{table}: no image of class {absent[0]!r}; every class needs at least one")
     return files, labels

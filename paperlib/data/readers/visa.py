@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from paperlib.core.errors import PaperlibError
+from paperlib.data.imageset import Source
 from paperlib.data.readers.image_files import image_source
 from paperlib.data.spec import ResolvedSource, Spec
 from paperlib.data.splits import holdout
@@ -61,7 +62,7 @@ def _resolve(spec: Spec, folder: Path, size: int) -> ResolvedSource:
         name: ([rows[i].path for i in index], labels[index])
         for name, index in (("train", train[fit]), ("val", train[validation]), ("test", test))
     }
-    source = "official" if len(objects) == OBJECTS else "subset"
+    source: Source = "official" if len(objects) == OBJECTS else "subset"
     note = f"{len(objects)} of {OBJECTS} objects ({', '.join(objects)}), {spec.option or '80/20 split'}"
     repair = "get it anew with: paperlib data fetch visa --force"
     return image_source(source, note, folder, splits, [table], size, repair)

@@ -78,9 +78,7 @@ def _unit(vertices: Points) -> Points:
 def _revolve(profile: list[tuple[float, float]], segments: int = 32) -> tuple[Points, Faces]:
     """A solid of revolution about z from (radius, height) pairs, bottom to top; caps included."""
     rings = [(0.0, profile[0][1]), *profile, (0.0, profile[-1][1])]
-    turn = 2 * np.pi * np.arange(segments) / segments
-    circle = np.stack([np.cos(turn), np.sin(turn)], 1)
-    points = np.concatenate([np.column_stack([r * circle, np.full(segments, z)]) for r, z in rings])
+    points = np.concatenate([_at_height(_polar(np.full(segments, r)), z) for r, z in rings])
     i = np.arange(segments)
     j = (i + 1) % segments
     faces = []
@@ -94,7 +92,7 @@ def _prism(outline: Points, low: float, high: float) -> tuple[Points, Faces]:
     """A prism over a counter-clockwise outline that its centre sees whole."""
     n = len(outline)
     flat = np.concatenate([outline, outline.mean(0, keepdims=True)])
-    points = np.concatenate([np.column_stack([flat, np.full(n + 1, z)]) for z in (low, high)])
+    points = np.concatenate([_at_height(flat, low), _at_height(flat, high)])
     i = np.arange(n)
     j = (i + 1) % n
     top = n + 1
@@ -113,9 +111,13 @@ def _polar(radii: NDArray[np.float64]) -> Points:
     return np.stack([radii * np.cos(turn), radii * np.sin(turn)], 1)
 
 
-def _tip(part: tuple[Points, Faces], shift: tuple[float, float, float] = (0, 0, 0)) -> tuple[Points, Faces]:
-    """The part with its z axis laid along x, then shifted."""
-    return part[0][:, [2, 0, 1]] + shift, part[1]
+def _at_height(outline: Points, z: float) -> Points:
+    return np.column_stack([outline, np.full(len(outline), z)])
+
+
+def _along_x(part: tuple[Points, Faces]) -> tuple[Points, Faces]:
+    """The part with its z axis laid along x."""
+    return part[0][:, [2, 0, 1]], part[1]
 
 
 def _join(*parts: tuple[Points, Faces]) -> Mesh:
@@ -151,12 +153,12 @@ def builtin_meshes() -> list[Mesh]:
         _join(*clamp, _box(0.5, 0.12, -0.25, 0.25, (1.2, 0.55))),
         _join(_revolve(fins)),
         _join(*plates, _box(0.45, 0.45, -0.9, 1.0)),
-        _join(_revolve(pin), _tip(_revolve([(0.18, 0.0), (0.18, 0.8)]), (0, 0, 0)), _box(0.6, 0.25, -0.35, -0.2)),
+        _join(_revolve(pin), _along_x(_revolve([(0.18, 0.0), (0.18, 0.8)])), _box(0.6, 0.25, -0.35, -0.2)),
         _join(
             _revolve([(0.16, -1.0), (0.2, -0.9), (0.2, 0.5), (0.5, 0.5), (0.5, 0.8)]),
             _prism(_polar(np.full(6, 0.36)), 0.8, 0.9),
         ),
         _join(_prism(_polar(points), -0.15, 0.15)),
-        _join(_tip(_revolve(cylinder)), _revolve([(0.35, 0.0), (0.35, 0.8), (0.45, 0.8), (0.45, 0.95)])),
+        _join(_along_x(_revolve(cylinder)), _revolve([(0.35, 0.0), (0.35, 0.8), (0.45, 0.8), (0.45, 0.95)])),
         _join(_revolve(thread)),
     ]

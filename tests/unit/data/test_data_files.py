@@ -13,7 +13,7 @@ from paperlib.core.errors import PaperlibError
 from paperlib.data import DATASETS, sources
 from paperlib.data.imageset import Split
 from paperlib.data.readers import image_files
-from paperlib.data.verification import leaks
+from paperlib.data.verification import leaks, verify
 from tests.unit.data.test_readers import write_idx
 
 CLASSES = DATASETS["industrial"].classes
@@ -104,8 +104,8 @@ def test_a_missing_or_cut_image_is_named_with_its_cure(mirror, spoil):
     with pytest.raises(PaperlibError) as error:
         data.load("visa", 16)
     assert str(victim) in str(error.value) and "paperlib data fetch visa --force" in str(error.value)
-    (check,) = data.verify(["visa"])
-    assert not check.ok and str(victim) in check.detail
+    (check,) = verify(["visa"])
+    assert not check.ok and str(victim) in check.message
 
 
 def test_grey_and_cmyk_images_are_converted_and_counted(mirror):
@@ -254,5 +254,5 @@ def test_leaks_are_those_of_a_double_loop(seed: int) -> None:
         return Split(rng.integers(0, 2, (n, 2, 2, 1), dtype=np.uint8), np.zeros(n, np.int64))
 
     parts = {"train": split(train), "val": split(2), "test": split(test)}
-    known = [*parts["train"].images, *parts["val"].images]
-    assert leaks(parts) == sum(any((a == b).all() for b in known) for a in parts["test"].images)
+    seen = [*parts["train"].images, *parts["val"].images]
+    assert leaks(parts) == sum(any((a == b).all() for b in seen) for a in parts["test"].images)

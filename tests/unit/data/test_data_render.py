@@ -18,7 +18,7 @@ CLASSES = DATASETS["industrial"].classes
 
 
 @pytest.fixture(autouse=True)
-def _alone(tmp_path, monkeypatch):
+def _no_other_images(tmp_path, monkeypatch):
     monkeypatch.delenv("PAPERLIB_DATA", raising=False)
     monkeypatch.setenv("PAPERLIB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(sources, "SYSTEM", tmp_path / "system")
@@ -61,6 +61,18 @@ def test_drawing_is_read_back_and_repeats(tmp_path):
     renderer.render_images(tmp_path / "cache/industrial", None, 100, 4)
     data._load.cache_clear()
     assert data.load("industrial", 32).content_hash != images.content_hash
+
+
+def test_workers_draw_the_same_pixels(tmp_path, monkeypatch):
+    renderer.render_images(tmp_path / "serial", None, 100, 1)
+    monkeypatch.setattr(renderer, "STAND_IN", 50)
+    monkeypatch.setattr(renderer.os, "cpu_count", lambda: 2)
+    renderer.render_images(tmp_path / "parallel", None, 100, 1)
+    serial, parallel = (
+        {p.relative_to(tmp_path / name): p.read_bytes() for p in (tmp_path / name).rglob("*.*")}
+        for name in ("serial", "parallel")
+    )
+    assert len(serial) == 104 and serial == parallel
 
 
 def test_without_images_the_parts_are_drawn_on_first_use(tmp_path, monkeypatch):

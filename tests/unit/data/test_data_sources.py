@@ -12,7 +12,7 @@ from paperlib import data
 from paperlib.core.errors import PaperlibError
 from paperlib.data import DATASETS, files, sources
 from paperlib.data.imageset import ImageSet, Provenance, Split
-from paperlib.data.spec import parse_name
+from paperlib.data.spec import ResolvedSource, parse_name
 from paperlib.data.splits import holdout, resplit_train
 from tests.unit.data.test_readers import write_idx, write_npz
 
@@ -20,7 +20,7 @@ SHA = "sha"
 
 
 @pytest.fixture(autouse=True)
-def _alone(tmp_path, monkeypatch):
+def _no_other_images(tmp_path, monkeypatch):
     """No mirror, an empty cache, no system package."""
     monkeypatch.delenv("PAPERLIB_DATA", raising=False)
     monkeypatch.setenv("PAPERLIB_CACHE", str(tmp_path / "cache"))
@@ -72,8 +72,8 @@ def test_the_label_beside_an_npz_is_its_provenance(mirror):
 def test_a_label_cannot_promote_fewer_images_to_official(mirror):
     write_npz(mirror / "mnist.npz")
     (mirror / "mnist.json").write_text(json.dumps({"source": "official", "note": ""}))
-    found = data.load("mnist").provenance
-    assert found.source == "subset" and "60 of 70,000" in found.note
+    provenance = data.load("mnist").provenance
+    assert provenance.source == "subset" and "60 of 70,000" in provenance.note
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"source": "true"}', "{}"])
@@ -125,10 +125,31 @@ def test_the_medmnist_file_nearest_above_the_resolution_is_taken(mirror):
         images = np.full((8, size, size, 3), size, np.uint8)
         np.savez(mirror / f"{name}.npz", train_images=np.tile(images, (3, 1, 1, 1)),
                  train_labels=np.tile(labels, 3), test_images=images, test_labels=labels)  # fmt: skip
-    for wanted, used in ((None, 28), (28, 28), (32, 64), (64, 64), (128, 64)):
-        loaded = data.load("bloodmnist", wanted)
-        assert loaded.shape == (wanted or 28, wanted or 28, 3) and loaded.test.images[0, 0, 0, 0] == used
+    for resolution, used in ((None, 28), (28, 28), (32, 64), (64, 64), (128, 64)):
+        loaded = data.load("bloodmnist", resolution)
+        assert loaded.shape == (resolution or 28, resolution or 28, 3) and loaded.test.images[0, 0, 0, 0] == used
     assert "resized from 64 to 128 px" in loaded.provenance.note
+
+
+def test_a_new_set_is_a_registry_entry_and_a_reader(tmp_path, monkeypatch):
+    """As docs/adding.md has it."""
+    labels = np.arange(20) % 2
+
+    def candidates_in(spec, folder, size, own_folder):
+        file = folder / "rings.raw"
+        if file.is_file():
+            pixels = np.frombuffer(file.read_bytes(), np.uint8).reshape(20, size, size, 1)
+            parts = {"train": Split(pixels, labels), "test": Split(pixels[:4], labels[:4])}
+            yield lambda: ResolvedSource("official", "mine", str(file), (file,), (20, 0, 4), size, lambda: (parts, ""))
+
+    info = replace(DATASETS["mnist"], name="rings", classes=("one", "two"), counts=(20, 0, 4), kind="raw")
+    monkeypatch.setitem(DATASETS._things, "rings", info)
+    monkeypatch.setitem(sources.READERS._things, "raw", candidates_in)
+    (tmp_path / "cache/rings").mkdir(parents=True)
+    (tmp_path / "cache/rings/rings.raw").write_bytes(bytes(20 * 28 * 28))
+    images = data.load("rings")
+    assert (len(images.train), len(images.val), len(images.test)) == (18, 2, 4)
+    assert data.status()[-1].source == images.provenance.source == "official"
 
 
 @pytest.mark.parametrize(

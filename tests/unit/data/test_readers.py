@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from paperlib.core.errors import PaperlibError
 from paperlib.data.readers import arrays as formats
-from paperlib.data.registry import BATCH_MD5, DATASETS, idx_names
+from paperlib.data.registry import CIFAR_BATCHES, DATASETS, idx_names
 
 MNIST, CIFAR, EMNIST = DATASETS["mnist"], DATASETS["cifar10"], DATASETS["emnist"]
 
@@ -143,7 +143,7 @@ def test_npz_with_a_flipped_byte_or_a_false_header_is_refused(tmp_path):
 def write_cifar(folder: Path, protocol: int = 2, n: int = 4) -> np.ndarray:
     folder.mkdir(parents=True, exist_ok=True)
     pixels = np.random.default_rng(2).integers(0, 256, (6, n, 3072)).astype(np.uint8)
-    for name, data in zip(BATCH_MD5, pixels, strict=True):
+    for name, data in zip(CIFAR_BATCHES, pixels, strict=True):
         batch = {b"data": data, b"labels": [i % 10 for i in range(n)], b"filenames": [b"a"] * n}
         (folder / name).write_bytes(pickle.dumps(batch, protocol))
     return pixels
