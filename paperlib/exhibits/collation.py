@@ -6,8 +6,8 @@ caption states n (`captions.seeds`) and the images (`captions.provenance`). Then
 stands in the manifest, the report and notebook 05; `expected.WANTED` demands it of a complete report.
 """
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from filelock import FileLock
@@ -100,27 +100,28 @@ SECTIONS: dict[str, Section | None] = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Asked:
-    """What a section shows. profile: whose study, None for a folder of no profile; ids: only these trials, None for
-    all that are there; axes: the parameters of the notebook that were changed."""
-
-    profile: str | None
-    ids: frozenset[str] | None = None
-    axes: Mapping[str, Any] = field(default_factory=dict)
-
-
-def write(number: str, layout: Layout, asked: Asked | None = None) -> list[Exhibit]:
+def write(
+    number: str,
+    layout: Layout,
+    *,
+    profile: str | None = None,
+    ids: Collection[str] | None = None,
+    axes: Mapping[str, Any] | None = None,
+) -> list[Exhibit]:
     """Write the tables and figures of one section and put them into the manifest; returns them.
 
-    asked: what to show, if not all that is there. Raises PaperlibError for an unknown section, or if there are no
+    profile: whose study, if the folder is not named like it; ids: only these trials, None for all that are there; axes:
+    the parameters of the notebook that were changed. Raises PaperlibError for an unknown section, or if there are no
     records.
     """
     if number not in SECTIONS:
         raise unknown("section", number, list(SECTIONS))
-    asked = asked or Asked(layout.name if layout.name in PROFILES else None)
     section = SECTIONS[number]
-    shown = cpu_figures.write(layout) if section is None else _of_trials(section, Source.of(layout, asked.ids), asked)
+    if section is None:
+        shown: Made = cpu_figures.write(layout)
+    else:
+        profile = profile or (layout.name if layout.name in PROFILES else None)
+        shown = _of_trials(section, section.records(Source.of(layout, ids)), profile, axes or {})
     made = [replace(e, section=number, inputs=input_hash(e.trials, layout)) for e in shown if e]
     with FileLock(layout.results / ".manifest.lock"):  # notebooks are executed side by side
         others = [e for e in read_manifest(layout) if e.section != number]
@@ -128,21 +129,19 @@ def write(number: str, layout: Layout, asked: Asked | None = None) -> list[Exhib
     return made
 
 
-def _of_trials(section: Section, every: Source, asked: Asked) -> Made:
-    every = section.records(every)
-    main = every.where(every.table.main_setting)
-    curves = main.where(main.table.id.isin([]))
-    if section is SECTIONS["01"] and asked.profile:
+def _of_trials(section: Section, every: Source, profile: str | None, axes: Mapping[str, Any]) -> Made:
+    main, curves = every.where(every.table.main_setting), None
+    if section is SECTIONS["01"] and profile:
         # A curve's many sparsities would drown paper P's grid: they stand in figures of their own.
-        of_curves = {t.id for t in studies.tutorial(asked.profile)}
-        of_grid = {t.id for t in studies.mlp(asked.profile, **asked.axes)}
+        of_curves = {t.id for t in studies.tutorial(profile)}
+        of_grid = {t.id for t in studies.mlp(profile, **axes)}
         curves = main.where(main.table.id.isin(of_curves))
         main = main.where(~main.table.id.isin(of_curves - of_grid))
     if len(main.table):
         for make in section.makers:
             yield from make(main, section.study)
-    if curves.table.method.isin(TECHNIQUES).any():
-        yield from tutorial(curves, TUTORIALS[str(asked.profile)].datasets[0])
+    if curves and profile and curves.table.method.isin(TECHNIQUES).any():
+        yield from tutorial(curves, TUTORIALS[profile].datasets[0])
     yield from sensitivity.write(every, section.study)
 
 

@@ -1,5 +1,7 @@
 """Tables of one metric each: dense, and the effect of every pruned arm; sparsity per layer; the as-published arms."""
 
+from typing import Any
+
 import pandas as pd
 
 from paperlib.claims import effects
@@ -23,22 +25,16 @@ def write_comparison(source: Source, name: str, study: str) -> Exhibit | None:
     every, untrained = effects.arms(source.table, metric), near_chance(source.table)
     shown = [arm for arm in every if arm.sparsity or arm.conv_sparsity]
     long = pd.DataFrame([_row(arm, metric) | {"learnt": (arm.dataset, arm.model) not in untrained} for arm in every])
-    rows: dict[tuple[str, str, str], dict[str, str]] = {}
-    ids: dict[tuple[str, str, str], dict[str, tuple[str, ...]]] = {}
+    rows: dict[tuple[str, str, str], dict[str, Any]] = {}
     for arm in shown:
         key = arm.dataset, marked(arm.model, (arm.dataset, arm.model) in untrained), arm.setting
-        row = rows.setdefault(key, {"dense": estimate_text(arm.dense, metric.scale, metric.digits)})
-        row[arm.method] = _effect(arm, metric)
-        row["paper"] = arm.paper
-        behind = ids.setdefault(key, {"pruned": (), "dense": arm.dense_trials})
-        behind[arm.method] = arm.trials
-        behind["pruned"] += arm.trials
-    table = pd.DataFrame(
-        [dict(zip(("data set", "model", "pruned"), key, strict=True)) | cells for key, cells in rows.items()],
-        columns=["data set", "model", "pruned", "dense", *dict.fromkeys(arm.method for arm in shown), "paper"],
-    )
-    table = table.fillna("–")
-    table[IDS] = pd.Series(list(ids.values()), dtype=object)
+        row = rows.setdefault(key, dict(zip(("data set", "model", "pruned"), key, strict=True)))
+        row |= {arm.method: _effect(arm, metric), "paper": arm.paper}
+        row.setdefault("dense", estimate_text(arm.dense, metric.scale, metric.digits))
+        ids = row.setdefault(IDS, {"pruned": (), "dense": arm.dense_trials})
+        ids |= {arm.method: arm.trials, "pruned": ids["pruned"] + arm.trials}
+    columns = ["data set", "model", "pruned", "dense", *dict.fromkeys(arm.method for arm in shown), "paper", IDS]
+    table = pd.DataFrame(list(rows.values()), columns=columns).fillna("–")
     # The 0 % control stands in the csv alone, but the noise floor rests on it.
     trials = [i for arm in every for i in arm.trials]
     text = caption(source.table, metric) if shown else ""

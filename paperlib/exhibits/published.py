@@ -97,14 +97,14 @@ def _reasons(group: pd.DataFrame, ours: Estimate, published: Published) -> str:
     first = group.iloc[0]
     full = DATASETS[str(first.dataset)].counts[0] if first.dataset in DATASETS else None
     reasons = [f"{first.source} images"] if first.source != "official" else []
-    for name, here, there in (
+    for name, our_count, their_count in (
         ("parameters", int(first.parameters), published.parameters),
         ("epochs at most" if published.early else "epochs", int(first.epochs), published.epochs),
         ("training images", int(first.train_images), full),
         ("pixels", int(first.resolution), published.pixels),
     ):
-        if there and here < 0.9 * there:
-            reasons.append(f"{here:,} of {there:,} {name}")
+        if their_count and our_count < 0.9 * their_count:
+            reasons.append(f"{our_count:,} of {their_count:,} {name}")
     if published.pretrained:
         reasons.append("random weights instead of ImageNet's at the start")
     return "; ".join(reasons) or "not explained"

@@ -41,7 +41,7 @@ def write(
     if shown.empty:
         return None
     trials_of = list(shown.pop(IDS)) if IDS in shown else []
-    behind = [ids if isinstance(ids, Mapping) else {shown.columns[0]: ids} for ids in trials_of]
+    linked = [ids if isinstance(ids, Mapping) else {shown.columns[0]: ids} for ids in trials_of]
     csv = (shown if long is None else long).to_csv(index=False, float_format="%.6g")
     groups = [c for c in groups if c in shown]
     if groups:
@@ -56,11 +56,11 @@ def write(
     plain = GT(shown, groupname_col="group" if groups else None, id=name).tab_header(title=title)
     plain = plain.tab_source_note(md(caption)).sub_missing(missing_text="–")
     marked = plain
-    for place, ids in enumerate(behind):
+    for place, ids in enumerate(linked):
         for column in (c for c in shown.columns if c in ids):
             cell = mark(shown[column].iloc[place], ids[column])
             marked = marked.fmt(lambda _, cell=cell: cell, columns=column, rows=[place])  # type: ignore[misc]
     page = marked.as_raw_html().replace("<table ", f'<table aria-label="{title}" ', 1)
-    linked = {i for row in behind for ids in row.values() for i in ids}
+    every = {i for row in linked for ids in row.values() for i in ids}
     contents = {".csv": csv.encode(), ".html": page.encode(), ".tex": plain.as_latex().encode()}
-    return save("table", name, title, caption, contents, linked.union(trials), layout)
+    return save("table", name, title, caption, contents, every.union(trials), layout)

@@ -1,7 +1,8 @@
 """The ten tables of pruning tutorials, from our own trials on the small perceptron."""
 
 from collections.abc import Callable, Mapping
-from itertools import chain
+from functools import partial
+from typing import Any
 
 import pandas as pd
 
@@ -21,8 +22,7 @@ def _mean(column: str, scale: float = 1, digits: int = 2, bounds: stats.Bounds =
     return lambda arm: estimate_text(stats.mean_interval(arm[column], bounds), scale, digits, "not measured")
 
 
-def _share(column: str) -> Cell:
-    return _mean(column, 100, bounds=stats.SHARE)
+_share = partial(_mean, scale=100, bounds=stats.SHARE)
 
 
 def _plain(column: str, form: str, unit: float = 1) -> Cell:
@@ -106,16 +106,13 @@ def _arms(tidy: pd.DataFrame) -> list[pd.DataFrame]:
 
 
 def _techniques(arms: list[pd.DataFrame]) -> pd.DataFrame:
-    cells: dict[str, dict[str, str]] = {}
-    ids: dict[str, dict[str, tuple[str, ...]]] = {}
+    rows: dict[str, dict[str, Any]] = {}
     for arm in arms:
-        pruned = _PRUNED["pruned"](arm)
-        cells.setdefault(pruned, {"pruned": pruned})[_technique(arm)] = _share("test_accuracy")(arm)
-        ids.setdefault(pruned, {})[_technique(arm)] = tuple(arm.id)
-    behind = [{"pruned": tuple(chain(*row.values()))} | row for row in ids.values()]
-    table = pd.DataFrame(cells.values()).fillna("not run")
-    table[IDS] = pd.Series(behind, dtype=object)
-    return table
+        technique, pruned = _technique(arm), _PRUNED["pruned"](arm)
+        row = rows.setdefault(pruned, {"pruned": pruned, IDS: {"pruned": ()}})
+        row[technique] = _share("test_accuracy")(arm)
+        row[IDS] |= {technique: tuple(arm.id), "pruned": (*row[IDS]["pruned"], *arm.id)}
+    return pd.DataFrame(list(rows.values())).fillna("not run")
 
 
 def _connections(source: Source) -> Rows:

@@ -46,8 +46,8 @@ def run(number: str, profile: str, **axes: Any) -> SectionRun:
         for name in (f"trials/{trial.id}.json", f"checkpoints/{trial.id}.safetensors"):
             _link_or_copy(layout.results / name, layout.tweaked.results / name)
     records = run_all(trials, layout.tweaked)
-    asked = collation.Asked(profile, frozenset(trial.id for trial in trials), axes)
-    return SectionRun(layout.tweaked, trials, records, collation.write(number, layout.tweaked, asked))
+    exhibits = collation.write(number, layout.tweaked, profile=profile, ids={t.id for t in trials}, axes=axes)
+    return SectionRun(layout.tweaked, trials, records, exhibits)
 
 
 @cache
