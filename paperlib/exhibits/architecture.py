@@ -1,6 +1,6 @@
 """A network drawn from its own modules: what is computed, in which order and on which shapes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import log2
 
 import torch
@@ -52,7 +52,7 @@ def blocks(model: nn.Module, shape: tuple[int, int, int]) -> list[Block]:
             last[node] = depth
         elif len(before) == 2 and drawn:  # a residual sum
             end = max(i for i, b in enumerate(drawn) if b.depth == last[node] and not b.shortcut)
-            drawn[end] = Block(drawn[end].name, drawn[end].kind, drawn[end].shape, drawn[end].depth, joins=min(before))
+            drawn[end] = replace(drawn[end], joins=min(before))
     return drawn
 
 

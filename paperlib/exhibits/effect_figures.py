@@ -25,6 +25,7 @@ CURVES = (
     Metric("accuracy", "Training accuracy per epoch", "train_majority", "%", "difference", 100),
     Metric("loss", "Training loss per epoch", "train_entropy", "nats", "difference"),
 )
+Panels = list[tuple[Axes, tuple[str, str]]]  # with the (data set, model) of each
 
 
 def comparison(source: Source, metric_name: str, model: str) -> Exhibit | None:
@@ -114,11 +115,8 @@ def curves(source: Source, quantity: Metric, model: str) -> Exhibit | None:
         return None
     # Post-training shares the dense curve by construction: drawing it again would hide dense.
     methods = [m for m in dict.fromkeys(rows.method) if m != "post-training"]
-    cells = [(dataset, model) for dataset in dict.fromkeys(rows.dataset)]
-    titles = [panel_title(rows, dataset, model) for dataset in dict.fromkeys(rows.dataset)]
-    label = f"validation {quantity.name}, {quantity.unit}"
-    figure, grid = style.panels(titles, "epoch", label)
-    constant = draw_curves(source, rows, quantity, "val", figure, list(zip(grid, cells, strict=True)), methods)
+    figure, panels = cell_panels(rows, "epoch", f"validation {quantity.name}, {quantity.unit}")
+    constant = draw_curves(source, rows, quantity, "val", figure, panels, methods)
     text = (
         f"Validation {quantity.name} after each epoch, {model}, global {highest:.0%}; means, {seeds(rows)}. "
         f"Post-training has the dense curve by construction. Dotted: {constant} of the training set. "
@@ -128,17 +126,27 @@ def curves(source: Source, quantity: Metric, model: str) -> Exhibit | None:
     return style.save(figure, f"curve_{quantity.name}_{model}", title, text, rows.id, source.layout)
 
 
+def cell_panels(
+    rows: pd.DataFrame, xlabel: str, ylabel: str, *, columns: int = style.COLUMNS, with_model: bool = False
+) -> tuple[Figure, Panels]:
+    """A figure with a panel per data set and model: data sets below each other, models side by side."""
+    cells = [(d, m) for d in dict.fromkeys(rows.dataset) for m in sorted(set(rows.model), reverse=True)]
+    titles = [panel_title(rows, dataset, model, with_model) for dataset, model in cells]
+    figure, grid = style.panels(titles, xlabel, ylabel, columns=columns)
+    return figure, list(zip(grid, cells, strict=True))
+
+
 def draw_curves(
     source: Source,
     rows: pd.DataFrame,
     quantity: Metric,
     part: str,
     figure: Figure,
-    panels: Sequence[tuple[Axes, tuple[str, str]]],
+    panels: Panels,
     methods: Sequence[str],
     markers: int | None = None,
 ) -> str:
-    """Means over seeds by epoch, with their intervals, into panels of one (data set, model) each, and the legend.
+    """Means over seeds by epoch, with their intervals, into the panels of `cell_panels`, and the legend.
 
     quantity: one of CURVES; part: `train` or `val`; markers: about how many a curve has, None for one an epoch.
     Returns what is dotted: the name of what a constant predictor reaches.

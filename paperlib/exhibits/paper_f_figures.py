@@ -5,7 +5,6 @@ from dataclasses import replace
 import pandas as pd
 import torch
 from matplotlib.artist import Artist
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -13,8 +12,8 @@ from matplotlib.patches import Patch
 from paperlib.claims.effects import METRICS, Metric, corrected_protocol, noise
 from paperlib.claims.stats import mean_interval
 from paperlib.exhibits import architecture, style
-from paperlib.exhibits.captions import panel_title, provenance, seeds, with_source
-from paperlib.exhibits.effect_figures import draw_curves, grams_per_joule
+from paperlib.exhibits.captions import provenance, seeds, with_source
+from paperlib.exhibits.effect_figures import cell_panels, draw_curves, grams_per_joule
 from paperlib.exhibits.expected import F_FIGURES
 from paperlib.exhibits.manifest import Exhibit
 from paperlib.exhibits.results import Source
@@ -45,14 +44,6 @@ def scenario_rows(tidy: pd.DataFrame, scenario: Scenario) -> pd.DataFrame:
     return rows[((rows.method == "dense") | pruned) & (rows.method != "majority")]
 
 
-def _panels(rows: pd.DataFrame, xlabel: str, ylabel: str) -> tuple[Figure, list[tuple[Axes, tuple[str, str]]]]:
-    """(figure, its panels with their (data set, model)): data sets below each other, models side by side."""
-    cells = [(d, m) for d in dict.fromkeys(rows.dataset) for m in sorted(set(rows.model), reverse=True)]
-    titles = [panel_title(rows, dataset, model, with_model=True) for dataset, model in cells]
-    figure, grid = style.panels(titles, xlabel, ylabel, columns=2)
-    return figure, list(zip(grid, cells, strict=True))
-
-
 def _methods(rows: pd.DataFrame) -> list[str]:
     """The methods of these rows in the package's order, a reader's own last; none where there is dense alone."""
     present = set(rows.method)
@@ -66,7 +57,7 @@ def by_method(source: Source, quantity: Metric, scenario: Scenario) -> Exhibit |
     methods = _methods(rows)
     if not methods:
         return None
-    figure, panels = _panels(rows, "", f"{quantity.title.lower()}, {quantity.unit}")
+    figure, panels = cell_panels(rows, "", f"{quantity.title.lower()}, {quantity.unit}", columns=2, with_model=True)
     floor = noise(source.table, quantity)
     grams = grams_per_joule(rows) if quantity.name == "training_energy" else None
     for axes, (dataset, model) in panels:
@@ -106,7 +97,8 @@ def curves(source: Source, quantity: Metric, scenario: Scenario) -> Exhibit | No
     methods = _methods(rows)
     if not methods:
         return None
-    figure, panels = _panels(rows, "epoch", f"training {quantity.name}, {quantity.unit}")
+    label = f"training {quantity.name}, {quantity.unit}"
+    figure, panels = cell_panels(rows, "epoch", label, columns=2, with_model=True)
     constant = draw_curves(source, rows, quantity, "train", figure, panels, methods, markers=8)
     text = [
         f"means, {seeds(rows)}; scores of the training pass itself",

@@ -1,7 +1,6 @@
 """How much hangs on optimiser, learning rate and resolution: every training setting that was run, side by side."""
 
 import json
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import NullFormatter
 
 from paperlib.claims.effects import is_near_chance, marked
-from paperlib.claims.stats import SHARE, SHARE_DIFFERENCE, Estimate, mean_interval, paired_difference
+from paperlib.claims.stats import SHARE, SHARE_DIFFERENCE, mean_interval, paired_difference
 from paperlib.exhibits import style
 from paperlib.exhibits.captions import seeds_and_images, with_source
 from paperlib.exhibits.manifest import Exhibit
@@ -24,17 +23,6 @@ ARM = {"method": "set", "sparsity": 0.5, "scope": "global"}
 NOT_RUN = "not run"
 
 
-@dataclass(frozen=True)
-class Trained:
-    """One training setting of a data set and model. rows: its trials; first: one of them; dense: validation accuracy;
-    change: by the pruned arm, paired by seed."""
-
-    rows: pd.DataFrame
-    first: pd.Series
-    dense: Estimate | None
-    change: Estimate | None
-
-
 def write(source: Source, study: str) -> list[Exhibit | None]:
     """Table and figure of the models and data sets that were trained in more than one setting; nothing if none was.
 
@@ -45,45 +33,46 @@ def write(source: Source, study: str) -> list[Exhibit | None]:
     rows = rows[(rows.method == "dense") | arm]
     several = rows.groupby(["dataset", "model"])["main_setting"].transform("nunique") > 1
     rows = rows[several & rows.val_accuracy.notna()]
+    settings = _settings(rows)
+    return [_table(settings, rows, study, source), _figure(settings, rows, study, source)] if len(settings) else []
+
+
+def _settings(rows: pd.DataFrame) -> pd.DataFrame:
+    """One row per training setting, with its ids, the estimate of dense validation accuracy (dense; its mean: level)
+    and of what the pruned arm changes, paired by seed (change)."""
     settings = []
     for _, group in rows.groupby(["model", "dataset", "epochs", "resolution", *SETTING], dropna=False):
-        dense, pruned = (
-            group[group.method == method].set_index("seed").val_accuracy for method in ("dense", ARM["method"])
-        )
+        by_seed = group.set_index("seed").val_accuracy
+        dense, pruned = (by_seed[(group.method == method).to_numpy()] for method in ("dense", ARM["method"]))
+        estimate = mean_interval(dense, SHARE)
         change = paired_difference(pruned, dense.reindex(pruned.index), SHARE_DIFFERENCE)
-        settings.append(Trained(group, group.iloc[0], mean_interval(dense, SHARE), change))
-    return [_table(settings, rows, study, source), _figure(settings, rows, study, source)] if settings else []
+        first = group.iloc[0].to_dict() | {"ids": tuple(group.id), "used": group.main_setting.any()}
+        settings.append(first | {"dense": estimate, "level": estimate.mean if estimate else np.nan, "change": change})
+    return pd.DataFrame(settings)
 
 
-def _table(settings: list[Trained], rows: pd.DataFrame, study: str, source: Source) -> Exhibit | None:
-    best: dict[tuple[object, ...], float] = {}
-    for s in settings:
-        if s.dense:
-            league = s.first.dataset, s.first.model, s.first.epochs
-            best[league] = max(best.get(league, 0.0), s.dense.mean)
-    table = []
-    for s in settings:
-        first = s.first
-        is_best = s.dense is not None and s.dense.mean == best[first.dataset, first.model, first.epochs]
-        untrained = s.dense is not None and is_near_chance(s.dense.mean, first.test_majority)
-        table.append(
-            {
-                "data set": first.dataset,
-                "model": marked(first.model, untrained),
-                "optimiser": first.optimizer,
-                "learning rate": f"{first.lr:g}, {first.schedule}",
-                "options": ", ".join(f"{k} {v:g}" for k, v in json.loads(first.options).items()) or "–",
-                "pixels": int(first.resolution),
-                "epochs": int(first.epochs),
-                "dense, validation, %": estimate_text(s.dense),
-                "SET 50 %, points": estimate_text(s.change, missing=NOT_RUN),
-                "": " · ".join(
-                    word for word, is_so in (("best", is_best), ("used", s.rows.main_setting.any())) if is_so
-                ),
-                IDS: {"dense, validation, %": tuple(s.rows.id)},
-            }
-        )
-    frame = pd.DataFrame(table)
+def _table(settings: pd.DataFrame, rows: pd.DataFrame, study: str, source: Source) -> Exhibit | None:
+    best = settings.groupby(["dataset", "model", "epochs"])["level"].transform("max") == settings.level
+    untrained = [is_near_chance(s.level, s.test_majority) for s in settings.itertuples()]
+    options = [json.loads(text).items() for text in settings.options]
+    frame = pd.DataFrame(
+        {
+            "data set": settings.dataset,
+            "model": list(map(marked, settings.model, untrained)),
+            "optimiser": settings.optimizer,
+            "learning rate": [f"{s.lr:g}, {s.schedule}" for s in settings.itertuples()],
+            "options": [", ".join(f"{name} {value:g}" for name, value in items) or "–" for items in options],
+            "pixels": settings.resolution.astype(int),
+            "epochs": settings.epochs.astype(int),
+            "dense, validation, %": settings.dense.map(estimate_text),
+            "SET 50 %, points": [estimate_text(e, missing=NOT_RUN) for e in settings.change],
+            "": [
+                " · ".join(["best"] * is_best + ["used"] * used)
+                for is_best, used in zip(best, settings.used, strict=True)
+            ],
+            IDS: [{"dense, validation, %": ids} for ids in settings.ids],
+        }
+    )
     if (frame["SET 50 %, points"] == NOT_RUN).all():
         frame = frame.drop(columns="SET 50 %, points")
     text = (
@@ -95,27 +84,27 @@ def _table(settings: list[Trained], rows: pd.DataFrame, study: str, source: Sour
     return write_table(f"sensitivity_{study}", title, text, frame, source.layout)
 
 
-def _figure(settings: list[Trained], rows: pd.DataFrame, study: str, source: Source) -> Exhibit:
+def _figure(settings: pd.DataFrame, rows: pd.DataFrame, study: str, source: Source) -> Exhibit:
     panels = dict(list(rows.groupby(["dataset", "model"], sort=False)))
-    kinds = sorted({_kind(s.first) for s in settings})
+    settings = settings.assign(kind=[_kind(s) for s in settings.itertuples()])
     looks: dict[str, dict[str, Any]] = {
-        kind: {"color": style.SERIES[i], "marker": "osD^v"[i % 5], "linewidth": 0.8} for i, kind in enumerate(kinds)
+        kind: {"color": style.SERIES[i], "marker": "osD^v"[i % 5], "linewidth": 0.8}
+        for i, kind in enumerate(sorted(set(settings.kind)))
     }
     names = [f"{model}, {with_source(str(dataset), group.source)}" for (dataset, model), group in panels.items()]
     figure, grid = style.panels(names, "learning rate", "validation accuracy, %")
-    for axes, (panel, group) in zip(grid, panels.items(), strict=True):
-        in_panel = [s for s in settings if (s.first.dataset, s.first.model) == panel and s.dense]
+    for axes, ((dataset, model), group) in zip(grid, panels.items(), strict=True):
+        in_panel = settings[(settings.dataset == dataset) & (settings.model == model) & settings.level.notna()]
         for place, (kind, look) in enumerate(looks.items()):
-            points = sorted((s.first.lr, s.dense.mean, s.dense) for s in in_panel if s.dense and _kind(s.first) == kind)
-            if not points:
+            points = in_panel[in_panel.kind == kind].sort_values(["lr", "level"])
+            if points.empty:
                 continue
-            rates, means, estimates = zip(*points, strict=True)
             aside = 1.05 ** (place - len(looks) / 2)  # so that equal rates do not hide each other
-            reach = np.hstack([style.interval_reach(e, 100) or [[0.0], [0.0]] for e in estimates])
-            axes.errorbar(aside * np.array(rates), 100 * np.array(means), reach, markersize=4, **look)
+            reach = np.hstack([style.interval_reach(e, 100) or [[0.0], [0.0]] for e in points.dense])
+            axes.errorbar(aside * points.lr, 100 * points.level, reach, markersize=4, **look)
         style.majority(axes, group.test_majority)
         axes.set_xscale("log")
-        axes.set_xlim(min(s.first.lr for s in in_panel) / 3, max(s.first.lr for s in in_panel) * 3)
+        axes.set_xlim(in_panel.lr.min() / 3, in_panel.lr.max() * 3)
         axes.xaxis.set_minor_formatter(NullFormatter())
         style.limit_percent(axes)
     handles = [Line2D([], [], label=kind, **look) for kind, look in looks.items()]
@@ -125,7 +114,7 @@ def _figure(settings: list[Trained], rows: pd.DataFrame, study: str, source: Sou
     return style.save(figure, f"rates_{study}", title, text, rows.id, source.layout)
 
 
-def _kind(first: pd.Series) -> str:
+def _kind(first: Any) -> str:
     momentum = ", momentum" if "momentum" in first.options else ""
     epochs = "epoch" if first.epochs == 1 else "epochs"
     return f"{first.optimizer}{momentum}, {first.schedule}, {first.epochs} {epochs}, {first.resolution} px"
