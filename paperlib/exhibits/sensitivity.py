@@ -53,7 +53,7 @@ def _settings(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _table(settings: pd.DataFrame, rows: pd.DataFrame, study: str, source: Source) -> Exhibit | None:
     best = settings.groupby(["dataset", "model", "epochs"])["level"].transform("max") == settings.level
-    untrained = [is_near_chance(s.level, s.test_majority) for s in settings.itertuples()]
+    untrained = list(map(is_near_chance, settings.level, settings.test_majority))
     options = [json.loads(text).items() for text in settings.options]
     frame = pd.DataFrame(
         {
