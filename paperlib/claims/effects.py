@@ -168,14 +168,6 @@ def marked(name: str, unlearnt: bool) -> str:
     return f"{name} ({NEAR_CHANCE})" if unlearnt else name
 
 
-def panel_title(tidy: pd.DataFrame, dataset: str, model: str, with_model: bool = False) -> str:
-    """A panel's title: the data set, where its images come from, and on a second line where dense has not learnt."""
-    name = f"{dataset} ({'/'.join(sorted(set(tidy[tidy.dataset == dataset].source)))})"
-    if with_model:
-        name += f", {model}"
-    return f"{name}\n{NEAR_CHANCE}" if (dataset, model) in near_chance(tidy) else name
-
-
 def arms(tidy: pd.DataFrame, metric: Metric) -> list[Arm]:
     """Every pruned arm of the table for one metric, in the table's order."""
     rows = corrected_protocol(tidy)

@@ -1,6 +1,6 @@
 """A network drawn from its own modules: what is computed, in which order and on which shapes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import log2
 
 import torch
@@ -38,7 +38,7 @@ def blocks(model: nn.Module, shape: tuple[int, int, int]) -> list[Block]:
     traced = trace(model.to("meta"))
     ShapeProp(traced).propagate(torch.empty(1, channels, height, width, device="meta"))
     modules = dict(traced.named_modules())
-    found: list[Block] = []
+    drawn: list[Block] = []
     last: dict[torch.fx.Node, int] = {}  # node -> depth of the drawn block that it continues
     for node in traced.graph.nodes:
         before = [last[a] for a in node.args if isinstance(a, torch.fx.Node) and a in last]
@@ -48,19 +48,19 @@ def blocks(model: nn.Module, shape: tuple[int, int, int]) -> list[Block]:
         if kind:
             shortcut = "downsample" in str(node.target)
             depth = last[node] + (0 if shortcut else 1)
-            found.append(Block(str(node.target), kind, out, depth, shortcut))
+            drawn.append(Block(str(node.target), kind, out, depth, shortcut))
             last[node] = depth
-        elif len(before) == 2 and found:  # a residual sum
-            end = max(i for i, b in enumerate(found) if b.depth == last[node] and not b.shortcut)
-            found[end] = Block(found[end].name, found[end].kind, found[end].shape, found[end].depth, joins=min(before))
-    return found
+        elif len(before) == 2 and drawn:  # a residual sum
+            end = max(i for i, b in enumerate(drawn) if b.depth == last[node] and not b.shortcut)
+            drawn[end] = replace(drawn[end], joins=min(before))
+    return drawn
 
 
 def draw(axes: Axes, model: nn.Module, shape: tuple[int, int, int]) -> None:
     """Boxes from left to right: height is the side of the feature map, width its channels (both on log scales)."""
-    found = blocks(model, shape)
+    drawn = blocks(model, shape)
     x, right, labelled = 0.0, {-1: 0.0}, ""
-    for block in found:
+    for block in drawn:
         side = block.shape[1] if len(block.shape) == 3 else 1
         width, height = 0.12 * (1 + log2(block.shape[0])) / 2, 0.5 + log2(side)
         if block.shortcut:
@@ -71,7 +71,7 @@ def draw(axes: Axes, model: nn.Module, shape: tuple[int, int, int]) -> None:
             axes.text(x + width / 2, height / 2 + 0.15, label, rotation=90, ha="center", va="bottom", fontsize=7)
         labelled = label
         if block.joins is not None:
-            projected = any(b.shortcut and b.depth == block.joins for b in found)
+            projected = any(b.shortcut and b.depth == block.joins for b in drawn)
             arc = FancyArrowPatch(
                 (right[block.joins], -height / 2), (x + width, -height / 2), arrowstyle="-|>", mutation_scale=6,
                 connectionstyle="arc3,rad=0.45", linestyle="-" if projected else ":", color=COLOURS["dense"],

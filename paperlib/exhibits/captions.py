@@ -1,23 +1,39 @@
-"""Sentences of captions: what an exhibit rests on."""
+"""Words of titles and captions: data sets with the source of their images, seeds, machines."""
 
 from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
-from paperlib.claims.effects import main_setting_only, near_chance
+from paperlib.claims.effects import NEAR_CHANCE, main_setting_only, near_chance
 from paperlib.schema.record import Environment, Record
 from paperlib.trials.store import tidy
 
 
-def provenance(tidy: pd.DataFrame) -> str:
-    """`mnist: official; octmnist: stand-in`: the word of every data set in these rows."""
-    words = tidy.groupby("dataset", sort=False)["source"].agg(lambda s: "/".join(sorted(set(s))))
+def with_source(dataset: str, sources: Iterable[str]) -> str:
+    """`mnist (official)`: a data set in a title, with the source of its images (`stand-in` for drawn ones, …)."""
+    return f"{dataset} ({'/'.join(sorted(set(sources)))})"
+
+
+def panel_title(rows: pd.DataFrame, dataset: str, model: str, with_model: bool = False) -> str:
+    """A panel's title: data set and source, and on a second line whether its dense network is near chance.
+
+    with_model: the model, too, for figures that hold several.
+    """
+    name = with_source(dataset, rows[rows.dataset == dataset].source)
+    if with_model:
+        name += f", {model}"
+    return f"{name}\n{NEAR_CHANCE}" if (dataset, model) in near_chance(rows) else name
+
+
+def provenance(rows: pd.DataFrame) -> str:
+    """`mnist: official; octmnist: stand-in`: the source of the images of every data set in these rows."""
+    words = rows.groupby("dataset", sort=False)["source"].agg(lambda s: "/".join(sorted(set(s))))
     return "; ".join(f"{name}: {word}" for name, word in words.items())
 
 
-def seeds(tidy: pd.DataFrame) -> str:
+def seeds(rows: pd.DataFrame) -> str:
     """`n = 3 seeds`, or the range where arms differ."""
-    counts = tidy.groupby(["dataset", "model", "method", "scope", "sparsity"])["seed"].nunique()
+    counts = rows.groupby(["dataset", "model", "method", "scope", "sparsity"])["seed"].nunique()
     low, high = counts.min(), counts.max()
     word = "seed" if high == 1 else "seeds"
     interval = ", no interval" if high == 1 else ", bars and brackets 95 % intervals over seeds (Student's t)"
@@ -26,28 +42,31 @@ def seeds(tidy: pd.DataFrame) -> str:
     return f"n = {low} {word}{interval}" if low == high else f"n = {low} to {high} {word}{interval}"
 
 
+def seeds_and_images(rows: pd.DataFrame) -> str:
+    """The end of most captions: n with the kind of interval, then the source of the images."""
+    return f"{seeds(rows)}; images: {provenance(rows)}"
+
+
 def describe_evidence(records: Sequence[Record]) -> str:
     """Machine, time, energy, n and images of these records, and which dense networks have not learnt."""
-
     table = tidy(records)
     trained = [r.training for r in records if r.training and not r.shared_training]
     energy = sorted({r.energy_source or "not measured" for r in trained})
-    arms = main_setting_only(table).groupby(
-        ["dataset", "model", "method", "scope", "sparsity", "conv_sparsity", "quirks"]
-    )
-    seeds = sorted(set(arms["seed"].nunique()))
-    idle = sorted(f"{dataset} {model}" for dataset, model in near_chance(main_setting_only(table)))
+    main = main_setting_only(table)
+    counts = main.groupby(["dataset", "model", "method", "scope", "sparsity", "conv_sparsity", "quirks"])["seed"]
+    n = sorted(set(counts.nunique()))
+    untrained = sorted(f"{dataset} {model}" for dataset, model in near_chance(main))
     lines = [
         describe_machines(r.environment for r in records),
         f"training: {sum(r.time_s for r in trained):.0f} s in all; energy: {', '.join(energy)}",
-        f"n: {' to '.join(str(n) for n in dict.fromkeys((seeds[0], seeds[-1])))} seed(s) per arm",
+        f"n: {' to '.join(str(n) for n in dict.fromkeys((n[0], n[-1])))} seed(s) per arm",
         f"images: {provenance(table)}",
-        *([f"dense networks that hardly beat the majority rate: {', '.join(idle)}"] if idle else []),
+        *([f"dense networks that hardly beat the majority rate: {', '.join(untrained)}"] if untrained else []),
     ]
     return "\n".join(lines)
 
 
 def describe_machines(environments: Iterable[Environment]) -> str:
     """Every machine in one line, with its threads and the version of torch."""
-    found = {f"{e.gpu or e.cpu}, {e.threads} thread(s), torch {e.torch}" for e in environments}
-    return f"machine: {'; '.join(sorted(found))}"
+    machines = {f"{e.gpu or e.cpu}, {e.threads} thread(s), torch {e.torch}" for e in environments}
+    return f"machine: {'; '.join(sorted(machines))}"

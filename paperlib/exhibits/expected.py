@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from paperlib.claims.effects import METRICS
 from paperlib.core.paths import Layout
-from paperlib.exhibits.manifest import Exhibit, input_hash, read_manifest
+from paperlib.exhibits.manifest import Exhibit, input_hash, output_root, read_manifest
 from paperlib.studies import SCENARIOS
 
 
@@ -21,20 +21,14 @@ class ExpectedExhibit:
     section: str
 
     def met_by(self, exhibits: Sequence[Exhibit]) -> list[Exhibit]:
+        """Those of `exhibits` that are what is asked for."""
         return [
             e for e in exhibits if (e.kind, e.section) == (self.kind, self.section) and re.fullmatch(self.name, e.name)
         ]
 
 
-def _scenario_figures() -> list[ExpectedExhibit]:
-    first = {
-        "training_accuracy": 3, "training_loss": 6, "training_time": 9, "test_accuracy": 12, "training_energy": 15,
-    }  # fmt: skip
-    return [
-        ExpectedExhibit(f"F, figure {number + place}", "figure", f"{quantity}_{scenario}", "03")
-        for quantity, number in first.items()
-        for place, scenario in enumerate(SCENARIOS)
-    ]
+# Paper F's figures of scenario i; ii and iii have the next two numbers.
+F_FIGURES = {"training_accuracy": 3, "training_loss": 6, "training_time": 9, "test_accuracy": 12, "training_energy": 15}
 
 
 def _family(asked: str, what: str, kind: str, section: str) -> list[ExpectedExhibit]:
@@ -55,7 +49,11 @@ WANTED: tuple[ExpectedExhibit, ...] = (
     ExpectedExhibit("F, metrics declared and not reported", "table", "quality_industrial", "03"),
     ExpectedExhibit("F, figure 1", "figure", "architectures", "03"),
     ExpectedExhibit("F, figure 2", "figure", "splits", "03"),
-    *_scenario_figures(),
+    *(
+        ExpectedExhibit(f"F, figure {number + place}", "figure", f"{quantity}_{scenario}", "03")
+        for quantity, number in F_FIGURES.items()
+        for place, scenario in enumerate(SCENARIOS)
+    ),
     ExpectedExhibit("F, figures 18 and 19", "figure", "edge_scenarios", "04"),
     ExpectedExhibit("F, figures 18 and 19 as numbers", "table", "edge_latency", "04"),
     *_family("P, table", "mlp", "table", "01"),
@@ -91,13 +89,13 @@ def problems(layout: Layout, shown: str) -> list[str]:
     that an exhibit was made from against that of the records now.
     """
     exhibits = read_manifest(layout)
-    found = [f"{w.asked} is missing ({w.kind} {w.name}, section {w.section})" for w in WANTED if not w.met_by(exhibits)]
+    told = [f"{w.asked} is missing ({w.kind} {w.name}, section {w.section})" for w in WANTED if not w.met_by(exhibits)]
     for e in exhibits:
-        found += [f"{e.name} lacks its file {f}" for f in e.files if not (layout.results.parents[1] / f).is_file()]
+        told += [f"{e.name} lacks its file {f}" for f in e.files if not (output_root(layout) / f).is_file()]
         if not e.trials:
-            found.append(f"{e.name} names no trials")
+            told.append(f"{e.name} names no trials")
         if e.inputs != input_hash(e.trials, layout):
-            found.append(f"{e.name} is older than its trials")
+            told.append(f"{e.name} is older than its trials")
         if f'id="{e.name}"' not in shown:
-            found.append(f"{e.name} is not in the report")
-    return found
+            told.append(f"{e.name} is not in the report")
+    return told

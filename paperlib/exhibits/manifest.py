@@ -1,15 +1,12 @@
-"""Tables and figures as values, the files they are written to, and the manifest that lists them all."""
+"""Tables and figures as values, the files that they are written to, and the manifest that lists them all."""
 
 import hashlib
-import io
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Literal
-
-import pandas as pd
 
 import paperlib
 from paperlib.core.io import write_atomically
@@ -20,9 +17,13 @@ from paperlib.data.files import file_states
 
 @dataclass(frozen=True)
 class Exhibit:
-    """One table or figure. files: paths relative to the folder that holds results/ and figures/;
-    trials: ids of the records that it shows; section: the notebook it belongs to; inputs: `input_hash` of those
-    records when it was made."""
+    """One table or figure, as the manifest lists it.
+
+    files: paths relative to the folder that holds results/ and figures/ (`output_root`): .csv, .html and .tex of a
+    table, .svg and .png (and .pdf) of a figure. trials: sorted ids of the records that it shows, never empty.
+    section: the notebook that it belongs to; inputs: `input_hash` of those records when it was made. Whoever makes an
+    exhibit leaves these two empty: `collation.write` fills them.
+    """
 
     name: str
     kind: Literal["table", "figure"]
@@ -30,7 +31,7 @@ class Exhibit:
     caption: str
     files: tuple[str, ...]
     trials: tuple[str, ...]
-    section: str = field(default="01")
+    section: str = ""
     inputs: str = ""
 
 
@@ -39,14 +40,32 @@ def output_root(layout: Layout) -> Path:
     return layout.results.parents[1]
 
 
+def save(
+    kind: Literal["table", "figure"],
+    name: str,
+    title: str,
+    caption: str,
+    contents: Mapping[str, bytes],
+    trials: Iterable[str],
+    layout: Layout,
+) -> Exhibit:
+    """Write the files of an exhibit (contents: ending, such as `.csv` -> bytes) into its folder; returns it."""
+    folder = layout.tables if kind == "table" else layout.figures
+    paths = [folder / f"{name}{ending}" for ending in contents]
+    for path, content in zip(paths, contents.values(), strict=True):
+        write_atomically(path, content)
+    files = tuple(path.relative_to(output_root(layout)).as_posix() for path in paths)
+    return Exhibit(name, kind, title, caption, files, tuple(sorted(set(trials))))
+
+
 def input_hash(trials: Iterable[str], layout: Layout) -> str:
     """SHA-256 over the records behind an exhibit, trials or CPU measurements; one that is gone counts as empty."""
     digest = hashlib.sha256()
     for name in sorted(trials):
         files = (folder / f"{name}.json" for folder in (layout.trials, layout.edge))
         states = ((f, f.stat()) for f in files if f.is_file())
-        found = next((_content_hash(f, s.st_mtime_ns, s.st_size) for f, s in states), hashlib.sha256().digest())
-        digest.update(name.encode() + found)
+        content = next((_content_hash(f, s.st_mtime_ns, s.st_size) for f, s in states), hashlib.sha256().digest())
+        digest.update(name.encode() + content)
     return digest.hexdigest()
 
 
@@ -78,13 +97,8 @@ def _package() -> str:
 def write_manifest(exhibits: Iterable[Exhibit], layout: Layout) -> Path:
     """results/<profile>/manifest.json: every exhibit with its caption, files and the trials it shows."""
     path = layout.results / "manifest.json"
-    entries = {
-        e.name: {
-            "kind": e.kind, "title": e.title, "caption": e.caption, "section": e.section,
-            "files": list(e.files), "trials": sorted(e.trials), "inputs": e.inputs,
-        }
-        for e in exhibits
-    }  # fmt: skip
+    keys = ("kind", "title", "caption", "section", "files", "trials", "inputs")
+    entries = {e.name: {key: getattr(e, key) for key in keys} for e in exhibits}
     write_atomically(path, (json.dumps(entries, indent=1, ensure_ascii=False) + "\n").encode())
     return path
 
@@ -94,22 +108,5 @@ def read_manifest(layout: Layout) -> list[Exhibit]:
     path = layout.results / "manifest.json"
     if not path.exists():
         return []
-    return [
-        Exhibit(
-            name, e["kind"], e["title"], e["caption"], tuple(e["files"]), tuple(e["trials"]), e["section"],
-            e.get("inputs", ""),
-        )
-        for name, e in json.loads(path.read_text()).items()
-    ]  # fmt: skip
-
-
-def relative(paths: Iterable[Path], layout: Layout) -> tuple[str, ...]:
-    """Paths as the manifest names them."""
-    return tuple(p.relative_to(output_root(layout)).as_posix() for p in paths)
-
-
-def csv_bytes(table: pd.DataFrame) -> bytes:
-    """A table as csv with six significant digits."""
-    buffer = io.StringIO()
-    table.to_csv(buffer, index=False, float_format="%.6g")
-    return buffer.getvalue().encode()
+    entries = json.loads(path.read_text()).items()
+    return [Exhibit(name, **e | {"files": tuple(e["files"]), "trials": tuple(e["trials"])}) for name, e in entries]

@@ -6,11 +6,12 @@ import pandas as pd
 
 from paperlib.claims.effects import DRAWN, corrected_protocol, drawn, marked, near_chance
 from paperlib.claims.stats import SHARE, Estimate, mean_interval
-from paperlib.core.paths import Layout
 from paperlib.data.registry import DATASETS, DOERRICH
-from paperlib.exhibits.captions import provenance, seeds
-from paperlib.exhibits.effect_tables import write as write_table
+from paperlib.exhibits.captions import seeds_and_images
 from paperlib.exhibits.manifest import Exhibit
+from paperlib.exhibits.results import Source
+from paperlib.exhibits.tables import IDS, estimate_text
+from paperlib.exhibits.tables import write as write_table
 
 CLOSE = 1.5  # points below the published accuracy that need no explanation
 
@@ -38,76 +39,67 @@ _ZALANDO = Published(88.33, "FashionMNIST's own README", "MLP 256-128-100", para
 _EMNIST = Published(84.83, "arXiv 2107.01782, its best MLP", "an MLP")
 _SET = Published(70.25, "SET's authors, stored curve", "MLP 4000-1000-4000, SReLU", 20_330_000, epochs=1000)
 _CIFAR_VGG = Published(92.64, "pytorch-cifar's README", "VGG16 with batch norm", parameters=14_728_266)
-_DOERRICH_28 = {names: by_size[28][0] for names, by_size in DOERRICH.items()}
-_BLOOD_VGG = Published(
-    _DOERRICH_28["bloodmnist", "vgg16"], "Doerrich et al.", "VGG16", parameters=134_300_000, epochs=100, early=True,
-    pixels=28, pretrained=True,
-)  # fmt: skip
-_BLOOD_RESNET = replace(
-    _BLOOD_VGG, accuracy=_DOERRICH_28["bloodmnist", "resnet18"], network="ResNet18", parameters=11_181_000
-)
-_OCT_VGG = replace(_BLOOD_VGG, accuracy=_DOERRICH_28["octmnist", "vgg16"])
+_VGG, _RESNET = (DOERRICH["bloodmnist", model][28][0] for model in ("vgg16", "resnet18"))
+_BLOOD_VGG = Published(_VGG, "Doerrich et al.", "VGG16", 134_300_000, 100, early=True, pixels=28, pretrained=True)
+_BLOOD_RESNET = replace(_BLOOD_VGG, accuracy=_RESNET, network="ResNet18", parameters=11_181_000)
 KNOWN = {
-    ("fashionmnist", "mlp-small"): _ZALANDO,
-    ("fashionmnist", "mlp-medium"): _ZALANDO,
-    ("emnist", "mlp-small"): _EMNIST,
-    ("emnist", "mlp-medium"): _EMNIST,
-    ("cifar10", "mlp-small"): _SET,
-    ("cifar10", "mlp-medium"): _SET,
+    **dict.fromkeys([("fashionmnist", "mlp-small"), ("fashionmnist", "mlp-medium")], _ZALANDO),
+    **dict.fromkeys([("emnist", "mlp-small"), ("emnist", "mlp-medium")], _EMNIST),
+    **dict.fromkeys([("cifar10", "mlp-small"), ("cifar10", "mlp-medium")], _SET),
     ("cifar10", "vgg16"): _CIFAR_VGG,
-    ("octmnist", "vgg16"): _OCT_VGG,
+    ("octmnist", "vgg16"): replace(_BLOOD_VGG, accuracy=DOERRICH["octmnist", "vgg16"][28][0]),
     ("bloodmnist", "vgg16"): _BLOOD_VGG,
     ("bloodmnist", "resnet18"): _BLOOD_RESNET,
 }
 
 
-def write(tidy: pd.DataFrame, study: str, layout: Layout) -> Exhibit | None:
+def write(source: Source, study: str) -> Exhibit | None:
     """One row per data set and model: our dense accuracy, the published one, and the reasons for a lower one.
 
     Beside results on drawn images nothing published stands.
     """
-    rows = corrected_protocol(tidy)
+    rows = corrected_protocol(source.table)
     dense = rows[rows.method == "dense"]
     if dense.empty:
         return None
-    table, behind, idle = [], [], near_chance(rows)
+    table, untrained = [], near_chance(rows)
     for (dataset, model), group in dense.groupby(["dataset", "model"], sort=False):
-        own, known = mean_interval(group.test_accuracy, SHARE), KNOWN.get((str(dataset), str(model)))
-        nothing, known = (DRAWN, None) if known and drawn(group.source) else ("none known", known)
-        behind.append({"ours, %": tuple(group.id)})
+        ours, published = mean_interval(group.test_accuracy, SHARE), KNOWN.get((str(dataset), str(model)))
+        missing, published = (DRAWN, None) if published and drawn(group.source) else ("none known", published)
+        both = (ours, published) if ours and published else None
         table.append(
             {
-                "data set": dataset, "model": marked(str(model), (dataset, model) in idle),
-                "ours, %": own.text(100) if own else "not measured",
-                "published, %": f"{known.accuracy:.2f}" if known else nothing,
-                "by": f"{known.by}: {known.network}" if known else "–",
-                "difference, points": f"{100 * own.mean - known.accuracy:+.2f}" if own and known else "–",
-                "where ours is more than 1.5 points below": _why(group, own, known) if own and known else "–",
+                "data set": dataset, "model": marked(str(model), (dataset, model) in untrained),
+                "ours, %": estimate_text(ours, missing="not measured"),
+                "published, %": f"{published.accuracy:.2f}" if published else missing,
+                "by": f"{published.by}: {published.network}" if published else "–",
+                "difference, points": f"{100 * both[0].mean - both[1].accuracy:+.2f}" if both else "–",
+                "where ours is more than 1.5 points below": _reasons(group, *both) if both else "–",
+                IDS: {"ours, %": tuple(group.id)},
             }
         )  # fmt: skip
-    frame = pd.DataFrame(table)
     text = (
         "Test accuracy of dense networks. What differs is counted from the records and from what the source states; "
-        f"nothing published was run here. {seeds(dense)}; images: {provenance(dense)}."
+        f"nothing published was run here. {seeds_and_images(dense)}."
     )
     title = "Dense accuracies beside published ones"
-    return write_table(f"world_{study}", title, text, frame, frame, behind, layout, groups=())
+    return write_table(f"world_{study}", title, text, table, source.layout, groups=())
 
 
-def _why(group: pd.DataFrame, own: Estimate, known: Published) -> str:
-    if 100 * own.mean >= known.accuracy - CLOSE:
+def _reasons(group: pd.DataFrame, ours: Estimate, published: Published) -> str:
+    if 100 * ours.mean >= published.accuracy - CLOSE:
         return "–"
     first = group.iloc[0]
     full = DATASETS[str(first.dataset)].counts[0] if first.dataset in DATASETS else None
     reasons = [f"{first.source} images"] if first.source != "official" else []
-    for name, ours, theirs in (
-        ("parameters", int(first.parameters), known.parameters),
-        ("epochs at most" if known.early else "epochs", int(first.epochs), known.epochs),
+    for name, our_count, their_count in (
+        ("parameters", int(first.parameters), published.parameters),
+        ("epochs at most" if published.early else "epochs", int(first.epochs), published.epochs),
         ("training images", int(first.train_images), full),
-        ("pixels", int(first.resolution), known.pixels),
+        ("pixels", int(first.resolution), published.pixels),
     ):
-        if theirs and ours < 0.9 * theirs:
-            reasons.append(f"{ours:,} of {theirs:,} {name}")
-    if known.pretrained:
+        if their_count and our_count < 0.9 * their_count:
+            reasons.append(f"{our_count:,} of {their_count:,} {name}")
+    if published.pretrained:
         reasons.append("random weights instead of ImageNet's at the start")
     return "; ".join(reasons) or "not explained"

@@ -1,21 +1,19 @@
-"""The records of one set of results, read once, and their tidy table."""
+"""What tables and figures are made from: the records of one set of results, read once, and their tidy table."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from paperlib.claims.effects import main_setting_only
 from paperlib.core.errors import PaperlibError
 from paperlib.core.paths import Layout
 from paperlib.schema.record import Record
-from paperlib.studies.profiles import F_DATASETS
 from paperlib.trials.store import Store, tidy
 
 
 @dataclass(frozen=True)
 class Source:
-    """The records of one set of results, read once, and their tidy table."""
+    """Records, their tidy table (one row per record, see `trials.table`), and the folders that files go to."""
 
     layout: Layout
     records: list[Record]
@@ -31,26 +29,12 @@ class Source:
             )
         return cls(layout, records, tidy(records))
 
-    def comparable(self) -> "Source":
-        """Only the records of one training setting for each data set and model."""
-        return self.only(set(main_setting_only(self.table).id))
+    def where(self, chosen: "pd.Series[bool]") -> "Source":
+        """Only the records whose rows are true in `chosen`, which has the index of `table`."""
+        table = self.table[chosen]
+        return replace(self, records=self.records_of(table), table=table)
 
-    def models(self, *prefixes: str) -> "Source":
-        """Only the records of models whose names start so."""
-        records = [r for r in self.records if r.trial.model.startswith(prefixes)]
-        return self._only(records)
-
-    def datasets(self, *, f: bool) -> "Source":
-        """Only the records on paper F's data sets, or only those on others."""
-        return self._only([r for r in self.records if (r.trial.dataset.partition(":")[0] in F_DATASETS) == f])
-
-    def only(self, ids: set[str]) -> "Source":
-        """Only these records."""
-        return self._only([r for r in self.records if r.id in ids])
-
-    def without(self, ids: set[str]) -> "Source":
-        """All but these records."""
-        return self._only([r for r in self.records if r.id not in ids])
-
-    def _only(self, records: list[Record]) -> "Source":
-        return Source(self.layout, records, self.table[self.table.id.isin([r.id for r in records])])
+    def records_of(self, rows: pd.DataFrame) -> list[Record]:
+        """The records behind some rows of the table."""
+        ids = set(rows.id)
+        return [record for record in self.records if record.id in ids]

@@ -1,9 +1,10 @@
-"""One visual language: theme, the colour and marker of every method, how a figure is saved and described."""
+"""One visual language: theme, colour and marker of every method, panels, reference lines, legends, files."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import matplotlib as mpl
+import pandas as pd
 import seaborn as sns
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
@@ -12,9 +13,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from PIL import Image
 
-from paperlib.core.io import write_atomically
+from paperlib.claims.stats import Estimate
 from paperlib.core.paths import Layout
-from paperlib.exhibits.manifest import Exhibit, relative
+from paperlib.exhibits import manifest
+from paperlib.exhibits.manifest import Exhibit
 
 # Seaborn's colour-blind safe palette; each method keeps its colour and its marker everywhere.
 _PALETTE = sns.color_palette("colorblind")
@@ -66,8 +68,13 @@ def marker(method: str) -> str:
     return MARKERS.get(method, "h")
 
 
-def panels(names: Sequence[str], columns: int = COLUMNS, height: float = PANEL[1]) -> tuple[Figure, list[Axes]]:
-    """A figure with one titled panel per name, in rows of at most `columns`; the unused places stay empty."""
+def panels(
+    names: Sequence[str], xlabel: str = "", ylabel: str = "", *, columns: int = COLUMNS, height: float = PANEL[1]
+) -> tuple[Figure, list[Axes]]:
+    """A figure with one titled panel per name, in rows of at most `columns`; the unused places stay empty.
+
+    height: of a row, in inches. xlabel stands under every panel, ylabel beside the first one of a row.
+    """
     theme()
     columns = min(columns, len(names))
     rows = -(-len(names) // columns)
@@ -75,17 +82,74 @@ def panels(names: Sequence[str], columns: int = COLUMNS, height: float = PANEL[1
     grid = list(figure.subplots(rows, columns, squeeze=False).flat)
     for axes in grid[len(names) :]:
         axes.set_visible(False)
-    for axes, name in zip(grid, names, strict=False):
+    for place, (axes, name) in enumerate(zip(grid, names, strict=False)):
         axes.set_title(name, loc="left")
+        axes.set_xlabel(xlabel)
+        axes.set_ylabel("" if place % columns else ylabel)
     return figure, grid[: len(names)]
 
 
-def legend(figure: Figure, methods: Sequence[str], lines: Sequence[tuple[str, Line2D]] = ()) -> None:
-    """One legend under all panels: methods with colour and marker, then further lines with their names."""
+def dot(axes: Axes, x: float, estimate: Estimate | None, scale: float, method: str) -> None:
+    """One arm at x: its marker with its interval, in units of 1 / scale; nothing for None."""
+    if estimate is not None:
+        y, reach = estimate.mean * scale, interval_reach(estimate, scale)
+        axes.errorbar(x, y, reach, color=colour(method), marker=marker(method), markersize=4, linewidth=1)
+
+
+def interval_reach(estimate: Estimate, scale: float) -> list[list[float]] | None:
+    """How far the interval reaches below and above the mean, as matplotlib takes it; None at n = 1."""
+    if estimate.low is None or estimate.high is None:
+        return None
+    return [[(estimate.mean - estimate.low) * scale], [(estimate.high - estimate.mean) * scale]]
+
+
+def dense_level(axes: Axes, dense: Estimate | None, scale: float) -> None:
+    """Dense as a line across the panel, its interval as a band."""
+    if dense is None:
+        return
+    axes.axhline(dense.mean * scale, color=COLOURS["dense"], linewidth=1)
+    if dense.low is not None and dense.high is not None:
+        axes.axhspan(dense.low * scale, dense.high * scale, color=COLOURS["dense"], alpha=0.12, linewidth=0)
+
+
+def noise_band(axes: Axes, floor: float | None, dense: float = 1.0) -> None:
+    """The A/A noise floor, a share of dense, as a grey band around dense; nothing for None."""
+    if floor is not None:
+        axes.axhspan(dense / (1 + floor), dense * (1 + floor), color=NOISE, zorder=0)
+
+
+def majority(axes: Axes, values: pd.Series, scale: float = 100) -> None:
+    """What a constant predictor reaches, as a dotted line: the first value that is there, if any is."""
+    present = values.dropna()
+    if len(present):
+        axes.axhline(present.iloc[0] * scale, color=COLOURS["majority"], linestyle=":")
+
+
+def limit_percent(axes: Axes) -> None:
+    """Cut the y axis to about 0 to 100: wide intervals of few seeds leave the possible range."""
+    low, high = axes.get_ylim()
+    axes.set_ylim(max(low, -2), min(high, 102))
+
+
+def co2_axis(axes: Axes, factor: float, label: str) -> None:
+    """A second axis at the right: CO2 as `factor` times the energy that the left one shows."""
+    both_ways = (lambda y: y * factor, lambda co2: co2 / factor)
+    axes.secondary_yaxis("right", functions=both_ways).set_ylabel(label)
+
+
+def line(label: str) -> Line2D:
+    """The legend's entry of a reference line or band, by its label."""
+    if label.startswith("majority"):
+        return Line2D([], [], color=COLOURS["majority"], linestyle=":", label=label)
+    if label.startswith("A/A"):
+        return Line2D([], [], color=NOISE, linewidth=7, label=label)
+    return Line2D([], [], color=COLOURS["dense"], label=label)
+
+
+def legend(figure: Figure, methods: Sequence[str], lines: Sequence[str] = ()) -> None:
+    """One legend under all panels: methods with colour and marker, then reference lines by their labels."""
     handles = [Line2D([], [], color=colour(m), marker=marker(m), linestyle="", label=m) for m in methods]
-    for name, line in lines:
-        line.set_label(name)
-        handles.append(line)
+    handles += [line(label) for label in lines]
     legend_below(figure, handles, min(4, max(2, int(figure.get_figwidth() // 2))))
 
 
@@ -99,19 +163,20 @@ def legend_below(figure: Figure, handles: Sequence[Artist], columns: int) -> Non
         shown.remove()
 
 
-def save(figure: Figure, name: str, title: str, caption: str, trials: Sequence[str], layout: Layout) -> Exhibit:
-    """Write figures/<profile>/<name>.svg and .png (and .pdf, see PDF) and return their Exhibit."""
-    files = []
+def save(figure: Figure, name: str, title: str, caption: str, trials: Iterable[str], layout: Layout) -> Exhibit:
+    """Write figures/<profile>/<name>.svg and .png (and .pdf, see PDF) and return their Exhibit.
+
+    trials: ids of the records that it shows, at least one.
+    """
     formats: dict[str, dict[str, None]] = {".svg": {"Date": None}, ".png": {"Software": None}}
     if layout.name in PDF:
         formats[".pdf"] = {"CreationDate": None}
+    contents = {}
     for ending, metadata in formats.items():
         buffer = io.BytesIO()
         figure.savefig(buffer, format=ending[1:], metadata=metadata)
-        path = layout.figures / f"{name}{ending}"
-        write_atomically(path, _small(buffer) if ending == ".png" else buffer.getvalue())
-        files.append(path)
-    return Exhibit(name, "figure", title, caption, relative(files, layout), tuple(sorted(set(trials))))
+        contents[ending] = _small(buffer) if ending == ".png" else buffer.getvalue()
+    return manifest.save("figure", name, title, caption, contents, trials, layout)
 
 
 def _small(png: io.BytesIO) -> bytes:

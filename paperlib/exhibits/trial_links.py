@@ -9,14 +9,14 @@ _MARK = re.compile(r'<span data-trials="([\w ]+)">(.*?)</span>', re.DOTALL)
 
 def mark(text: str, ids: Iterable[str]) -> str:
     """HTML of a cell's text, marked with the ids behind it; without ids only escaped."""
-    found = " ".join(dict.fromkeys(ids))
-    return f'<span data-trials="{found}">{escape(text)}</span>' if found else escape(text)
+    joined = " ".join(dict.fromkeys(ids))
+    return f'<span data-trials="{joined}">{escape(text)}</span>' if joined else escape(text)
 
 
 def address(ids: Iterable[str]) -> str:
     """Where the report lists exactly these records (at least one); without scripts it jumps to the first of them."""
-    found = list(dict.fromkeys(ids))
-    return f"trials.html?only={','.join(found)}#{found[0]}"
+    unique = list(dict.fromkeys(ids))
+    return f"trials.html?only={','.join(unique)}#{unique[0]}"
 
 
 def linked(html: str) -> str:

@@ -35,7 +35,7 @@ def execute(
     profile's study are moved into results/<profile>-tweaked, where notebooks with `parameters` are written, too.
     Raises PaperlibError for unknown numbers and parameters, FailedError for a cell that fails.
     """
-    from paperlib.exhibits.collation import set_aside
+    from paperlib.report.section_run import set_aside
 
     selected = sections.chosen(only)
     given = {"profile": profile} | dict(parameters or {})

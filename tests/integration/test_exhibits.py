@@ -21,7 +21,7 @@ from paperlib.exhibits import published as literature
 from paperlib.exhibits.expected import WANTED
 from paperlib.exhibits.manifest import output_root, read_manifest
 from paperlib.exhibits.results import Source
-from paperlib.report import display, pages
+from paperlib.report import display, pages, section_run
 from paperlib.report.findings import findings
 from paperlib.schema.trial import make_trial
 from paperlib.trials.runner import checkpoint, run
@@ -124,7 +124,7 @@ def test_a_legend_is_never_wider_than_its_figure() -> None:
 def test_table_holds_the_paper_value_only_where_there_is_one(made: Source) -> None:
     for source, paper in (("stand-in", effects.DRAWN), ("official", "−0.49 points")):
         tidy = made.table.assign(source=source)
-        exhibit = effect_tables.write_comparison(tidy, "accuracy", "mlp", made.layout)
+        exhibit = effect_tables.write_comparison(replace(made, table=tidy), "accuracy", "mlp")
         table = pd.read_csv(made.layout.tables / "accuracy_mlp.csv")
         published = table[table.paper != effects.NOT_PUBLISHED]
         assert set(zip(published.scope, published.sparsity, published.paper, strict=True)) == {
@@ -138,8 +138,8 @@ def test_table_holds_the_paper_value_only_where_there_is_one(made: Source) -> No
 
 
 def test_value_and_unit_agree_in_the_tables(made: Source) -> None:
-    effect_tables.write_comparison(made.table, "accuracy", "mlp", made.layout)
-    effect_tables.write_comparison(made.table, "training_time", "mlp", made.layout)
+    effect_tables.write_comparison(made, "accuracy", "mlp")
+    effect_tables.write_comparison(made, "training_time", "mlp")
     accuracy, time = (pd.read_csv(made.layout.tables / f"{n}_mlp.csv") for n in ("accuracy", "training_time"))
     assert set(accuracy.unit) == {"%"} and set(accuracy.difference_unit) == {"points"}
     assert accuracy.difference_mean.to_numpy() == pytest.approx(accuracy.pruned_mean - accuracy.dense_mean, abs=1e-3)
@@ -148,16 +148,15 @@ def test_value_and_unit_agree_in_the_tables(made: Source) -> None:
 
 def test_intervals_of_every_table_are_possible(made: Source) -> None:
     # Two seeds as far apart as can be: Student's interval alone would reach from -600 to 700 %.
-    far = made.table.assign(test_accuracy=(made.table.seed == 0).astype(float), train_time_s=1.0 + 9 * made.table.seed)
-    wide = [
-        effect_tables.write_comparison(far, "accuracy", "mlp", made.layout),
-        literature.write(far, "mlp", made.layout),
-    ]
-    wide += [
-        effect_tables.write_comparison(far, "training_time", "mlp", made.layout),
-        effect_tables.write_quirks(far, made.layout),
-    ]
-    wide += tutorial_tables.write_all(far[far.scope == "global"], made.records, made.layout)
+    far = replace(
+        made,
+        table=made.table.assign(
+            test_accuracy=(made.table.seed == 0).astype(float), train_time_s=1.0 + 9 * made.table.seed
+        ),
+    )
+    wide = [effect_tables.write_comparison(far, name, "mlp") for name in ("accuracy", "training_time")]
+    wide += [literature.write(far, "mlp"), effect_tables.write_quirks(far)]
+    wide += [e for e in tutorial_tables.write_all(far.where(far.table.scope == "global")) if e]
     intervals = 0
     for exhibit in wide:
         assert exhibit is not None
@@ -229,11 +228,11 @@ def test_a_tweak_shows_what_was_asked_for_and_runs_nothing_again(
     layout: Layout, capsys: pytest.CaptureFixture[str]
 ) -> None:
     few = {"datasets": ["mnist"], "models": ["mlp-small"], "seeds": 1}
-    ran = collation.run("01", "smoke", **few, sparsities=[0.5, 0.75], methods=["set", "post-training"])
+    ran = section_run.run("01", "smoke", **few, sparsities=[0.5, 0.75], methods=["set", "post-training"])
     study, own = Layout.of("smoke"), Layout.of("smoke").tweaked
     assert (ran.layout, ran.layout.name) == (own, "smoke-tweaked")
     inside = {p.stem for p in study.trials.glob("*.json")}
-    assert inside == {t.id for t in ran.trials} & collation.whole_study("smoke") and 0 < len(inside) < len(ran.trials)
+    assert inside == {t.id for t in ran.trials} & section_run.whole_study("smoke") and 0 < len(inside) < len(ran.trials)
     assert {p.stem for p in own.trials.glob("*.json")} == {r.id for r in ran.records}
     assert {0.5, 0.75} <= set(pd.read_csv(own.tables / "accuracy_mlp.csv").sparsity)
     dates = {p: p.stat().st_mtime_ns for p in (*study.trials.glob("*"), *own.trials.glob("*"))}
@@ -242,7 +241,7 @@ def test_a_tweak_shows_what_was_asked_for_and_runs_nothing_again(
         ({"sparsities": [0.5, 0.75], "scopes": ["layerwise"]}, "scope", {"layerwise"}),
         ({"sparsities": [0.5]}, "sparsity", {0.5}),
     ):
-        again = collation.run("01", "smoke", **few, **axes, methods=["post-training"])
+        again = section_run.run("01", "smoke", **few, **axes, methods=["post-training"])
         table = pd.read_csv(own.tables / "accuracy_mlp.csv")
         assert set(table[table.sparsity > 0][column]) == left, axes
         assert [r.id for r in again.records] == [t.id for t in again.trials]
@@ -252,7 +251,7 @@ def test_a_tweak_shows_what_was_asked_for_and_runs_nothing_again(
     # And what lies among the study's records without being of it is moved there, weights and all.
     strange = run(make_trial(**FAST, lr=0.07), study)
     capsys.readouterr()
-    collation.set_aside(study, "smoke", collation.whole_study("smoke"))
+    section_run.set_aside(study, "smoke", section_run.whole_study("smoke"))
     assert "1 record(s) that are not of the study smoke moved" in capsys.readouterr().err
     assert {p.stem for p in study.trials.glob("*.json")} == inside
     assert Store(own).get(strange.id) == strange and checkpoint(own, strange.id).exists()
@@ -268,7 +267,9 @@ def test_a_stranger_section_and_an_empty_folder_say_what_to_do(layout: Layout) -
 def test_one_seed_gets_no_interval(made: Source) -> None:
     one = [r for r in made.records if r.trial.seed == 0]
     source = replace(made, records=one, table=made.table[made.table.seed == 0])
-    exhibits = [e for e in collation.mlp(source) if e]
+    mlp = collation.SECTIONS["01"]
+    assert mlp
+    exhibits = [e for make in mlp.makers for e in make(source, "mlp") if e]
     assert all("no interval" in e.caption for e in exhibits if e.name.startswith("accuracy"))
     assert not any("95 %" in e.caption for e in exhibits)
     assert "95 %" not in " ".join(f.markdown() for f in findings(source.table))

@@ -4,6 +4,7 @@ import copy
 import re
 import shutil
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,15 @@ from paperlib import studies
 from paperlib.core.errors import PaperlibError
 from paperlib.core.paths import Layout
 from paperlib.data.registry import DATASETS
-from paperlib.exhibits import architecture, collation, effect_tables, paper_f_figures, paper_f_tables, style
+from paperlib.exhibits import (
+    architecture,
+    collation,
+    effect_figures,
+    effect_tables,
+    paper_f_figures,
+    paper_f_tables,
+    style,
+)
 from paperlib.exhibits.manifest import output_root
 from paperlib.exhibits.results import Source
 from paperlib.meters import Meters
@@ -210,7 +219,7 @@ def test_tables_of_f_agree_with_the_records(made: Source, layout: Layout) -> Non
     assert settings["optimiser"] == "AdamW" and settings["epochs"] == "2" and settings["resolution, px"] == "16"
     for source, begins in (("stand-in", ("–", "–")), ("rebuilt", ("94.85", "91.93"))):
         table = made.table.assign(source=source)
-        exhibit = paper_f_tables.doerrich(table, layout)
+        exhibit = paper_f_tables.doerrich(replace(made, table=table))
         assert exhibit is not None
         doerrich = pd.read_csv(output_root(layout) / exhibit.files[0])
         cells = dict(zip(doerrich.model.str.split().str[0], doerrich["Doerrich et al., %"], strict=True))
@@ -220,19 +229,19 @@ def test_tables_of_f_agree_with_the_records(made: Source, layout: Layout) -> Non
 def test_panels_and_rows_near_chance_are_marked(made: Source, layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
     named: list[str] = []
     panels = style.panels
-    monkeypatch.setattr(style, "panels", lambda names, **k: (named.extend(names), panels(names, **k))[1])
+    monkeypatch.setattr(style, "panels", lambda names, *a, **k: (named.extend(names), panels(names, *a, **k))[1])
     learnt = made.table.assign(test_majority=1 / 3, test_accuracy=0.9)
     table = learnt.assign(test_accuracy=learnt.test_accuracy.where(learnt.model != "vgg16", 0.36))
-    scenario = studies.SCENARIOS["ii"]
+    source, scenario = replace(made, table=table), studies.SCENARIOS["ii"]
     for quantity in paper_f_figures.COSTS_AND_SCORES:
-        paper_f_figures.by_method(table, quantity, scenario, layout)
-    for quantity in paper_f_figures.CURVES:
-        paper_f_figures.curves(made.records, table, quantity, scenario, layout)
+        paper_f_figures.by_method(source, quantity, scenario)
+    for quantity in effect_figures.CURVES:
+        paper_f_figures.curves(source, quantity, scenario)
     assert len(named) == 10
     assert {n for n in named if "vgg16" in n} == {"bloodmnist (stand-in), vgg16\ndense near chance"}
     assert {n for n in named if "resnet18" in n} == {"bloodmnist (stand-in), resnet18"}
-    exhibits = [paper_f_tables.quality(table, layout), paper_f_tables.doerrich(table, layout)]
-    exhibits.append(effect_tables.write_comparison(table, "accuracy", "industrial", layout))
+    exhibits = [paper_f_tables.quality(source), paper_f_tables.doerrich(source)]
+    exhibits.append(effect_tables.write_comparison(source, "accuracy", "industrial"))
     for exhibit in exhibits:
         assert exhibit is not None
         page = (layout.tables / f"{exhibit.name}.html").read_text()
@@ -251,8 +260,8 @@ def test_energy_and_co2_are_one_figure_with_two_axes(made: Source, layout: Layou
     figures = [e for e in exhibits.values() if e.kind == "figure"]
     pictures = [(output_root(layout) / next(f for f in e.files if f.endswith(".png"))).read_bytes() for e in figures]
     assert len(set(pictures)) == len(pictures), "two figures are the same picture"
-    mixed = made.table.assign(train_co2_g=made.table.train_co2_g * (1 + made.table.seed))
-    plain = paper_f_figures.by_method(mixed, paper_f_figures.COSTS_AND_SCORES[2], studies.SCENARIOS["ii"], layout)
+    mixed = replace(made, table=made.table.assign(train_co2_g=made.table.train_co2_g * (1 + made.table.seed)))
+    plain = paper_f_figures.by_method(mixed, paper_f_figures.COSTS_AND_SCORES[2], studies.SCENARIOS["ii"])
     assert plain is not None and "CO2" not in plain.caption  # two grids have no one factor
 
 

@@ -46,7 +46,7 @@ def test_every_sweep_differs_from_the_budget_in_its_settings_only(profile: str) 
 
 
 def test_the_table_shows_validation_accuracy_and_marks_the_best_and_the_used(source: Source) -> None:
-    made = [e for e in sensitivity.write(source.table, "own", source.layout) if e]
+    made = [e for e in sensitivity.write(source, "own") if e]
     assert {e.kind for e in made} == {"table", "figure"}
     table = pd.read_csv(output_root(source.layout) / next(f for e in made for f in e.files if f.endswith(".csv")))
     # By hand, from the records and not from the tidy table.
@@ -75,4 +75,4 @@ def test_no_arm_and_no_verdict_sees_other_settings(source: Source) -> None:
 
 
 def test_one_setting_gives_no_table(source: Source) -> None:
-    assert sensitivity.write(main_setting_only(source.table), "own", source.layout) == []
+    assert sensitivity.write(source.where(source.table.main_setting), "own") == []

@@ -19,7 +19,8 @@ from paperlib.claims.stats import (
     paired_difference,
     paired_ratio,
 )
-from paperlib.exhibits.paper_f_figures import COSTS_AND_SCORES, CURVES
+from paperlib.exhibits.effect_figures import CURVES
+from paperlib.exhibits.paper_f_figures import COSTS_AND_SCORES
 
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=20))

@@ -1,5 +1,7 @@
 """Dense accuracies beside published ones: the reasons are those of the records."""
 
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 
@@ -9,14 +11,20 @@ from paperlib.data import DATASETS
 from paperlib.data.imageset import ImageSet
 from paperlib.exhibits import published
 from paperlib.exhibits.manifest import output_root
+from paperlib.exhibits.results import Source
 from paperlib.models import MODELS
 from paperlib.schema.trial import Trial
 from paperlib.trials.runner import run
-from paperlib.trials.store import Store
+
+
+def of(layout: Layout, **columns: object) -> Source:
+    """The records of `layout`, with other values in some columns of their table."""
+    source = Source.of(layout)
+    return replace(source, table=source.table.assign(**columns))  # type: ignore[arg-type]
 
 
 def made(layout: Layout) -> pd.DataFrame:
-    exhibit = published.write(Store(layout).table().assign(source="subset"), "own", layout)
+    exhibit = published.write(of(layout, source="subset"), "own")
     assert exhibit is not None
     return pd.read_csv(output_root(layout) / next(f for f in exhibit.files if f.endswith(".csv"))).set_index("data set")
 
@@ -48,8 +56,7 @@ def test_a_close_accuracy_needs_no_reason(
 @pytest.mark.parametrize("source", ["official", "rebuilt", "subset", "stand-in"])
 def test_nothing_published_stands_beside_drawn_images(source: str, layout: Layout, tiny_images: ImageSet) -> None:
     run(Trial(dataset="cifar10", epochs=1), layout)
-    table = Store(layout).table().assign(source=source)
-    exhibit = published.write(table, "own", layout)
+    exhibit = published.write(of(layout, source=source), "own")
     assert exhibit is not None
     texts = [(output_root(layout) / f).read_text() for f in exhibit.files]
     assert all(("70.25" in text and "SET" in text) == (source != "stand-in") for text in texts)
@@ -61,8 +68,7 @@ def test_nothing_published_stands_beside_drawn_images(source: str, layout: Layou
 def test_a_dense_network_near_chance_is_marked_in_its_row(layout: Layout, tiny_images: ImageSet) -> None:
     run(Trial(dataset="fashionmnist", epochs=1), layout)
     for accuracy, model in ((0.38, "mlp-small (dense near chance)"), (0.9, "mlp-small")):
-        table = Store(layout).table().assign(test_accuracy=accuracy, test_majority=1 / 3)
-        exhibit = published.write(table, "own", layout)
+        exhibit = published.write(of(layout, test_accuracy=accuracy, test_majority=1 / 3), "own")
         assert exhibit is not None
         assert list(pd.read_csv(output_root(layout) / exhibit.files[0]).model) == [model]
 

@@ -1,0 +1,85 @@
+"""Runs what a notebook asks for, then writes its tables and figures; keeps a profile's study apart from the rest."""
+
+import os
+import shutil
+import sys
+from collections.abc import Collection
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from paperlib import studies
+from paperlib.core.paths import Layout
+from paperlib.exhibits import collation
+from paperlib.exhibits.manifest import Exhibit
+from paperlib.schema.record import Record
+from paperlib.schema.trial import Trial
+from paperlib.studies import cpu
+from paperlib.studies.sections import NOTEBOOKS
+from paperlib.trials.runner import run_all
+
+
+class SectionRun(NamedTuple):
+    """What a notebook ran or found, where it lies, and the tables and figures made of it."""
+
+    layout: Layout
+    trials: list[Trial]
+    records: list[Record]
+    exhibits: list[Exhibit]
+
+
+def run(number: str, profile: str, **axes: Any) -> SectionRun:
+    """Run or find the trials of notebook `number`, and write its tables and figures.
+
+    The profile's own study lies in results/<profile>. With other parameters, exactly the trials asked for are shown,
+    and all of it lies in results/<profile>-tweaked; trials of the study are found where they are, not run again.
+    Raises PaperlibError for a profile or an axis that there is not.
+    """
+    trials, layout = studies.study(number, profile, **axes), Layout.of(profile)
+    if set(trials) == set(studies.study(number, profile)):
+        set_aside(layout, profile, whole_study(profile))
+        return SectionRun(layout, trials, run_all(trials, layout), collation.write(number, layout))
+    of_study = [trial for trial in trials if trial.id in whole_study(profile)]
+    run_all(of_study, layout)
+    for trial in of_study:
+        for name in (f"trials/{trial.id}.json", f"checkpoints/{trial.id}.safetensors"):
+            _link_or_copy(layout.results / name, layout.tweaked.results / name)
+    records = run_all(trials, layout.tweaked)
+    exhibits = collation.write(number, layout.tweaked, profile=profile, ids={t.id for t in trials}, axes=axes)
+    return SectionRun(layout.tweaked, trials, records, exhibits)
+
+
+@cache
+def whole_study(profile: str) -> frozenset[str]:
+    """The ids of all trials of a profile."""
+    return frozenset(trial.id for notebook in NOTEBOOKS.values() for trial in notebook.trials(profile))
+
+
+def set_aside(layout: Layout, profile: str, study: Collection[str]) -> None:
+    """Move the records whose ids are not in `study` into results/<profile>-tweaked, and say so on stderr."""
+    measured = {"machine", *(setting.id for setting in cpu.settings(profile))}
+    others = [path for path in layout.trials.glob("*.json") if path.stem not in study]
+    others += [path for path in layout.edge.glob("*.json") if path.stem not in measured]
+    for path in others:
+        for file in (path, layout.checkpoints / f"{path.stem}.safetensors"):
+            target = layout.tweaked.results / file.relative_to(layout.results)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with suppress(FileNotFoundError):  # no checkpoint, or another process has just done so
+                file.replace(target)
+    if others:
+        what = f"{len(others)} record(s) that are not of the study {profile}"
+        print(f"paperlib: {what} moved to {layout.tweaked.results}", file=sys.stderr)
+
+
+def _link_or_copy(source: Path, target: Path) -> None:
+    """`target` becomes the file `source`, where that exists: by a link where the disk can, else by a copy."""
+    if not source.exists() or (target.exists() and target.samefile(source)):
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    draft = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        os.link(source, draft)
+    except OSError:
+        shutil.copy2(source, draft)
+    draft.replace(target)
