@@ -6,8 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from paperlib.claims.builders import grid_f, grid_p
-from paperlib.claims.evidence import Setting, dense_of
+from paperlib.claims.settings import Setting, dense_of, grid_f, grid_p
 
 Truth = Callable[[Setting], dict[str, float]]
 COUNTS = {"bloodmnist": 11_959, "industrial": 70_000, "visa": 8_657}

@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from paperlib.claims.effects import corrected_protocol, panel_title
-from paperlib.claims.stats import POSITIVE, SHARE, Bounds, mean_interval, seeded_noise_floor
+from paperlib.claims.stats import POSITIVE, SHARE, Bounds, mean_interval, noise_floor
 from paperlib.core.paths import Layout
 from paperlib.exhibits import architecture, style
 from paperlib.exhibits.captions import provenance, seeds
@@ -92,7 +92,7 @@ def by_method(tidy: pd.DataFrame, quantity: Quantity, scenario: Scenario, layout
         return None
     cells = _cells(rows)
     figure, grid = style.panels(_names(rows, cells), columns=2)
-    floor = None if quantity.scale == 100 else seeded_noise_floor(corrected_protocol(tidy), quantity.column)
+    floor = None if quantity.scale == 100 else noise_floor(corrected_protocol(tidy), quantity.column)
     grams = grams_per_joule(rows) if quantity.name == "training_energy" else None
     for axes, (dataset, model) in zip(grid, cells, strict=True):
         here = rows[(rows.dataset == dataset) & (rows.model == model)]
