@@ -21,12 +21,13 @@ def settings() -> list[Setting]:
 def table(
     truth: Truth = lambda s: {}, *, seeds: int = 5, noise: float = 0.01, source: str = "official",
     energy_source: str | None = "nvml", device: str = "cpu", gpu: str | None = None, seed: int = 0,
+    arms: list[Setting] | None = None,
 ) -> pd.DataFrame:  # fmt: skip
     """Rows as `store.tidy` writes them. truth(setting): factors on the dense costs (`time`, `energy`, `memory`,
     `inference`, `inference_energy`), `accuracy` (a level), and any column by its own name."""
     rng = np.random.default_rng(seed)
     rows: list[dict[str, Any]] = []
-    arms = settings()
+    arms = settings() if arms is None else arms
     controls = [dense_of(s)._replace(method="random") for s in arms if s.method == "dense"]
     for arm in arms + controls:
         for number in range(seeds):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from paperlib.claims.effects import METRICS, REAL, Metric, corrected_protocol, main_setting_only, near_chance
 from paperlib.claims.settings import Setting, dense_of
-from paperlib.claims.stats.noise import PAIR, cost_controls, score_controls
+from paperlib.claims.stats.noise import MACHINE, PAIR, cost_controls, score_controls
 from paperlib.studies.profiles import F_DATASETS
 
 Floats = NDArray[np.float64]
@@ -19,7 +19,6 @@ Rows = NDArray[np.intp]
 SWAP = 0.2  # both papers; other values are sensitivity arms
 EPOCHS = 50  # of paper F; P does not state its own
 ARM = ["dataset", "model", "method", "conv_sparsity", "sparsity", "scope"]  # as the fields of Setting
-MACHINE = ["device", "cpu", "gpu"]
 PER_MODEL = {"lr", "batch_size", "options", "optimizer", "schedule"}  # what each model has of its own
 QUANTITIES = METRICS | {
     m.name: m

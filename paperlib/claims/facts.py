@@ -26,10 +26,11 @@ def counts_of(model: str, classes: int = 1000) -> tuple[int, int, int]:
 
     from paperlib.models.torchvision_shim import torchvision
 
-    with torch.device("meta"), FlopCounterMode(display=False) as counter:
+    with torch.device("meta"):
         # VGG19 is in no study here: torchvision's own is counted.
         network = build(model, (224, 224, 3), classes) if model in MODELS else torchvision.models.get_model(model)
-        network.eval()(torch.empty(1, 3, 224, 224))
+        with FlopCounterMode(display=False) as counter:
+            network.eval()(torch.empty(1, 3, 224, 224))
     convolutions = sum(isinstance(module, nn.Conv2d) for module in network.modules())
     return sum(p.numel() for p in network.parameters()), convolutions, counter.get_total_flops() // 2
 
@@ -59,7 +60,8 @@ def _set_is_in_training(evidence: Evidence) -> Verdict:
     from paperlib.schema.trial import make_trial
 
     trial = make_trial(model="vgg16", method="set", conv_sparsity=0.5, sparsity=0.8)
-    network = nn.Sequential(nn.Conv2d(3, 20, 3), nn.Flatten(), nn.Linear(80, 30), nn.Linear(30, 10))
+    with torch.random.fork_rng():
+        network = nn.Sequential(nn.Conv2d(3, 20, 3), nn.Flatten(), nn.Linear(80, 30), nn.Linear(30, 10))
     layers, weights = pruners.layers_of(network, trial), torch.Generator().manual_seed(0)
     methods = [pruners.METHODS[name]() for name in ("set", "in-training")]
 

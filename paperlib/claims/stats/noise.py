@@ -16,6 +16,7 @@ PAIR = [
     "dataset", "resolution", "train_images", "test_images", "model", "width", "epochs", "batch_size", "optimizer",
     "lr", "options", "schedule", "augment", "compute", "quirks", "seed",
 ]  # fmt: skip
+MACHINE = ["device", "cpu", "gpu"]
 
 
 def noise_floor(tidy: pd.DataFrame, column: str) -> float | None:
@@ -43,7 +44,8 @@ def cost_controls(
         empty = (rows.method == "random") & (rows.sparsity == 0) & (rows.conv_sparsity == 0)
         again = (rows.method == "post-training") & rows.shared_training.isna()
         controls = rows[(empty | again) & rows.method.isin(methods)]
-        pairs = controls.merge(rows[rows.method == "dense"][[*PAIR, column]], on=PAIR)
+        same = [*PAIR, *MACHINE]
+        pairs = controls.merge(rows[rows.method == "dense"][[*same, column]], on=same)
         controls = pairs[["dataset", "model"]].assign(ratio=pairs[f"{column}_x"] / pairs[f"{column}_y"])
     else:
         return pd.DataFrame(columns=["dataset", "model", "deviation"])
