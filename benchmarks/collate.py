@@ -19,8 +19,8 @@ from pathlib import Path
 from report import finish
 
 from paperlib.claims import verdicts
-from paperlib.claims.builders import METHODS, MODELS, P_MODELS, P_SETS, SETS
 from paperlib.claims.effects import METRICS, arms
+from paperlib.claims.settings import METHODS, MODELS, P_MODELS, P_SETS, SETS
 from paperlib.core.paths import Layout
 from paperlib.schema.record import Record
 from paperlib.schema.trial import Trial

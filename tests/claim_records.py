@@ -6,8 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from paperlib.claims.builders import grid_f, grid_p
-from paperlib.claims.evidence import Setting, dense_of
+from paperlib.claims.settings import Setting, dense_of, grid_f, grid_p
 
 Truth = Callable[[Setting], dict[str, float]]
 COUNTS = {"bloodmnist": 11_959, "industrial": 70_000, "visa": 8_657}
@@ -22,12 +21,13 @@ def settings() -> list[Setting]:
 def table(
     truth: Truth = lambda s: {}, *, seeds: int = 5, noise: float = 0.01, source: str = "official",
     energy_source: str | None = "nvml", device: str = "cpu", gpu: str | None = None, seed: int = 0,
+    arms: list[Setting] | None = None,
 ) -> pd.DataFrame:  # fmt: skip
     """Rows as `store.tidy` writes them. truth(setting): factors on the dense costs (`time`, `energy`, `memory`,
     `inference`, `inference_energy`), `accuracy` (a level), and any column by its own name."""
     rng = np.random.default_rng(seed)
     rows: list[dict[str, Any]] = []
-    arms = settings()
+    arms = settings() if arms is None else arms
     controls = [dense_of(s)._replace(method="random") for s in arms if s.method == "dense"]
     for arm in arms + controls:
         for number in range(seeds):

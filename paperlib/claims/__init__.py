@@ -7,15 +7,19 @@ from dataclasses import replace
 
 import pandas as pd
 
+from paperlib.claims import accuracy, costs, facts  # noqa: F401 (they declare the claims)
 from paperlib.claims.evidence import Evidence
-from paperlib.claims.ledger import CLAIMS, Claim
+from paperlib.claims.ledger import CLAIMS, Claim, claim
 from paperlib.claims.verdict import Verdict
 from paperlib.core.io import write_atomically
 from paperlib.core.paths import Layout
 from paperlib.core.registry import unknown
 from paperlib.trials.store import Store
 
-__all__ = ["CLAIMS", "Claim", "Evidence", "Verdict", "find", "table", "tally", "verdicts", "write"]
+__all__ = ["CLAIMS", "Claim", "Evidence", "Verdict", "claim", "find", "table", "tally", "verdicts", "write"]
+
+for _id in sorted(CLAIMS, key=lambda name: (name[0], int(name[1:]))):
+    CLAIMS[_id] = CLAIMS.pop(_id)  # the order of the papers
 
 
 def find(name: str) -> Claim:

@@ -1,65 +1,27 @@
-"""Ready-made tests: an arm against another, a level in a range, a share of a family, all with one rule.
+"""Ready-made tests of claims: an arm against another, a quantity in a range, a share of a family, all by one rule.
 
 Every test is a pure function from Evidence to Verdict. Costs move beyond the A/A noise floor or not at all;
-"comparable" is equivalence within MARGIN. Comparisons that speak against a claim are Holm-corrected.
+"comparable" is equivalence within a margin. Comparisons that speak against a claim are Holm-corrected.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import replace
-from itertools import product
 
 import numpy as np
 
 from paperlib.claims.effects import Metric
-from paperlib.claims.evidence import EPOCHS, ON_IMAGES, QUALITIES, QUANTITIES, Evidence, PairedSample, Setting, dense_of
-from paperlib.claims.stats import ALPHA, Outcome, beyond_p, bootstrap_interval, exponential, outcomes, sign_flip_p
-from paperlib.claims.verdict import Verdict, deny, join
+from paperlib.claims.evidence import EPOCHS, QUALITIES, QUANTITIES, Evidence, Floats, PairedSample
+from paperlib.claims.settings import Reference, Setting, dense_of
+from paperlib.claims.stats.decisions import ALPHA, Outcome, beyond_p, outcomes, sign_flip_p
+from paperlib.claims.stats.estimates import bootstrap_interval
+from paperlib.claims.verdict import Base, Verdict, deny, inconsistent, join
 
 Test = Callable[[Evidence], Verdict]
-Reference = Callable[[Setting], Setting]
-SCENARIOS = {"i": (0.8, 0.8), "ii": (0.5, 0.8), "iii": (0.0, 0.8)}
-MODELS, SETS = ("vgg16", "resnet18"), ("bloodmnist", "industrial", "visa")
-METHODS = ("pre-training", "in-training", "post-training", "set")
-P_SETS, P_MODELS = ("mnist", "fashionmnist", "emnist", "cifar10", "octmnist"), ("mlp-small", "mlp-medium")
-P_METHODS = ("pre-training", "post-training", "set")
 MARGIN = 0.01  # "comparable accuracy": within one point
-WIDE = 0.2  # a noise floor above it is named in the verdict
 COST_MARGIN = 0.05  # "equal" times and energies: within 5 %, or the noise floor if that is wider
-
-
-def grid_f(
-    methods: Sequence[str] = METHODS,
-    scenarios: Sequence[str] = tuple(SCENARIOS),
-    datasets: Sequence[str] = SETS,
-    models: Sequence[str] = MODELS,
-) -> list[Setting]:
-    """Paper F's settings; method `dense` has no scenario."""
-    found = [Setting(d, m, a, *SCENARIOS[s]) for d, m, s, a in product(datasets, models, scenarios, methods)]
-    return list(dict.fromkeys(dense_of(s) if s.method == "dense" else s for s in found))
-
-
-def grid_p(
-    scopes: Sequence[str] = ("layerwise",),
-    sparsities: Sequence[float] = (0.5, 0.8),
-    datasets: Sequence[str] = P_SETS,
-    models: Sequence[str] = P_MODELS,
-) -> list[Setting]:
-    """Paper P's settings: linear layers only."""
-    return [Setting(d, m, a, 0.0, p, s) for d, m, s, p, a in product(datasets, models, scopes, sparsities, P_METHODS)]
-
-
-def versus(**fields: object) -> Reference:
-    """The same setting with other fields, such as `against(method="set")`; a scenario as `scenario="i"`."""
-
-    def reference(setting: Setting) -> Setting:
-        changed = dict(fields)
-        if (name := changed.pop("scenario", None)) is not None:
-            changed["conv"], changed["linear"] = SCENARIOS[str(name)]
-        found = setting if setting.method == "dense" else setting._replace(**changed)  # type: ignore[arg-type]
-        return found._replace(model=str(changed["model"])) if "model" in changed else found
-
-    return reference
+WIDE = 0.2  # a noise floor above it is named in the verdict
+ON_IMAGES = {"accuracy", "train_accuracy", "train_loss"}  # on drawn images they stand beside no published figure
 
 
 def below(metric: str, settings: Sequence[Setting], than: Reference = dense_of, share: float = 1.0) -> Test:
@@ -67,14 +29,14 @@ def below(metric: str, settings: Sequence[Setting], than: Reference = dense_of, 
     return _compare(metric, settings, than, {"below"}, {"above"}, share)
 
 
-def above(metric: str, settings: Sequence[Setting], than: Reference = dense_of, share: float = 1.0) -> Test:
-    """Higher than the reference, beyond the noise floor."""
-    return _compare(metric, settings, than, {"above"}, {"below"}, share)
+def above(metric: str, settings: Sequence[Setting], than: Reference = dense_of) -> Test:
+    """Higher than the reference in every setting, beyond the noise floor."""
+    return _compare(metric, settings, than, {"above"}, {"below"})
 
 
-def not_above(metric: str, settings: Sequence[Setting], than: Reference = dense_of, share: float = 1.0) -> Test:
-    """Lower than the reference or equal to it."""
-    return _compare(metric, settings, than, {"below", "none"}, {"above"}, share)
+def not_above(metric: str, settings: Sequence[Setting], share: float = 1.0) -> Test:
+    """Lower than dense or equal to it, in `share` of the settings."""
+    return _compare(metric, settings, dense_of, {"below", "none"}, {"above"}, share)
 
 
 def same(
@@ -85,10 +47,14 @@ def same(
     margin: float | None = None,
     or_above: bool = False,
 ) -> Test:
-    """Equal to the reference within the margin (TOST), or also better where that keeps the claim true."""
-    accept: set[Outcome] = {"none", "above"} if or_above else {"none"}
-    wide = margin if margin is not None else (COST_MARGIN if QUANTITIES[metric].effect == "ratio" else MARGIN)
-    return _compare(metric, settings, than, accept, {"below"} if or_above else {"below", "above"}, share, wide)
+    """Equal to the reference within the margin (TOST), or also higher where that keeps the claim true.
+
+    margin: in the unit of the metric's column, of costs as a share; MARGIN or COST_MARGIN where none is given.
+    """
+    if margin is None:
+        margin = COST_MARGIN if QUANTITIES[metric].effect == "ratio" else MARGIN
+    accept: Set[Outcome] = {"none", "above"} if or_above else {"none"}
+    return _compare(metric, settings, than, accept, {"below"} if or_above else {"below", "above"}, share, margin)
 
 
 def effect_in(metric: str, settings: Sequence[Setting], low: float, high: float, than: Reference = dense_of) -> Test:
@@ -97,48 +63,42 @@ def effect_in(metric: str, settings: Sequence[Setting], low: float, high: float,
     a, b = (math.log(low), math.log(high)) if quantity.effect == "ratio" else (low, high)
 
     def test(evidence: Evidence) -> Verdict:
-        cells = [evidence.compare(quantity, s, than(s)) for s in settings]
-        halves = [(b - a) / 2] * len(cells)
-        return judge(evidence, quantity, settings, cells, (a + b) / 2, halves, {"none"}, {"below", "above"})
+        samples = [evidence.compare(quantity, s, than(s)) for s in settings]
+        return judge(evidence, quantity, settings, samples, [(b - a) / 2] * len(settings), middle=(a + b) / 2)
 
     return beside_published(quantity, test)
 
 
-def value_in(metric: str, settings: Sequence[Setting], low: float, high: float, share: float = 1.0) -> Test:
+def value_in(metric: str, settings: Sequence[Setting], low: float, high: float) -> Test:
     """The quantity itself lies in [low, high] (in the column's own unit) in every setting."""
     quantity = QUANTITIES[metric]
 
     def test(evidence: Evidence) -> Verdict:
-        cells = [evidence.level(quantity, s) for s in settings]
-        middle, halves = (low + high) / 2, [(high - low) / 2] * len(cells)
-        return judge(
-            evidence, quantity, settings, cells, middle, halves, {"none"}, {"below", "above"}, share,
-            level=True,
-        )  # fmt: skip
+        samples = [evidence.level(quantity, s) for s in settings]
+        halves = [(high - low) / 2] * len(settings)
+        return judge(evidence, quantity, settings, samples, halves, middle=(low + high) / 2, level=True)
 
     return beside_published(quantity, test)
 
 
 def beside_published(metric: Metric, test: Test) -> Test:
     """A published size of an accuracy or a loss is met on real images or not at all."""
-    if metric.name not in ON_IMAGES:
-        return test
 
-    def judged(evidence: Evidence) -> Verdict:
-        real = test(evidence.undrawn)
-        if real.estimate is not None or evidence.undrawn is evidence or test(evidence).estimate is None:
-            return real
+    def on_real_images(evidence: Evidence) -> Verdict:
+        verdict = test(evidence.undrawn)
+        if verdict.estimate is not None or evidence.undrawn is evidence or test(evidence).estimate is None:
+            return verdict
         return Verdict(
             "untestable here", f"{metric.title.lower()} of drawn images beside a published one",
-            needs=f"official images; {real.needs}",
+            needs=f"official images; {verdict.needs}",
         )  # fmt: skip
 
-    return judged
+    return on_real_images if metric.name in ON_IMAGES else test
 
 
 def every(*tests: Test) -> Test:
-    """All parts must hold."""
-    return lambda evidence: join([test(evidence) for test in tests])
+    """All parts must hold; the weakest decides."""
+    return tests[0] if len(tests) == 1 else lambda evidence: join([test(evidence) for test in tests])
 
 
 def negate(test: Test) -> Test:
@@ -146,29 +106,36 @@ def negate(test: Test) -> Test:
     return lambda evidence: deny(test(evidence))
 
 
-def on_device(machine: str, test: Test) -> Test:
+def self_contradiction(why: str, test: Test) -> Test:
+    """A claim that its own paper contradicts; `test` says what our records show all the same."""
+    return lambda evidence: inconsistent(why, test(evidence))
+
+
+def on_device(machine: str, *tests: Test) -> Test:
     """Only trials of one kind of machine: `cpu` (the laptop's inference) or `gpu` (the HPC)."""
 
-    def there(evidence: Evidence) -> Verdict:
-        here = evidence.on(machine)
-        if here.rows.empty and not evidence.rows.empty:
+    def on_machine(evidence: Evidence) -> Verdict:
+        trials = evidence.where((evidence.rows.device == "cpu") == (machine == "cpu"))
+        if trials.rows.empty and not evidence.rows.empty:
             return Verdict("untestable here", f"no trials on a {machine}", needs=f"the same trials on a {machine}")
-        return test(here)
+        return every(*tests)(trials)
 
-    return there
+    return on_machine
 
 
-def at_scale(test: Test, pixels: int = 0) -> Test:
+def at_scale(*tests: Test, pixels: int = 0) -> Test:
     """Only on trials of the paper's own scale: a level, or how two models compare, is not that of smaller ones.
 
-    Where there are none the estimate of the smaller ones is shown, and decides nothing.
+    That is the whole network (width 1), trained for F's epochs or more, on images of `pixels` or more. Where there
+    are none the estimate of the smaller ones is shown, and decides nothing.
     """
 
-    def judged(evidence: Evidence) -> Verdict:
-        whole = evidence.at_scale(pixels)
-        found = test(whole)
-        if whole is evidence or found.estimate is not None:
-            return found
+    def on_large_trials(evidence: Evidence) -> Verdict:
+        rows, test = evidence.rows, every(*tests)
+        large = evidence.where((rows.epochs >= EPOCHS) & (rows.width == 1) & (rows.resolution >= pixels))
+        verdict = test(large)
+        if large is evidence or verdict.estimate is not None:
+            return verdict
         small = test(evidence)
         if small.estimate is None:
             return small
@@ -179,7 +146,109 @@ def at_scale(test: Test, pixels: int = 0) -> Test:
             needs=f"{small.needs}; {EPOCHS} epochs, width 1{f', {pixels} px' if pixels else ''}",
         )  # fmt: skip
 
-    return judged
+    return on_large_trials
+
+
+def _compare(
+    name: str,
+    settings: Sequence[Setting],
+    than: Reference,
+    accept: Set[Outcome],
+    reject: Set[Outcome],
+    share: float = 1.0,
+    margin: float | None = None,
+) -> Test:
+    metric = QUANTITIES[name]
+
+    def no_difference(evidence: Evidence, setting: Setting) -> float | None:
+        # What counts as none: the margin of a score, else the noise floor, or the margin if that is wider.
+        if margin is not None and metric.effect == "difference":
+            return margin
+        floor = evidence.floor(metric, (setting, than(setting)))
+        return floor if margin is None else max(margin, floor or 0.0)
+
+    def test(evidence: Evidence) -> Verdict:
+        unlearnt = evidence.near_chance if metric.name in QUALITIES else set()
+        idle = [s for s in settings if (s.dataset, s.model) in unlearnt]
+        samples = [None if s in idle else evidence.compare(metric, s, than(s)) for s in settings]
+        widths = [no_difference(evidence, s) for s in settings]
+        verdict = judge(
+            evidence, metric, settings, samples,
+            [None if w is None else math.log1p(w) if metric.effect == "ratio" else w for w in widths], accept, reject,
+            share, equivalence=margin is not None, floor=max((w for w in widths if w is not None), default=None),
+        )  # fmt: skip
+        if not idle or verdict.base not in {"inconclusive", "untestable here"}:
+            return verdict
+        few = f"dense hardly learns in {len(idle)} of {len(settings)} settings, such as {dense_of(idle[0])}"
+        return replace(verdict, base="inconclusive", reason=few, needs=f"{verdict.needs}; longer training")
+
+    return test
+
+
+def judge(
+    evidence: Evidence,
+    metric: Metric,
+    settings: Sequence[Setting],
+    samples: Sequence[PairedSample | None],
+    halves: Sequence[float | None],
+    accept: Set[Outcome] = frozenset({"none"}),
+    reject: Set[Outcome] = frozenset({"below", "above"}),
+    share: float = 1.0,
+    *,
+    middle: float = 0.0,
+    equivalence: bool = True,
+    floor: float | None = None,
+    level: bool = False,
+) -> Verdict:
+    """The rule of all tests.
+
+    samples: one value per seed for each setting (None: not measured), of the quantity itself if `level`, else of
+    its effect; middle ± half of each: the range that counts as `none`, in the same unit (of ratios the logarithm).
+    floor: shown in the verdict. Supported where `share` of all settings are of an accepted kind, contradicted where
+    too many are of a rejected one, inside the noise where most show no effect though one is claimed, else
+    inconclusive.
+    """
+    measured = [sample for sample in samples if sample is not None]
+    title, total = metric.title.lower(), len(samples)
+    needs = f"{total} comparisons of {title}, 3 seeds or more; such as {settings[0]}"
+    if not measured:
+        if any(s in evidence.groups for s in settings):
+            return Verdict("untestable here", f"{title} was not measured", needs=needs)
+        return Verdict("inconclusive", f"needs trials, such as {settings[0]}", needs=needs)
+    pooled = _pooled(measured)
+    estimate = bootstrap_interval(pooled, metric.bounds if level else metric.effect_bounds)
+    log = metric.effect == "ratio" and not level
+    unit, scale = _shown(metric, level)
+    verdict = Verdict(
+        "inconclusive", "needs an A/A control of this quantity", needs=needs, unit=unit,
+        estimate=estimate and (estimate.mapped(np.exp) if log else estimate.scaled(scale)),
+        floor=None if floor is None else floor * scale, p=sign_flip_p(pooled - middle),
+        **evidence.support(metric, measured),
+    )  # fmt: skip
+    margins = [h for h, sample in zip(halves, samples, strict=True) if sample is not None and h is not None]
+    if len(margins) < len(measured):
+        return verdict
+    said = outcomes([s.values - middle for s in measured], margins, equivalence=equivalence, claimed=accept)
+    good, bad, none = (sum(word in words for word in said) for words in (accept, reject, {"none"}))
+    needed = math.ceil(share * total - 1e-9)
+    counts = ", ".join(f"{said.count(w)} {w}" for w in ("below", "none", "above", "unclear") if w in said)
+    base: Base = "inconclusive"
+    reason = ""
+    if good >= needed:
+        base = "supported"
+    elif bad > total - needed or (share == 1 and _mean_beyond(pooled - middle, float(np.mean(margins)), reject)):
+        base = "contradicted"
+    elif "none" not in accept | reject and none * 2 >= max(len(measured), total / 2):
+        base = "inside the noise"
+        if log and floor is not None and floor > WIDE:  # then it says little about the claim
+            reason = f"of ±{floor:.0%}"
+    elif len(measured) < total:
+        reason = f"needs {total - len(measured)} more of {total} settings, such as {settings[samples.index(None)]}"
+    else:
+        reason = f"needs more seeds: {said.count('unclear')} of {total} comparisons are unclear"
+    return replace(
+        verdict, base=base, reason=reason, detail=f"{title} in {len(measured)} of {total} settings: {counts}"
+    )
 
 
 def _shown(metric: Metric, level: bool) -> tuple[str, float]:
@@ -191,112 +260,14 @@ def _shown(metric: Metric, level: bool) -> tuple[str, float]:
     return "J" if "energy" in metric.column else "s" if "_s" in metric.column else metric.unit, 1.0
 
 
-def _compare(
-    name: str,
-    settings: Sequence[Setting],
-    than: Reference,
-    accept: set[Outcome],
-    reject: set[Outcome],
-    share: float,
-    margin: float | None = None,
-) -> Test:
-    metric = QUANTITIES[name]
-
-    def test(evidence: Evidence) -> Verdict:
-        idle = [s for s in settings if metric.name in QUALITIES and (s.dataset, s.model) in evidence.unlearnt]
-        cells = [None if s in idle else evidence.compare(metric, s, than(s)) for s in settings]
-        widths = [_width(evidence, metric, (s, than(s)), margin) for s in settings]
-        halves = [None if w is None else math.log1p(w) if metric.effect == "ratio" else w for w in widths]
-        found = judge(
-            evidence, metric, settings, cells, 0.0, halves, accept, reject, share, equivalence=margin is not None,
-            floor=max((w for w in widths if w is not None), default=None),
-        )  # fmt: skip
-        if not idle or found.base not in {"inconclusive", "untestable here"}:
-            return found
-        few = f"dense hardly learns in {len(idle)} of {len(settings)} settings, such as {dense_of(idle[0])}"
-        return replace(found, base="inconclusive", reason=few, needs=f"{found.needs}; longer training")
-
-    return test
-
-
-def _width(evidence: Evidence, metric: Metric, pair: Sequence[Setting], margin: float | None) -> float | None:
-    """What counts as no difference in one comparison: the margin, the noise floor, or for costs the wider of both."""
-    if margin is not None and metric.effect == "difference":
-        return margin
-    floor = evidence.floor(metric, pair)
-    return max(margin, floor or 0.0) if margin is not None else floor
-
-
-def judge(
-    evidence: Evidence,
-    metric: Metric,
-    settings: Sequence[Setting],
-    cells: Sequence[PairedSample | None],
-    middle: float,
-    halves: Sequence[float | None],
-    accept: set[Outcome],
-    reject: set[Outcome],
-    share: float = 1.0,
-    *,
-    equivalence: bool = True,
-    floor: float | None = None,
-    level: bool = False,
-) -> Verdict:
-    """The rule of all tests.
-
-    cells: one value per seed for each setting (None: not measured), of the quantity itself if `level`, else of its
-    effect; middle ± half of each: the range that counts as `none`. Supported where `share` of all settings are of an
-    accepted kind, contradicted where too many are of a rejected one, inside the noise where most show no effect though
-    one is claimed, else inconclusive.
-    """
-    found = [cell for cell in cells if cell is not None]
-    needs = f"{len(cells)} comparisons of {metric.title.lower()}, 3 seeds or more; such as {settings[0]}"
-    if not found:
-        if any(s in evidence.groups for s in settings):
-            return Verdict("untestable here", f"{metric.title.lower()} was not measured", needs=needs)
-        return Verdict("inconclusive", f"needs trials, such as {settings[0]}", needs=needs)
-    pooled = _pooled(found)
-    log = metric.effect == "ratio" and not level
-    unit, scale = _shown(metric, level)
-    estimate = bootstrap_interval(pooled, metric.bounds if level else metric.effect_bounds)
-    common = {
-        "estimate": exponential(estimate) if log else estimate.scaled(scale) if estimate else None, "unit": unit,
-        "floor": None if floor is None else floor * scale, "p": sign_flip_p(pooled - middle), "needs": needs,
-        "caveats": evidence.caveats(metric, found), "provenance": evidence.provenance(found),
-        "trials": evidence.ids(found),
-    }  # fmt: skip
-    margins = [h for h, cell in zip(halves, cells, strict=True) if cell is not None and h is not None]
-    if len(margins) < len(found):
-        return Verdict("inconclusive", "needs an A/A control of this quantity", **common)  # type: ignore[arg-type]
-    said = outcomes([c.values - middle for c in found], margins, equivalence=equivalence, claimed=accept)
-    good, bad = sum(w in accept for w in said), sum(w in reject for w in said)
-    none, total = said.count("none"), len(cells)
-    needed = math.ceil(share * total - 1e-9)
-    counts = ", ".join(f"{said.count(w)} {w}" for w in ("below", "none", "above", "unclear") if w in said)
-    detail = f"{metric.title.lower()} in {len(found)} of {total} settings: {counts}"
-    if good >= needed:
-        base, reason = "supported", ""
-    elif bad > total - needed or (share == 1 and _mean_beyond(pooled - middle, float(np.mean(margins)), reject)):
-        base, reason = "contradicted", ""
-    elif "none" not in accept | reject and none * 2 >= max(len(found), total / 2):
-        wide = log and floor is not None and floor > WIDE  # then it says little about the claim
-        base, reason = "inside the noise", f"of ±{floor:.0%}" if wide else ""
-    elif len(found) < total:
-        first = next(s for s, c in zip(settings, cells, strict=True) if c is None)
-        base, reason = "inconclusive", f"needs {total - len(found)} more of {total} settings, such as {first}"
-    else:
-        base, reason = "inconclusive", f"needs more seeds: {said.count('unclear')} of {total} comparisons are unclear"
-    return Verdict(base, reason, detail=detail, **common)  # type: ignore[arg-type]
-
-
-def _mean_beyond(pooled: np.ndarray, half: float, reject: set[Outcome]) -> bool:
+def _mean_beyond(pooled: Floats, half: float, reject: Set[Outcome]) -> bool:
     # Where the mean over all settings lies beyond the mean margin, at least one does; half of the error is its.
     p = dict(zip(("below", "above"), beyond_p(pooled, half), strict=True))
     return any(p[word] < ALPHA / 4 for word in ("below", "above") if word in reject)
 
 
-def _pooled(cells: Sequence[PairedSample]) -> np.ndarray:
+def _pooled(samples: Sequence[PairedSample]) -> Floats:
     # Seeds are the unit of repetition: each seed's mean over the settings that have it.
-    seeds, index = np.unique(np.concatenate([c.seeds for c in cells]), return_inverse=True)
-    values = np.concatenate([c.values for c in cells])
+    seeds, index = np.unique(np.concatenate([s.seeds for s in samples]), return_inverse=True)
+    values = np.concatenate([s.values for s in samples])
     return np.bincount(index, values, len(seeds)) / np.bincount(index, minlength=len(seeds))

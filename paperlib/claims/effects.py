@@ -7,19 +7,16 @@ from typing import Literal, cast
 import numpy as np
 import pandas as pd
 
-from paperlib.claims.stats import (
-    PAIR,
+from paperlib.claims.stats.estimates import (
     POSITIVE,
     SHARE,
     SHARE_DIFFERENCE,
     UNBOUNDED,
     Bounds,
     Estimate,
-    exponential,
-    mean_intervals,
-    noise_floor,
-    seeded_noise_floor,
+    mean_interval,
 )
+from paperlib.claims.stats.noise import PAIR, noise_floor
 
 ARM = ["dataset", "model", "scope", "conv_sparsity", "sparsity", "method"]
 
@@ -169,47 +166,34 @@ def marked(name: str, unlearnt: bool) -> str:
 
 
 def arms(tidy: pd.DataFrame, metric: Metric) -> list[Arm]:
-    """Every pruned arm of the table for one metric, in the table's order."""
+    """Every pruned arm of the table for one metric, in the table's order; each trial beside dense of its seed."""
     rows = corrected_protocol(tidy)
     dense = rows[rows.method == "dense"][[*PAIR, "id", metric.column]]
-    pruned = rows[~rows.method.isin(["dense", "majority"])]
-    joined = pruned.merge(dense, on=PAIR, suffixes=("", "_dense"))
-    groups = joined.groupby(ARM, sort=False)
-    group, keys = groups.ngroup().to_numpy(), joined[ARM].drop_duplicates().itertuples(index=False)
-    own, reference = joined[metric.column], joined[f"{metric.column}_dense"]
-    if metric.effect == "difference":
-        effect = own.astype(float) - reference.astype(float)
-    else:
-        ratio = joined[metric.ratio_column] if metric.ratio_column else own / reference
-        effect = ratio.astype(float).where(ratio > 0).map(np.log)
-    limits = (metric.bounds, metric.bounds, metric.effect_bounds)
-    estimates = [
-        mean_intervals(values, group, groups.ngroups, bounds)
-        for values, bounds in zip((own, reference, effect), limits, strict=True)
-    ]
-    sources = joined["source"].to_numpy()
-    ids, twins = (joined[name].to_numpy() for name in ("id", "id_dense"))
-    cuts = np.cumsum(np.bincount(group, minlength=groups.ngroups))[:-1]
-    members = [rows for rows in np.split(np.argsort(group, kind="stable"), cuts) if len(rows)]
-    found = []
-    for key, mine, base, change, rows_here in zip(keys, *estimates, members, strict=True):
+    pairs = rows[~rows.method.isin(["dense", "majority"])].merge(dense, on=PAIR, suffixes=("", "_dense"))
+    result = []
+    for key, group in pairs.groupby(ARM, sort=False):
         dataset, model, scope, conv, sparsity, method = cast(tuple[str, str, str, float, float, str], key)
         paper = PAPER.get((metric.name, dataset, model, scope, sparsity), NOT_PUBLISHED)
-        if paper != NOT_PUBLISHED and drawn(sources[rows_here]):
+        if paper != NOT_PUBLISHED and drawn(group["source"]):
             paper = DRAWN
-        effect_here = change if metric.effect == "difference" else exponential(change)
-        beside = tuple(sorted(set(twins[rows_here])))
-        used = tuple(sorted({*ids[rows_here], *beside}))
-        found.append(Arm(dataset, model, scope, conv, sparsity, method, mine, base, effect_here, paper, used, beside))
-    return found
+        values, dense_values = (group[name].astype(float) for name in (metric.column, f"{metric.column}_dense"))
+        if metric.effect == "difference":
+            effect = mean_interval(values - dense_values, metric.effect_bounds)
+        else:
+            ratio = group[metric.ratio_column].astype(float) if metric.ratio_column else values / dense_values
+            log = mean_interval(np.log(ratio.where(ratio > 0)))
+            effect = log and log.mapped(np.exp)
+        own, of_dense = (mean_interval(each, metric.bounds) for each in (values, dense_values))
+        ids = tuple(sorted({*group["id"], *group["id_dense"]})), tuple(sorted(set(group["id_dense"])))
+        result.append(Arm(dataset, model, scope, conv, sparsity, method, own, of_dense, effect, paper, *ids))
+    return result
 
 
 def noise(tidy: pd.DataFrame, metric: Metric) -> float | None:
     """The metric's noise floor as a share of dense, None for accuracy and where no control was measured."""
-    rows = corrected_protocol(tidy)
     if metric.effect == "difference":
         return None
-    return noise_floor(rows, metric.ratio_column) if metric.ratio_column else seeded_noise_floor(rows, metric.column)
+    return noise_floor(corrected_protocol(tidy), metric.ratio_column or metric.column)
 
 
 def measurement_sources(tidy: pd.DataFrame, metric: Metric) -> str:

@@ -1,21 +1,24 @@
-"""The tidy table as evidence: settings, paired comparisons over seeds, noise floors, provenance."""
+"""The tidy table as evidence: quantities, paired comparisons over seeds, noise floors, provenance."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import NamedTuple, cast
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from paperlib.claims.effects import METRICS, REAL, Metric, corrected_protocol, main_setting_only, near_chance
-from paperlib.claims.stats import PAIR, control_differences, control_ratios
+from paperlib.claims.settings import Setting, dense_of
+from paperlib.claims.stats.noise import MACHINE, PAIR, cost_controls, score_controls
 from paperlib.studies.profiles import F_DATASETS
 
 Floats = NDArray[np.float64]
+Rows = NDArray[np.intp]
 SWAP = 0.2  # both papers; other values are sensitivity arms
-MACHINE = ["device", "cpu", "gpu"]
+EPOCHS = 50  # of paper F; P does not state its own
+ARM = ["dataset", "model", "method", "conv_sparsity", "sparsity", "scope"]  # as the fields of Setting
 PER_MODEL = {"lr", "batch_size", "options", "optimizer", "schedule"}  # what each model has of its own
 QUANTITIES = METRICS | {
     m.name: m
@@ -28,223 +31,159 @@ QUANTITIES = METRICS | {
         Metric("inference_extra", "Inference time above dense", "inference_extra_s", "s", "difference", signed=True),
     )
 }
-
 # What training improves: it says nothing where nothing was learnt, and less where training was short.
 QUALITIES = {"accuracy", "train_accuracy", "train_loss", "loss_change", "loss_falling"}
-# What on drawn images stands beside no published figure.
-ON_IMAGES = {"accuracy", "train_accuracy", "train_loss"}
-EPOCHS = 50  # of paper F; P does not state its own
+# What every table has; an empty one gets these columns.
+_COLUMNS = {
+    *PAIR, *ARM, *MACHINE, "id", "source", "status", "protocol", "swap", "main_setting", "test_accuracy",
+    "test_majority", "first_train_loss", "last_train_loss", "shared_training", "compact_epochs", "energy_source",
+    "train_energy_j",
+}  # fmt: skip
 
 
-class Setting(NamedTuple):
-    """One arm: conv and linear are the sparsities of filters and of linear weights."""
-
-    dataset: str
-    model: str
-    method: str
-    conv: float
-    linear: float
-    scope: str = "global"
-
-    def __str__(self) -> str:
-        if self.method == "dense":
-            return f"{self.dataset} {self.model} dense"
-        scope = "" if self.scope == "global" else f" {self.scope}"
-        return f"{self.dataset} {self.model} {self.method} {self.conv:g}/{self.linear:g}{scope}"
-
-
-def non_official_sources(sources: pd.Series) -> list[str]:
-    """`stand-in and subset images`, or nothing where all are official."""
-    found = sorted(set(sources.dropna()) - {"official"})
-    return [f"{' and '.join(found)} images"] if found else []
-
-
-def dense_of(setting: Setting) -> Setting:
-    """The dense arm beside a setting."""
-    return Setting(setting.dataset, setting.model, "dense", 0.0, 0.0)
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PairedSample:
-    """One comparison (or level): a value per seed, and the rows that it rests on."""
+    """One comparison (or level). label: of its setting; seeds and values: one each per seed; rows: of the evidence."""
 
     label: str
     seeds: NDArray[np.int64]
     values: Floats
-    rows: NDArray[np.intp]
+    rows: Rows
 
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """Finished trials of the corrected protocol, indexed by setting."""
+    """What a claim's test gets: finished trials of the corrected protocol, one per row of the tidy table.
+
+    A test reads `rows` itself (columns and units as in tidy.csv), or asks for a quantity of a setting (`level`), for
+    the difference of two settings (`compare`), for the noise floor of a quantity, and for the `support` of a verdict.
+    """
 
     rows: pd.DataFrame
+    _controls: dict[str, dict[Any, Floats]] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(cls, tidy: pd.DataFrame) -> "Evidence":
         """From the table of `paperlib.trials.store.tidy`; an empty one is no evidence."""
-        if tidy.empty:
-            return cls(tidy)
-        tidy = main_setting_only(tidy)
-        rows = corrected_protocol(tidy)
+        rows = corrected_protocol(main_setting_only(tidy if len(tidy) else pd.DataFrame(columns=sorted(_COLUMNS))))
         rows = rows[rows.swap == SWAP].reset_index(drop=True)
         extra = {"loss_change": rows.last_train_loss.astype(float) - rows.first_train_loss.astype(float)}
         if {"inference_s_b1", "inference_ratio_b1"} <= set(rows):
             extra["inference_extra_s"] = rows.inference_s_b1 * (1 - 1 / rows.inference_ratio_b1)
         return cls(rows.assign(**extra))
 
-    def on(self, machine: str) -> "Evidence":
-        """Only trials that ran on the `cpu` or on a `gpu`."""
-        return self._cpu if machine == "cpu" else self._gpu
-
-    @cached_property
-    def _cpu(self) -> "Evidence":
-        return self if self.rows.empty else Evidence(self.rows[self.rows.device == "cpu"].reset_index(drop=True))
-
-    @cached_property
-    def _gpu(self) -> "Evidence":
-        return self if self.rows.empty else Evidence(self.rows[self.rows.device != "cpu"].reset_index(drop=True))
-
-    def at_scale(self, pixels: int) -> "Evidence":
-        """Only trials of the whole network, trained as long as paper F's or longer, on images of `pixels` or more."""
-        if self.rows.empty:
-            return self
-        whole = (self.rows.epochs >= EPOCHS) & (self.rows.width == 1) & (self.rows.resolution >= pixels)
-        return self if whole.all() else Evidence(self.rows[whole].reset_index(drop=True))
+    def where(self, chosen: pd.Series) -> "Evidence":
+        """Only the rows that are chosen; itself where all are."""
+        return self if chosen.all() else Evidence(self.rows[chosen].reset_index(drop=True))
 
     @cached_property
     def undrawn(self) -> "Evidence":
         """Only trials on real images: what stands beside a published accuracy."""
-        real = self.rows if self.rows.empty else self.rows[self.rows["source"].isin(REAL)]
-        return self if len(real) == len(self.rows) else Evidence(real.reset_index(drop=True))
+        return self.where(self.rows["source"].isin(REAL))
 
     @cached_property
-    def unlearnt(self) -> set[tuple[str, str]]:
+    def near_chance(self) -> set[tuple[str, str]]:
         """Data sets and models whose dense networks hardly beat a constant predictor."""
-        return set() if self.rows.empty else near_chance(self.rows)
+        return near_chance(self.rows)
 
     @cached_property
-    def groups(self) -> dict[Setting, NDArray[np.intp]]:
-        if self.rows.empty:
-            return {}
-        keys = ["dataset", "model", "method", "conv_sparsity", "sparsity", "scope"]
-        found = cast(
-            dict[tuple[str, str, str, float, float, str], NDArray[np.intp]], self.rows.groupby(keys, sort=False).indices
-        )
-        return {Setting(*key): np.asarray(index, np.intp) for key, index in found.items()}
+    def groups(self) -> dict[Setting, Rows]:
+        """The rows of each setting."""
+        groups = cast(dict[tuple[str, str, str, float, float, str], Rows], self.rows.groupby(ARM, sort=False).indices)
+        return {Setting(*key): rows for key, rows in groups.items()}
 
     @cached_property
-    def _codes(self) -> dict[bool, NDArray[np.intp]]:
+    def _budgets(self) -> dict[bool, Rows]:
+        # The number of each row's budget, seed and machine; under False across models, which train in their own ways.
         same = [*(name for name in PAIR if name not in {"dataset", "model"}), *MACHINE]
         across = [name for name in same if name not in PER_MODEL]
         return {
-            True: np.asarray(self.rows.groupby(same, sort=False, dropna=False).ngroup(), np.intp),
-            False: np.asarray(self.rows.groupby(across, sort=False, dropna=False).ngroup(), np.intp),
+            one_model: np.asarray(self.rows.groupby(names, sort=False, dropna=False).ngroup(), np.intp)
+            for one_model, names in ((True, same), (False, across))
         }
 
-    @cached_property
-    def _columns(self) -> dict[str, Floats]:
-        return {}
-
-    def column(self, name: str) -> Floats:
-        """A column as numbers, all missing if the table does not have it."""
-        if name not in self._columns:
-            blank = pd.Series(np.nan, index=self.rows.index)
-            self._columns[name] = pd.to_numeric(self.rows.get(name, blank), errors="coerce").to_numpy(float)
-        return self._columns[name]
+    def _column(self, name: str) -> Floats:
+        missing = pd.Series(np.nan, index=self.rows.index)
+        return pd.to_numeric(self.rows.get(name, missing), errors="coerce").to_numpy(float)
 
     def level(self, metric: Metric, setting: Setting) -> PairedSample | None:
-        """The quantity itself, one value per seed."""
+        """The quantity itself in the unit of its column, one value per seed; None where it was not measured."""
         rows = self.groups.get(setting, np.array([], np.intp))
-        return self._cell(str(setting), rows, self.column(metric.column)[rows], rows)
+        return self._sample(str(setting), rows, self._column(metric.column)[rows], rows)
 
     def compare(self, metric: Metric, left: Setting, right: Setting) -> PairedSample | None:
-        """left - right (or the logarithm of left / right), paired by budget, seed and machine, per seed."""
-        here, there = (self.groups.get(s, np.array([], np.intp)) for s in (left, right))
+        """left - right, or log(left / right) of a metric whose effect is a ratio: one value per seed.
+
+        Trials are paired by budget, seed and machine; a ratio to dense that a trial measured itself comes first. None
+        where there is no pair.
+        """
+        rows, others = (self.groups.get(s, np.array([], np.intp)) for s in (left, right))
         label = str(left) if right == dense_of(left) else f"{left} against {right}"
-        same = (left.dataset, left.model) == (right.dataset, right.model)
-        in_trial = metric.ratio_column if same and left.method != "dense" else None
-        values = self.column(in_trial or metric.column)
+        one_network = (left.dataset, left.model) == (right.dataset, right.model)
+        in_trial = metric.ratio_column if one_network and left.method != "dense" else None
+        values = self._column(in_trial or metric.column)
         if metric.effect == "ratio":
             with np.errstate(divide="ignore", invalid="ignore"):
                 values = np.where(values > 0, np.log(values), np.nan)
-        if in_trial and right.method == "dense":  # the trial timed its own dense twin
-            return self._cell(label, here, values[here], here)
-        if not len(here) or not len(there):
-            return None
-        codes = self._codes[left.model == right.model]
-        known, first = np.unique(codes[there], return_index=True)
-        at = np.searchsorted(known, codes[here]).clip(max=len(known) - 1)
-        hit = known[at] == codes[here]
-        mine, other = here[hit], there[first[at[hit]]]
-        return self._cell(label, mine, values[mine] - values[other], np.concatenate([mine, other]))
+        if in_trial and right.method == "dense":  # the trial timed its own dense baseline
+            return self._sample(label, rows, values[rows], rows)
+        budget = self._budgets[left.model == right.model]
+        partner = dict(zip(budget[others[::-1]], others[::-1], strict=True))  # of several the first
+        mine = np.array([row for row in rows if budget[row] in partner], np.intp)
+        other = np.array([partner[budget[row]] for row in mine], np.intp)
+        return self._sample(label, mine, values[mine] - values[other], np.concatenate([mine, other]))
 
-    def _cell(self, label: str, mine: NDArray[np.intp], values: Floats, rows: NDArray[np.intp]) -> PairedSample | None:
+    def _sample(self, label: str, mine: Rows, values: Floats, rows: Rows) -> PairedSample | None:
         good = np.isfinite(values)
         if not good.any():
             return None
         seeds, index = np.unique(self.rows["seed"].to_numpy()[mine[good]], return_inverse=True)
-        means = np.bincount(index, values[good]) / np.bincount(index)
-        return PairedSample(label, seeds, means, rows)
+        return PairedSample(label, seeds, np.bincount(index, values[good]) / np.bincount(index), rows)
 
     def floor(self, metric: Metric, settings: Iterable[Setting]) -> float | None:
-        """95th percentile of the A/A controls of these data sets and models, else of all; None without any."""
-        places = frozenset((s.dataset, s.model) for s in settings)
-        if (metric.name, places) not in self._floors:
-            self._floors[metric.name, places] = self._floor(metric, places)
-        return self._floors[metric.name, places]
+        """95th percentile of the A/A controls of these data sets and models, else of all; None without any.
 
-    @cached_property
-    def _floors(self) -> dict[tuple[str, frozenset[tuple[str, str]]], float | None]:
-        return {}
+        As a share of the cost where the effect of `metric` is a ratio, else in the unit of its column.
+        """
+        if metric.name not in self._controls:
+            if metric.effect == "ratio":
+                controls = cost_controls(self.rows, metric.ratio_column or metric.column)
+            else:
+                controls = score_controls(self.rows, metric.column)
+            networks = controls.groupby(["dataset", "model"]).deviation
+            self._controls[metric.name] = {network: group.to_numpy(float) for network, group in networks}
+        controls_of = self._controls[metric.name]
+        near = [controls_of[n] for n in {(s.dataset, s.model) for s in settings} if n in controls_of]
+        deviations = near or list(controls_of.values())
+        return float(np.percentile(np.concatenate(deviations), 95)) if deviations else None
 
-    def _floor(self, metric: Metric, places: frozenset[tuple[str, str]]) -> float | None:
-        controls = self._controls(metric)
-        value = "ratio" if metric.effect == "ratio" else "difference"
-        near = [pair in places for pair in zip(controls.dataset, controls.model, strict=True)]
-        chosen = (controls[near] if any(near) else controls)[value].to_numpy(float)
-        if not len(chosen):
-            return None
-        return float(np.percentile(np.abs(chosen - 1 if value == "ratio" else chosen), 95))
+    def support(self, metric: Metric, samples: Sequence[PairedSample]) -> dict[str, Any]:
+        """Fields of a Verdict on these samples of `metric`: caveats, provenance and the ids of the trials.
 
-    @cached_property
-    def _known_controls(self) -> dict[str, pd.DataFrame]:
-        return {}
-
-    def _controls(self, metric: Metric) -> pd.DataFrame:
-        if metric.name not in self._known_controls:
-            ratio = metric.effect == "ratio"
-            find, column = (control_ratios, metric.ratio_column) if ratio else (control_differences, None)
-            self._known_controls[metric.name] = find(self.rows, column or metric.column)
-        return self._known_controls[metric.name]
-
-    def caveats(self, metric: Metric, cells: Sequence[PairedSample]) -> tuple[str, ...]:
-        """What is not the real thing under these cells, in words for the verdict."""
-        rows = self._rows(cells)
-        words = non_official_sources(rows["source"])
+        provenance: `bloodmnist: official (11,959 training images, 3 epochs; cpu)`.
+        """
+        rows = self.rows.iloc[np.unique(np.concatenate([sample.rows for sample in samples]))]
+        caveats = non_official_sources(rows["source"])
         kind = "inference_energy_source" if metric.name.startswith("inference_energy") else metric.source_column
         if kind and kind in rows:
             what = "memory" if kind == "memory_source" else "energy"
-            words += [f"{w} {what}" for w in sorted(set(rows[kind].dropna())) if w in {"modelled", "simulated"}]
+            caveats += [f"{w} {what}" for w in sorted({"modelled", "simulated"} & set(rows[kind]))]
         if metric.name in QUALITIES and (rows.dataset.isin(F_DATASETS) & (rows.epochs < EPOCHS)).any():
-            words.append("short training")
+            caveats.append("short training")
         cost = metric.column.startswith("train_") and metric.name not in QUALITIES
         if cost and pd.to_numeric(rows.compact_epochs).gt(0).any():
-            words.append("compact training")  # the papers' is masked
-        return tuple(words)
-
-    def provenance(self, cells: Sequence[PairedSample]) -> str:
-        """`bloodmnist: official (11,959 training images, 3 epochs; cpu)`."""
-        rows = self._rows(cells).drop_duplicates(["dataset", "source", "train_images", "epochs", "device"])
-        said = [
-            f"{r.dataset}: {r.source} ({r.train_images:,} training images, {r.epochs} epochs; {r.device})"
-            for r in rows.itertuples()
+            caveats.append("compact training")  # the papers' is masked
+        budgets = rows[["dataset", "source", "train_images", "epochs", "device"]].drop_duplicates()
+        provenance = [
+            f"{dataset}: {source} ({images:,} training images, {epochs} epochs; {device})"
+            for dataset, source, images, epochs, device in budgets.itertuples(index=False)
         ]
-        return "; ".join(said)
+        return {
+            "caveats": tuple(caveats), "provenance": "; ".join(provenance), "trials": tuple(sorted(set(rows["id"])))
+        }  # fmt: skip
 
-    def ids(self, cells: Sequence[PairedSample]) -> tuple[str, ...]:
-        """The trials under these cells."""
-        return tuple(sorted(set(self._rows(cells)["id"])))
 
-    def _rows(self, cells: Sequence[PairedSample]) -> pd.DataFrame:
-        return self.rows.iloc[np.unique(np.concatenate([c.rows for c in cells]))]
+def non_official_sources(sources: pd.Series) -> list[str]:
+    """`stand-in and subset images`, or nothing where all are official."""
+    names = sorted(set(sources.dropna()) - {"official"})
+    return [f"{' and '.join(names)} images"] if names else []

@@ -1,65 +1,38 @@
-"""Claims that are counted, or that the papers' own text decides: from the models, the registry, the code."""
+"""Claims that are counted, tried out, or decided by the papers' own text: from the models, the registry, the code."""
 
 from functools import cache
 
 import numpy as np
 import scipy
 
-from paperlib.claims.builders import (
-    METHODS,
-    MODELS,
-    SCENARIOS,
-    SETS,
-    Test,
-    at_scale,
-    below,
-    grid_f,
-    not_above,
-    on_device,
-    same,
-    value_in,
-)
+from paperlib.claims.builders import at_scale, below, not_above, on_device, same, self_contradiction, value_in
 from paperlib.claims.evidence import Evidence
-from paperlib.claims.verdict import Verdict, inconsistent
+from paperlib.claims.ledger import claim
+from paperlib.claims.settings import METHODS, grid_f
+from paperlib.claims.verdict import Verdict
 from paperlib.data import DATASETS
-from paperlib.models import build
+from paperlib.models import MODELS, build
 
-IMAGENET = ((224, 224, 3), 1000)
 COUNTED = "nothing: it is counted"
+SET = grid_f(("set",))
 
 
 @cache
-def parameters(model: str, classes: int) -> int:
-    """Parameters of `model` at 224 px, counted on tensors without memory."""
-    import torch
-
-    with torch.device("meta"):
-        return sum(p.numel() for p in build(model, IMAGENET[0], classes).parameters())
-
-
-@cache
-def vgg19_parameters() -> int:
-    """VGG19 is in no study here; torchvision's own is counted."""
-    import torch
-
-    from paperlib.models.torchvision_shim import torchvision
-
-    with torch.device("meta"):
-        return sum(p.numel() for p in torchvision.models.vgg19(weights=None).parameters())
-
-
-@cache
-def work(model: str) -> tuple[int, int]:
-    """(convolutions, multiply-adds of one 224 px image) of `model`."""
+def counts_of(model: str, classes: int = 1000) -> tuple[int, int, int]:
+    """(parameters, convolutions, multiply-adds of one image) of `model` at 224 px, on tensors without memory."""
     import torch
     from torch import nn
     from torch.utils.flop_counter import FlopCounterMode
 
+    from paperlib.models.torchvision_shim import torchvision
+
     with torch.device("meta"):
-        network = build(model, *IMAGENET).eval()
+        # VGG19 is in no study here: torchvision's own is counted.
+        network = build(model, (224, 224, 3), classes) if model in MODELS else torchvision.models.get_model(model)
         with FlopCounterMode(display=False) as counter:
-            network(torch.empty(1, 3, 224, 224))
-    return sum(isinstance(m, nn.Conv2d) for m in network.modules()), counter.get_total_flops() // 2
+            network.eval()(torch.empty(1, 3, 224, 224))
+    convolutions = sum(isinstance(module, nn.Conv2d) for module in network.modules())
+    return sum(p.numel() for p in network.parameters()), convolutions, counter.get_total_flops() // 2
 
 
 def majority(dataset: str) -> tuple[float, float]:
@@ -67,20 +40,62 @@ def majority(dataset: str) -> tuple[float, float]:
     info = DATASETS[dataset]
     shares = np.array(info.balance or (1,) * len(info.classes), float)
     shares /= shares.sum()
-    return float(shares.max()), float(scipy.stats.entropy(shares))
+    return float(shares.max()), float(scipy.special.entr(shares).sum())
 
 
-def fraction_is(part: int, whole: int, stated: float, digits: int = 2) -> bool:
-    """Whether part / whole rounds to the stated share."""
-    return round(part / whole, digits) == round(stated, digits)
+claim("C4", "F 2", "internal consistency", "Sparse networks reach 86 % on VisA, like APRIL-GAN's 86.87 % accuracy.")(
+    self_contradiction(
+        f"an accuracy beside an F1 of 0.8687; always saying 'normal' reaches {majority('visa')[0]:.1%}",
+        at_scale(value_in("accuracy", grid_f(datasets=("visa",)), 0.84, 0.88)),
+    )
+)
 
 
+@claim("C10", "F 3.1.4", "count", "SET and In-Training differ in their first graph only.")
+def _set_is_in_training(evidence: Evidence) -> Verdict:
+    import torch
+    from torch import nn
+
+    from paperlib import pruners
+    from paperlib.schema.trial import make_trial
+
+    trial = make_trial(model="vgg16", method="set", conv_sparsity=0.5, sparsity=0.8)
+    with torch.random.fork_rng():
+        network = nn.Sequential(nn.Conv2d(3, 20, 3), nn.Flatten(), nn.Linear(80, 30), nn.Linear(30, 10))
+    layers, weights = pruners.layers_of(network, trial), torch.Generator().manual_seed(0)
+    methods = [pruners.METHODS[name]() for name in ("set", "in-training")]
+
+    def prunings() -> list[pruners.Pruning]:  # two generators of one seed
+        return [pruners.Pruning(trial, layers, torch.Generator().manual_seed(1)) for _ in methods]
+
+    def differing(a: pruners.Masks, b: pruners.Masks) -> int:
+        return sum(not torch.equal(a[layer.name], b[layer.name]) for layer in layers)
+
+    starts = [m.initial_masks(p) for m, p in zip(methods, prunings(), strict=True)]
+    equal = []
+    for start in starts:
+        masks, own = [start, start], prunings()
+        for epoch in range(1, 6):
+            for parameter in network.parameters():
+                nn.init.normal_(parameter, generator=weights)  # in place of the training between two boundaries
+            masks = [m.update_masks(p, mask, epoch) for m, p, mask in zip(methods, own, masks, strict=True)]
+            equal.append(differing(*masks) == 0 and differing(start, masks[0]) > 0)
+        masks = [m.final_masks(p, mask) for m, p, mask in zip(methods, own, masks, strict=True)]
+        equal.append(differing(*masks) == 0)
+    first = differing(*starts)
+    return Verdict(
+        "supported" if first and all(equal) else "contradicted", needs="nothing: it is tried out",
+        detail=f"masks of both methods from one start, one generator and the same weights: equal at {sum(equal)} of "
+        f"{len(equal)} epoch boundaries and ends; their own first masks differ in {first} of {len(layers)} layers",
+    )  # fmt: skip
+
+
+@claim("C11", "F 3.2.1, 4.7", "count", "VGG16 has 138 M parameters, VGG19 143 M, ResNet18 11 M.")
 def _parameter_counts(evidence: Evidence) -> Verdict:
-    said = {"vgg16": 138, "vgg19": 143, "resnet18": 11}
-    counts = {"vgg16": parameters("vgg16", 1000), "resnet18": parameters("resnet18", 1000), "vgg19": vgg19_parameters()}
-    ours = parameters("vgg16", len(DATASETS["industrial"].classes))
-    good = all(int(counts[name] / 1e6) == millions or round(counts[name] / 1e6) == millions
-               for name, millions in said.items())  # fmt: skip
+    stated = {"vgg16": 138, "resnet18": 11, "vgg19": 143}
+    counts = {name: counts_of(name)[0] for name in stated}
+    ours, *_ = counts_of("vgg16", len(DATASETS["industrial"].classes))
+    good = all(stated[name] in {int(count / 1e6), round(count / 1e6)} for name, count in counts.items())
     detail = ", ".join(f"{name} {count / 1e6:.1f} M" for name, count in counts.items())
     return Verdict(
         "supported" if good else "contradicted", needs=COUNTED,
@@ -88,34 +103,28 @@ def _parameter_counts(evidence: Evidence) -> Verdict:
     )  # fmt: skip
 
 
+@claim(
+    "C12",
+    "F 3.3",
+    "count",
+    "Splits are 70/20/10 (train, test, validation), VisA 80/20 of 10,821 = 9,621 + 1,200 images.",
+)
 def _splits(evidence: Evidence) -> Verdict:
-    shares = {}
-    for name, wanted in (("bloodmnist", (0.7, 0.1, 0.2)), ("industrial", (0.7, 0.1, 0.2))):
-        counts = np.array(DATASETS[name].counts)
-        shares[name] = bool(np.allclose(counts / counts.sum(), wanted, atol=0.005))
-    visa = DATASETS["visa"]
-    shares["visa"] = (
-        sum(visa.counts) == 10_821 and sum(visa.balance) == 10_821 and fraction_is(visa.counts[2], 10_821, 0.2)
+    counts = {name: np.array(DATASETS[name].counts) for name in ("bloodmnist", "industrial", "visa")}
+    good = all(
+        np.allclose(c / c.sum(), (0.7, 0.1, 0.2), atol=0.005) for c in (counts["bloodmnist"], counts["industrial"])
     )
-    said = ", ".join(f"{n} {'/'.join(f'{c:,}' for c in DATASETS[n].counts)}" for n in shares)
+    normal, anomalous = DATASETS["visa"].balance
+    total = counts["visa"].sum()
+    good &= total == normal + anomalous == 10_821 and round(counts["visa"][2] / total, 2) == 0.2
+    said = ", ".join(f"{name} {'/'.join(f'{c:,}' for c in split)}" for name, split in counts.items())
     return Verdict(
-        "supported" if all(shares.values()) else "contradicted", needs=COUNTED,
-        detail=f"train/val/test: {said}; VisA {visa.balance[0]:,} + {visa.balance[1]:,}. §4.5 says 10 % test",
+        "supported" if good else "contradicted", needs=COUNTED,
+        detail=f"train/val/test: {said}; VisA {normal:,} + {anomalous:,}. §4.5 says 10 % test",
     )  # fmt: skip
 
 
-def _set_is_in_training(evidence: Evidence) -> Verdict:
-    from paperlib.pruners import METHODS as CODE
-
-    a, b = CODE["set"], CODE["in-training"]
-    steps = ("width", "initial_masks", "update_masks", "_swap", "grow", "final_masks")
-    differ = [name for name in steps if getattr(a, name) is not getattr(b, name)]
-    return Verdict(
-        "supported" if differ == ["initial_masks"] else "contradicted", needs="nothing: it is read from the code",
-        detail=f"of the steps of Algorithm 1 as coded here, SET replaces: {', '.join(differ)}",
-    )  # fmt: skip
-
-
+@claim("C13", "F 3.5", "count", "PyTorch does not allow pruning during training.")
 def _prunes_during_training(evidence: Evidence) -> Verdict:
     import torch
     from torch import nn
@@ -138,20 +147,20 @@ def _prunes_during_training(evidence: Evidence) -> Verdict:
     )  # fmt: skip
 
 
+@claim("C18", "F 3.5", "energy", "Zeus cannot tell the energy of one partition of a GPU.")
 def _energy_of_a_partition(evidence: Evidence) -> Verdict:
     needs = "trials on a GPU that is partitioned (MIG)"
-    rows = evidence.rows
-    if rows.empty or not (mask := rows.gpu.astype(str).str.contains("MIG")).any():
+    rows = evidence.rows[evidence.rows.gpu.astype(str).str.contains("MIG")]
+    if rows.empty:
         return Verdict("untestable here", "no GPU partition", needs=needs)
-    measured = rows.energy_source[mask].eq("nvml").any()
-    detail = f"energy of {int(mask.sum())} trials on a partition: {'nvml' if measured else 'not measured'}"
-    return Verdict(
-        "contradicted" if measured else "supported", detail=detail, needs=needs, trials=tuple(rows["id"][mask])
-    )
+    measured = rows.energy_source.eq("nvml").any()
+    detail = f"energy of {len(rows)} trials on a partition: {'nvml' if measured else 'not measured'}"
+    return Verdict("contradicted" if measured else "supported", detail=detail, needs=needs, trials=tuple(rows["id"]))
 
 
+@claim("C35", "F 4.3", "count", "ResNet18 is faster in spite of more convolutions, thanks to its residual blocks.")
 def _because_of_residuals(evidence: Evidence) -> Verdict:
-    (vgg_layers, vgg), (res_layers, res) = work("vgg16"), work("resnet18")
+    (_, vgg_layers, vgg), (_, res_layers, res) = counts_of("vgg16"), counts_of("resnet18")
     arithmetic = vgg / res
     return Verdict(
         "contradicted" if arithmetic > 2 and res_layers > vgg_layers else "supported", needs=COUNTED,
@@ -160,44 +169,27 @@ def _because_of_residuals(evidence: Evidence) -> Verdict:
     )  # fmt: skip
 
 
-def _comparable_to_april(evidence: Evidence) -> Verdict:
-    rate, _ = majority("visa")
-    ours = at_scale(value_in("accuracy", grid_f(datasets=("visa",)), 0.84, 0.88))(evidence)
-    return inconsistent(f"an accuracy beside an F1 of 0.8687; always saying 'normal' reaches {rate:.1%}", ours)
-
-
-def _eighty_five_of_ninety(evidence: Evidence) -> Verdict:
-    ours = not_above("training_time", grid_f(("set",)), share=0.94)(evidence)
-    comparisons = len(SCENARIOS) * len(SETS) * len(MODELS)
-    if comparisons == 90:
-        return ours
-    return inconsistent(f"90 counts dense and four methods; SET meets dense in {comparisons} settings", ours)
-
-
-def _twelve_of_eighteen(evidence: Evidence) -> Verdict:
-    ours = on_device("gpu", same("inference_time_b1", grid_f(("set",)), share=12 / 18))(evidence)
-    if fraction_is(12, 18, 0.75):
-        return ours
-    return inconsistent(f"12 of 18 is {12 / 18:.1%}, not 75 %", ours)
-
-
-def _others_too(settings: tuple[str, ...], where: str) -> Test:
-    def test(evidence: Evidence) -> Verdict:
-        return inconsistent(where, below("training_energy", grid_f(settings))(evidence))
-
-    return test
-
-
-TESTS: dict[str, Test] = {
-    "C4": _comparable_to_april,
-    "C10": _set_is_in_training,
-    "C11": _parameter_counts,
-    "C12": _splits,
-    "C13": _prunes_during_training,
-    "C18": _energy_of_a_partition,
-    "C30": _eighty_five_of_ninety,
-    "C35": _because_of_residuals,
-    "C44": _twelve_of_eighteen,
-    "C60": _others_too(METHODS, "C50 and C51 report pruned arms at or above dense"),
-    "C63": _others_too(METHODS[:3], "C50 and C51 report these methods at or above dense"),
-}
+claim(
+    "C30",
+    "F 4.3",
+    "internal consistency",
+    "SET trains at most as long as dense, or comparably, in 85 of 90 cases (94 %).",
+)(
+    self_contradiction(
+        f"90 counts dense and four methods; SET meets dense in {len(SET)} settings",
+        not_above("training_time", SET, share=0.94),
+    )
+)
+claim("C44", "F 4.5", "internal consistency", 'SET infers as fast as dense in 12 of 18 cases ("75 %").')(
+    self_contradiction(
+        f"12 of 18 is {12 / 18:.1%}, not 75 %", on_device("gpu", same("inference_time_b1", SET, share=12 / 18))
+    )
+)
+claim("C60", "F 5", "internal consistency", "Pruned networks are more energy-efficient than dense ones.")(
+    self_contradiction("C50 and C51 report pruned arms at or above dense", below("training_energy", grid_f()))
+)
+claim("C63", "F 6", "internal consistency", "The other methods reduce training energy, too.")(
+    self_contradiction(
+        "C50 and C51 report these methods at or above dense", below("training_energy", grid_f(METHODS[:3]))
+    )
+)

@@ -1,6 +1,6 @@
 """What a claim amounts to here: one word, the figures under it, and the trials that they come from."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -15,17 +15,20 @@ _WEAKEST: tuple[Base, ...] = (
     "internally inconsistent", "contradicted", "inside the noise", "untestable here", "inconclusive", "supported"
 )  # fmt: skip
 
-_ORDER = ("images", "energy", "memory", "training")  # of the words that a verdict rests on
+_CAVEATS = ("images", "energy", "memory", "training")  # order of their last words
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """A claim's verdict.
+    """A claim's verdict: what every test of a claim returns.
 
-    reason: why it is inconclusive or untestable. caveats: what stands in for the real thing (`stand-in images`,
-    `modelled energy`); it is part of the word. estimate: the pooled effect in `unit`; floor: the noise floor, or
-    the margin of a claim of equality, in the unit, for ratios the distance from 1; p: exact sign-flip test of the
-    pooled effect against none. provenance: data set and source of the images; needs: what it takes to decide.
+    base: the word. reason: why it is inconclusive or untestable; it stands behind the word. caveats: what stands in
+    for the real thing (`stand-in images`, `modelled energy`); part of the word. estimate: the pooled effect in
+    `unit` (`points`, `%`, `ratio`, `s`, `J`, …), None where nothing was measured. floor: the noise floor, or the
+    margin of a claim of equality, in that unit, for ratios the distance from 1; None without one. p: exact
+    sign-flip test of the pooled effect against none; None for one seed. detail: what was found. needs: what it takes
+    to decide, never empty. provenance: data sets and sources of the images. trials: ids of those it rests on.
+    claim: its id, which `verdicts` fills in.
     """
 
     base: Base
@@ -44,7 +47,7 @@ class Verdict:
     @property
     def word(self) -> str:
         """`supported`, `supported (stand-in images)`, `inconclusive (needs more seeds)`."""
-        inside = "; ".join([self.reason] * bool(self.reason) + list(self.caveats))
+        inside = "; ".join(filter(None, (self.reason, *self.caveats)))
         return f"{self.base} ({inside})" if inside else self.base
 
     @property
@@ -78,33 +81,30 @@ def join(verdicts: Sequence[Verdict]) -> Verdict:
     """The verdict on a claim with several parts: its weakest part decides, the others stay in the detail."""
     base = min((v.base for v in verdicts), key=_WEAKEST.index)
     deciding = [v for v in verdicts if v.base == base]
-    shown = deciding[0]
+    caveats = {word for v in deciding for word in v.caveats}
     return replace(
-        shown,
-        reason="; ".join(dict.fromkeys(v.reason for v in deciding if v.reason)),
-        caveats=tuple(
-            sorted({word for v in deciding for word in v.caveats}, key=lambda w: (_ORDER.index(w.split()[-1]), w))
-        ),
+        deciding[0],
+        reason=_listed(v.reason for v in deciding),
+        caveats=tuple(sorted(caveats, key=lambda word: (_CAVEATS.index(word.split()[-1]), word))),
         detail="; ".join(f"{v.detail}: {v.base}" if v.detail else v.base for v in verdicts),
-        needs="; ".join(dict.fromkeys(v.needs for v in verdicts if v.needs)),
-        provenance="; ".join(dict.fromkeys(v.provenance for v in verdicts if v.provenance)),
+        needs=_listed(v.needs for v in verdicts),
+        provenance=_listed(v.provenance for v in verdicts),
         trials=tuple(sorted({i for v in verdicts for i in v.trials})),
     )
 
 
+def _listed(texts: Iterable[str]) -> str:
+    return "; ".join(dict.fromkeys(filter(None, texts)))
+
+
 def deny(verdict: Verdict) -> Verdict:
     """The verdict on the opposite claim; an effect inside the noise also speaks for `does not`."""
-    opposite: dict[Base, Base] = {
-        "supported": "contradicted", "contradicted": "supported", "inside the noise": "supported"
-    }  # fmt: skip
-    if verdict.base not in opposite:
+    if verdict.base not in {"supported", "contradicted", "inside the noise"}:
         return verdict
-    return replace(verdict, base=opposite[verdict.base], reason="")
+    return replace(verdict, base="contradicted" if verdict.base == "supported" else "supported", reason="")
 
 
-def inconsistent(why: str, ours: Verdict | None = None) -> Verdict:
+def inconsistent(why: str, ours: Verdict) -> Verdict:
     """The claim contradicts its own paper; what our records say stands in the detail."""
-    if ours is None:
-        return Verdict("internally inconsistent", why, needs="nothing: it follows from the paper's own text")
     detail = f"our records: {ours.word}" + (f"; {ours.detail}" if ours.detail else "")
     return replace(ours, base="internally inconsistent", reason=why, detail=detail)

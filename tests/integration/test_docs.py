@@ -5,10 +5,11 @@ import tomllib
 from pathlib import Path
 from typing import Any, get_args
 
+import pandas as pd
 import pytest
 import typer
 
-from paperlib.claims import CLAIMS
+from paperlib.claims import CLAIMS, find, verdicts
 from paperlib.cli.main import app
 from paperlib.core.paths import Layout
 from paperlib.execution.backends import BACKENDS
@@ -17,6 +18,7 @@ from paperlib.schema.measurement import EnergySource, MemorySource
 from paperlib.schema.trial import make_trial
 from paperlib.trials.runner import run
 from paperlib.trials.store import Store
+from tests import claim_records
 from tests.conftest import ROOT
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -50,7 +52,7 @@ def examples() -> list[str]:
 
 @pytest.mark.usefixtures("tiny_images")
 def test_the_example_of_a_meter_meters_a_trial(layout: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    _, source = examples()
+    *_, source = examples()
     # A reading every 0.1 ms: the epochs of tiny images are shorter than a second.
     source = source.replace("update_s = 1.0", "update_s = 1e-4")
     monkeypatch.chdir(tmp_path)
@@ -69,7 +71,7 @@ def test_the_example_of_a_meter_meters_a_trial(layout: Layout, tmp_path: Path, m
 
 def test_the_example_of_a_meter_knows_its_limits(tmp_path: Path) -> None:
     names: dict[str, Any] = {}
-    exec(compile(examples()[1].partition("record = ")[0], "adding.md", "exec"), names)
+    exec(compile(examples()[-1].partition("record = ")[0], "adding.md", "exec"), names)
     (tmp_path / "plug").write_text("50")
     plug = names["Plug"](tmp_path / "plug")
     plug.begin()
@@ -82,12 +84,23 @@ def test_the_example_of_a_meter_knows_its_limits(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("tiny_images")
 def test_the_example_of_a_method_is_a_method(layout: Layout) -> None:
-    source, _ = examples()
+    source, *_ = examples()
     with METHODS.temporarily():
         exec(compile(source, "adding.md", "exec"), {})
         record = run(make_trial(method="largest", sparsity=0.5, epochs=2, batch_size=16), layout)
     assert record.status == "done" and record.network is not None
     assert record.network.scope_sparsity == pytest.approx(0.5, abs=0.01)
+
+
+def test_the_example_of_a_claim_is_decided(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("X1", "X2"):  # taken out again at the end
+        monkeypatch.setitem(CLAIMS, name, CLAIMS["C46"])
+    exec(compile(examples()[1], "adding.md", "exec"), {})
+    words = {
+        name: [v.base for v in verdicts(tidy, [find("X1"), find("X2")])]
+        for name, tidy in (("none", pd.DataFrame()), ("equal", claim_records.table(seeds=3)))
+    }
+    assert words == {"none": ["inconclusive", "inconclusive"], "equal": ["inside the noise", "supported"]}
 
 
 def test_the_table_of_backends_is_the_one_in_code() -> None:

@@ -1,11 +1,11 @@
 """Means, differences and ratios over seeds with their intervals; one seed has none."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy  # loads scipy.stats, which takes a second, where it is first used
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 LEVEL = 0.95
 # Expanded percentile intervals need that many seeds to reach their level; above MANY they equal Student's.
@@ -21,7 +21,7 @@ SHARE_DIFFERENCE: Bounds = (-1.0, 1.0)
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean with its interval (None for n = 1) over n seeds."""
+    """A mean over n seeds with its 95 % interval, in the unit of the values; one seed has no interval (None)."""
 
     mean: float
     low: float | None
@@ -35,29 +35,37 @@ class Estimate:
         low, high = max(self.low, min(bounds[0], self.mean)), min(self.high, max(bounds[1], self.mean))
         return replace(self, low=low, high=high)
 
+    def mapped(self, rising: Callable[[float], float]) -> "Estimate":
+        """Mean and both ends through a rising function, such as `np.exp` of the logarithm of a ratio."""
+        low, high = (None if v is None else float(rising(v)) for v in (self.low, self.high))
+        return Estimate(float(rising(self.mean)), low, high, self.n)
+
     def scaled(self, factor: float) -> "Estimate":
-        """The same in another unit, `factor` times as large a number."""
-        low, high = (None if v is None else v * factor for v in (self.low, self.high))
-        return Estimate(self.mean * factor, low, high, self.n)
+        """The same in another unit, `factor` (above 0) times as large a number."""
+        return self.mapped(lambda value: value * factor)
 
     def text(self, scale: float = 1.0, digits: int = 2) -> str:
         """`93.12 [92.80, 93.40]`, or without brackets where one seed gives no interval."""
-        shown = f"{self.mean * scale:.{digits}f}"
-        if self.low is None or self.high is None:
-            return shown
-        return f"{shown} [{self.low * scale:.{digits}f}, {self.high * scale:.{digits}f}]"
+        mean, low, high = (None if v is None else f"{v * scale:.{digits}f}" for v in (self.mean, self.low, self.high))
+        return f"{mean}" if low is None else f"{mean} [{low}, {high}]"
 
 
 def mean_interval(values: ArrayLike, bounds: Bounds = UNBOUNDED) -> Estimate | None:
-    """Mean with Student's 95 % interval over seeds; None without any value (missing ones are left out)."""
-    x = np.asarray(values, float)
-    x = x[np.isfinite(x)]
-    if len(x) == 0:
-        return None
-    if len(x) == 1:
-        return Estimate(float(x[0]), None, None, 1)
+    """Mean of values (one per seed) with Student's 95 % interval; missing ones are left out.
+
+    None without any value. Give the differences of pairs for a paired interval. As `scipy.stats.t.interval`, which
+    takes a second to import.
+    """
+    x = _finite(values)
+    if len(x) < 2:
+        return Estimate(float(x[0]), None, None, 1) if len(x) else None
     half = scipy.special.stdtrit(len(x) - 1, 0.5 + LEVEL / 2) * x.std(ddof=1) / len(x) ** 0.5
     return Estimate(float(x.mean()), float(x.mean() - half), float(x.mean() + half), len(x)).within(bounds)
+
+
+def _finite(values: ArrayLike) -> NDArray[np.float64]:
+    x = np.asarray(values, float)
+    return x[np.isfinite(x)]
 
 
 def paired_difference(a: ArrayLike, b: ArrayLike, bounds: Bounds = UNBOUNDED) -> Estimate | None:
@@ -66,37 +74,14 @@ def paired_difference(a: ArrayLike, b: ArrayLike, bounds: Bounds = UNBOUNDED) ->
 
 
 def paired_ratio(a: ArrayLike, b: ArrayLike) -> Estimate | None:
-    """Geometric mean of a / b over seeds with its 95 % interval (Student's on the logarithms)."""
+    """Geometric mean of a / b over seeds, both in the same order, with Student's 95 % interval on the logarithms.
+
+    Pairs with a missing or non-positive value are left out; None if no pair remains.
+    """
     x, y = np.asarray(a, float), np.asarray(b, float)
     good = np.isfinite(x) & np.isfinite(y) & (x > 0) & (y > 0)
-    return exponential(mean_interval(np.log(x[good] / y[good])))
-
-
-def exponential(log: Estimate | None) -> Estimate | None:
-    """The estimate of a ratio from that of its logarithm."""
-    if log is None:
-        return None
-    low, high = (None if v is None else float(np.exp(v)) for v in (log.low, log.high))
-    return Estimate(float(np.exp(log.mean)), low, high, log.n)
-
-
-def mean_intervals(
-    values: ArrayLike, groups: ArrayLike, count: int, bounds: Bounds = UNBOUNDED
-) -> list[Estimate | None]:
-    """`mean_interval` of every group at once: groups holds the group (0 to count - 1) of each value."""
-    x, g = np.asarray(values, float), np.asarray(groups)
-    good = np.isfinite(x)
-    x, g = x[good], g[good]
-    n = np.bincount(g, minlength=count)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        mean = np.bincount(g, x, count) / n
-        error = np.sqrt(np.bincount(g, (x - mean[g]) ** 2, count) / (n - 1) / n)
-        half = scipy.special.stdtrit(n - 1, 0.5 + LEVEL / 2) * error
-    rows = zip(n.tolist(), mean.tolist(), (mean - half).tolist(), (mean + half).tolist(), strict=True)
-    return [
-        None if k == 0 else Estimate(m, lo, hi, k).within(bounds) if k > 1 else Estimate(m, None, None, k)
-        for k, m, lo, hi in rows
-    ]
+    log = mean_interval(np.log(x[good] / y[good]))
+    return log.mapped(np.exp) if log else None
 
 
 def bootstrap_interval(values: ArrayLike, bounds: Bounds = UNBOUNDED) -> Estimate | None:
@@ -105,16 +90,15 @@ def bootstrap_interval(values: ArrayLike, bounds: Bounds = UNBOUNDED) -> Estimat
     Student's below FEW values, where resampling cannot reach the level (three values give 75 % at best),
     and above MANY, where both agree. Give paired differences for a paired interval.
     """
-    x = np.asarray(values, float)
-    x = x[np.isfinite(x)]
+    x = _finite(values)
     n = len(x)
     if not FEW <= n <= MANY or np.ptp(x) == 0:
         return mean_interval(x, bounds)
     tail = scipy.special.ndtr(-np.sqrt(n / (n - 1)) * scipy.special.stdtrit(n - 1, 0.5 + LEVEL / 2))
-    found = scipy.stats.bootstrap(
+    interval = scipy.stats.bootstrap(
         (x,), np.mean, n_resamples=4999, confidence_level=1 - 2 * tail, method="percentile", rng=0, vectorized=True
     ).confidence_interval
-    return Estimate(float(x.mean()), float(found.low), float(found.high), n).within(bounds)
+    return Estimate(float(x.mean()), float(interval.low), float(interval.high), n).within(bounds)
 
 
 def spread_interval(groups: Iterable[ArrayLike]) -> Estimate | None:

@@ -3,7 +3,6 @@
 import pandas as pd
 import pytest
 
-from paperlib.claims.stats import mean_interval, mean_intervals
 from paperlib.core.paths import Layout
 from paperlib.data.imageset import ImageSet
 from paperlib.schema.trial import Trial, make_trial
@@ -46,18 +45,6 @@ def test_the_main_setting_is_the_one_with_most_trials(layout: Layout, tiny_image
     # Another data set or model has a main setting of its own, and few trials there do not count less.
     run(Trial(**fields, lr=0.2, dataset="fashionmnist"), layout)
     assert Store(layout).table().set_index("dataset").main_setting["fashionmnist"]
-
-
-def test_intervals_at_once_are_those_one_by_one() -> None:
-    values, groups = [1.0, 2.0, 4.0, 7.0, float("nan"), 3.0], [0, 0, 0, 2, 2, 3]
-    found = mean_intervals(values, groups, 4)
-    for group, estimate in enumerate(found):
-        alone = mean_interval([v for v, g in zip(values, groups, strict=True) if g == group])
-        assert (estimate is None) == (alone is None)
-        if estimate and alone:
-            assert estimate.n == alone.n and estimate.mean == pytest.approx(alone.mean)
-            assert estimate.low == (alone.low and pytest.approx(alone.low))
-            assert estimate.high == (alone.high and pytest.approx(alone.high))
 
 
 @pytest.mark.usefixtures("tiny_images")
