@@ -90,8 +90,8 @@ def test_the_example_of_a_method_is_a_method(layout: Layout) -> None:
     assert record.network.scope_sparsity == pytest.approx(0.5, abs=0.01)
 
 
-def test_the_table_of_ways_is_the_one_in_code() -> None:
-    table = (ROOT / "docs/measuring.md").read_text().partition("## What each way")[2]
+def test_the_table_of_backends_is_the_one_in_code() -> None:
+    table = (ROOT / "docs/measuring.md").read_text().partition("## What each backend skips")[2]
     rows = [line.split("|")[1:-1] for line in table.splitlines() if line.startswith("| `")]
     written = {name: row for row in rows for name in re.findall(r"`([a-z0-9+]+)`", row[0])}
     assert written.keys() == set(BACKENDS)
