@@ -35,20 +35,20 @@ def verdicts(tidy: pd.DataFrame, claims: Iterable[Claim] | None = None) -> list[
     return [replace(c.test(evidence), claim=c.id) for c in (CLAIMS.values() if claims is None else claims)]
 
 
-def tally(found: Iterable[Verdict], qualified: bool = False) -> dict[str, int]:
+def tally(decided: Iterable[Verdict], qualified: bool = False) -> dict[str, int]:
     """How many claims got which verdict, most frequent first; `qualified` keeps `(stand-in images)` apart."""
-    words = (" ".join([v.base, *(f"({'; '.join(v.caveats)})" for _ in v.caveats[:1] if qualified)]) for v in found)
+    words = (" ".join([v.base, *(f"({'; '.join(v.caveats)})" for _ in v.caveats[:1] if qualified)]) for v in decided)
     return dict(Counter(words).most_common())
 
 
-def table(found: Iterable[Verdict]) -> pd.DataFrame:
+def table(decided: Iterable[Verdict]) -> pd.DataFrame:
     """One row per claim, for csv, the notebook's sortable table and the report."""
     rows = []
-    for v in found:
-        claim, e = CLAIMS[v.claim], v.estimate
+    for v in decided:
+        about, e = CLAIMS[v.claim], v.estimate
         rows.append(
             {
-                "id": v.claim, "section": claim.section, "kind": claim.kind, "claim": claim.text, "verdict": v.word,
+                "id": v.claim, "section": about.section, "kind": about.kind, "claim": about.text, "verdict": v.word,
                 "base": v.base, "estimate": e.mean if e else None, "low": e.low if e else None,
                 "high": e.high if e else None, "unit": v.unit, "n": v.n, "noise_floor": v.floor, "p": v.p,
                 "detail": v.detail, "needs": v.needs, "images": v.provenance, "trials": " ".join(v.trials),
@@ -59,14 +59,14 @@ def table(found: Iterable[Verdict]) -> pd.DataFrame:
 
 def write(layout: Layout) -> list[Verdict]:
     """Write results/<profile>/claims.csv and claims.json; returns the verdicts."""
-    found = verdicts(Store(layout).table())
-    rows = table(found)
+    decided = verdicts(Store(layout).table())
+    rows = table(decided)
     write_atomically(layout.results / "claims.csv", rows.to_csv(index=False).encode())
     entries = [
         {k: (None if pd.isna(x) else x) for k, x in row.items()} | {"trials": list(v.trials)}
-        for row, v in zip(rows.to_dict("records"), found, strict=True)
+        for row, v in zip(rows.to_dict("records"), decided, strict=True)
     ]
     write_atomically(
         layout.results / "claims.json", (json.dumps(entries, indent=1, ensure_ascii=False) + "\n").encode()
     )
-    return found
+    return decided

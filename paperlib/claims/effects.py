@@ -183,9 +183,9 @@ def arms(tidy: pd.DataFrame, metric: Metric) -> list[Arm]:
             ratio = group[metric.ratio_column].astype(float) if metric.ratio_column else values / dense_values
             log = mean_interval(np.log(ratio.where(ratio > 0)))
             effect = log and log.mapped(np.exp)
-        own, of_dense = (mean_interval(each, metric.bounds) for each in (values, dense_values))
+        pruned, of_dense = (mean_interval(each, metric.bounds) for each in (values, dense_values))
         ids = tuple(sorted({*group["id"], *group["id_dense"]})), tuple(sorted(set(group["id_dense"])))
-        result.append(Arm(dataset, model, scope, conv, sparsity, method, own, of_dense, effect, paper, *ids))
+        result.append(Arm(dataset, model, scope, conv, sparsity, method, pruned, of_dense, effect, paper, *ids))
     return result
 
 

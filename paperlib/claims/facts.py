@@ -74,13 +74,13 @@ def _set_is_in_training(evidence: Evidence) -> Verdict:
     starts = [m.initial_masks(p) for m, p in zip(methods, prunings(), strict=True)]
     equal = []
     for start in starts:
-        masks, own = [start, start], prunings()
+        masks, states = [start, start], prunings()
         for epoch in range(1, 6):
             for parameter in network.parameters():
                 nn.init.normal_(parameter, generator=weights)  # in place of the training between two boundaries
-            masks = [m.update_masks(p, mask, epoch) for m, p, mask in zip(methods, own, masks, strict=True)]
+            masks = [m.update_masks(p, mask, epoch) for m, p, mask in zip(methods, states, masks, strict=True)]
             equal.append(differing(*masks) == 0 and differing(start, masks[0]) > 0)
-        masks = [m.final_masks(p, mask) for m, p, mask in zip(methods, own, masks, strict=True)]
+        masks = [m.final_masks(p, mask) for m, p, mask in zip(methods, states, masks, strict=True)]
         equal.append(differing(*masks) == 0)
     first = differing(*starts)
     return Verdict(
