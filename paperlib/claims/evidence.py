@@ -103,8 +103,9 @@ class Evidence:
         }
 
     def _column(self, name: str) -> Floats:
-        missing = pd.Series(np.nan, index=self.rows.index)
-        return pd.to_numeric(self.rows.get(name, missing), errors="coerce").to_numpy(float)
+        if name not in self.rows:
+            return np.full(len(self.rows), np.nan)
+        return pd.to_numeric(self.rows[name], errors="coerce").to_numpy(float)
 
     def level(self, metric: Metric, setting: Setting) -> PairedSample | None:
         """The quantity itself in the unit of its column, one value per seed; None where it was not measured."""
