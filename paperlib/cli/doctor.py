@@ -12,6 +12,7 @@ from typing import Literal
 from rich.table import Table
 from rich.text import Text
 
+from paperlib.core import paths
 from paperlib.core.errors import PaperlibError
 from paperlib.core.paths import Layout
 
@@ -130,6 +131,9 @@ def _devices() -> Iterator[Check]:
 
 def _storage() -> Iterator[Check]:
     try:
+        if paths.project() is None:
+            lies = "not here: notebooks and committed results lie in it; own trials run anywhere"
+            yield Check("checkout", "note", lies, "cd into it, or export PAPERLIB_ROOT=/its/folder")
         folder = Layout.of("quick").results
     except PaperlibError as error:
         yield Check(

@@ -70,10 +70,9 @@ def test_the_first_graph_is_all_that_set_changes(monkeypatch: pytest.MonkeyPatch
     class OtherUpdates(SET):
         update_masks = RandomMask.update_masks
 
-    monkeypatch.setattr(registry, "_own", {name: home for name, home in registry._own.items() if name != "set"})
     for other in (OtherUpdates, InTraining):  # other boundaries, and the same start
-        monkeypatch.setitem(registry._things, "set", other)
-        assert ask(pd.DataFrame(), "C10") == ["contradicted"]
+        with registry.temporarily("set", other):
+            assert ask(pd.DataFrame(), "C10") == ["contradicted"]
 
 
 def test_every_claim_has_a_verdict_on_any_records(equal: pd.DataFrame) -> None:

@@ -13,7 +13,6 @@ import paperlib.data
 from paperlib.cli import doctor
 from paperlib.cli.doctor import Check, cpu_limit
 from paperlib.cli.main import main
-from paperlib.core.errors import PaperlibError
 from paperlib.data import DatasetStatus
 
 ROWS = [
@@ -110,17 +109,17 @@ def test_the_command_shows_the_images_that_are_really_here(
     assert "images: mnist" in capsys.readouterr().out
 
 
-def test_outside_a_checkout_the_cure_is_to_go_there(
+def test_outside_a_checkout_it_is_said_what_lies_there(
     found: dict[str, Check], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("PAPERLIB_OUTPUT")
-    monkeypatch.setattr("paperlib.core.paths.root", no_checkout)
-    now = by_subject()["results folder"]
-    assert now.state == "lack"
-
-
-def no_checkout() -> Path:
-    raise PaperlibError("no project folder here")
+    monkeypatch.setattr("paperlib.core.paths.project", lambda: None)
+    monkeypatch.chdir(tmp_path)
+    assert str(tmp_path / "results") in by_subject()["results folder"].found
+    assert by_subject()["checkout"].state == "note" and "PAPERLIB_ROOT" in by_subject()["checkout"].cure
+    monkeypatch.setenv("PAPERLIB_OUTPUT", str(tmp_path / "file"))
+    (tmp_path / "file").touch()
+    assert by_subject()["results folder"].state == "lack"
 
 
 def test_a_gpu_is_listed_with_its_memory_and_meters(found: dict[str, Check], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -143,13 +143,12 @@ def test_a_new_set_is_a_registry_entry_and_a_reader(tmp_path, monkeypatch):
             yield lambda: ResolvedSource("official", "mine", str(file), (file,), (20, 0, 4), size, lambda: (parts, ""))
 
     info = replace(DATASETS["mnist"], name="rings", classes=("one", "two"), counts=(20, 0, 4), kind="raw")
-    monkeypatch.setitem(DATASETS._things, "rings", info)
-    monkeypatch.setitem(sources.READERS._things, "raw", candidates_in)
     (tmp_path / "cache/rings").mkdir(parents=True)
     (tmp_path / "cache/rings/rings.raw").write_bytes(bytes(20 * 28 * 28))
-    images = data.load("rings")
-    assert (len(images.train), len(images.val), len(images.test)) == (18, 2, 4)
-    assert data.status()[-1].source == images.provenance.source == "official"
+    with DATASETS.temporarily("rings", info), sources.READERS.temporarily("raw", candidates_in):
+        images = data.load("rings")
+        assert (len(images.train), len(images.val), len(images.test)) == (18, 2, 4)
+        assert data.status()[-1].source == images.provenance.source == "official"
 
 
 @pytest.mark.parametrize(
