@@ -135,3 +135,9 @@ def test_the_page_on_the_papers_has_an_anchor_for_every_claim_and_its_words() ->
     lines = dict(re.findall(r'^- <a id="(\w+)"></a>\*\*\1\*\* \([^)]+\) (.*)$', page, re.MULTILINE))
     assert list(lines) == list(CLAIMS)
     assert [name for name, line in lines.items() if not line.startswith(CLAIMS[name].text)] == []
+
+
+def test_every_test_file_that_the_docs_name_is_there() -> None:
+    files = {path.name for path in (ROOT / "tests").rglob("test_*.py")}
+    named = {name for page in PAGES for name in re.findall(r"\btest_\w+\.py", page.read_text(encoding="utf-8"))}
+    assert len(named) > 10 and named <= files
