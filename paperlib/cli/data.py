@@ -1,4 +1,4 @@
-"""`paperlib data status | fetch | verify | render`."""
+"""The images: what is here, fetch, verify, render."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(help="Images: what is here, getting more, checking them.", add_completion=False)
+app = typer.Typer(help=__doc__, add_completion=False)
 Names = Annotated[list[str] | None, typer.Argument(help="Data sets; none for all.")]
 
 

@@ -63,7 +63,7 @@ def command(
     before = None if fresh else Store(layout).find([trial]).get(trial)
     title = f"{trial.method} {trial.model} on {trial.dataset}"
     with progress(title, 0 if before else trial.epochs) as step:
-        record = run(trial, layout, lambda epoch: step.advance(), keep_weights=keep_weights, fresh=fresh)
+        record = run(trial, layout, on_epoch=lambda epoch: step.advance(), keep_weights=keep_weights, fresh=fresh)
     found = before is not None and before.finished == record.finished
     how = f"found, run on {record.finished}; --fresh runs it again" if found else "run now"
     typer.echo(f"{record.id}: {how}", err=True)
