@@ -130,13 +130,6 @@ def test_hints_install_this_checkout_and_not_another_project_of_this_name() -> N
     assert "fast" in named and named <= set(extras)
 
 
-def test_the_page_on_the_papers_has_an_anchor_for_every_claim_and_its_words() -> None:
-    page = (ROOT / "docs" / "papers.md").read_text()
-    lines = dict(re.findall(r'^- <a id="(\w+)"></a>\*\*\1\*\* \([^)]+\) (.*)$', page, re.MULTILINE))
-    assert list(lines) == list(CLAIMS)
-    assert [name for name, line in lines.items() if not line.startswith(CLAIMS[name].text)] == []
-
-
 def test_every_test_file_that_the_docs_name_is_there() -> None:
     files = {path.name for path in (ROOT / "tests").rglob("test_*.py")}
     named = {name for page in PAGES for name in re.findall(r"\btest_\w+\.py", page.read_text(encoding="utf-8"))}

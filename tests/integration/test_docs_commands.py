@@ -178,6 +178,7 @@ def test_a_difference_between_two_results_exits_with_1(bench: Bench) -> None:
 # Python blocks that need more than tiny images; each has a test of its own.
 PYTHON_ELSEWHERE = {
     "class Plug": "a meter, whose readings test_docs.py writes",
+    "Verdict, claim": "a claim, which test_docs.py takes out of the ledger again",
     "InferenceSession": "an exported network, which test_export.py makes",
 }
 
@@ -220,7 +221,10 @@ MESSAGES = {
     "record … has schema version 2, this paperlib reads 1": ({}, "run --epochs 1 --results old"),
     "trial … failed: diverged": ({}, "run --epochs 3 --lr 1e30"),
     "unknown scope 'globl'; did you mean 'global'?": ({}, "run --scope globl"),
-    "no project folder here: run inside the checkout, or set PAPERLIB_ROOT to it": ({"PAPERLIB_OUTPUT": ""}, "claims"),
+    "no project folder here: run inside the checkout, or set PAPERLIB_ROOT to it": (
+        {"PAPERLIB_OUTPUT": ""},
+        "claims --profile laptop",
+    ),
     "unknown grid 'IT'": ({"PAPERLIB_GRID": "IT"}, "run --epochs 1 --fresh"),
 }
 
