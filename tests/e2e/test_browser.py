@@ -22,7 +22,7 @@ from paperlib.report import committed, pages
 from paperlib.schema.trial import make_trial
 from paperlib.studies.sections import NOTEBOOKS
 from paperlib.trials.runner import run_all as run_trials
-from tests.conftest import ROOT, recipe
+from tests.conftest import ROOT, recipe, served, tiny
 from tests.not_tested import TO_TEST
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -170,15 +170,20 @@ def test_the_explorer_answers_and_can_be_cancelled(page: Page, folder: Path) -> 
     expect(explorer.get_by_text("cancelled; finished trials are kept")).to_be_visible()
 
 
-@pytest.fixture
-def written(layout: Layout, tiny_images: object) -> Layout:
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Layout:
     """The report on two seeds of dense and of two methods."""
     fields = {"epochs": 1, "batch_size": 16}
     trials = [make_trial(**fields, seed=seed) for seed in range(2)]
     trials += [make_trial(**fields, seed=s, method=m, sparsity=0.5) for m in ("set", "pre-training") for s in range(2)]
-    run_trials(trials, layout)
-    committed.regenerate(layout)
-    pages.build(layout)
+    folder, images = tmp_path_factory.mktemp("written"), tiny()
+    with served(lambda selection: images), pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PAPERLIB_OUTPUT", str(folder))
+        patch.setenv("PAPERLIB_DEVICE", "cpu")
+        layout = Layout.of("scratch")
+        run_trials(trials, layout)
+        committed.regenerate(layout)
+        pages.build(layout)
     return layout
 
 
