@@ -5,7 +5,7 @@ from pathlib import Path
 
 import nbformat
 
-from paperlib.cli.main import main
+from paperlib.cli import main
 from paperlib.exhibits import expected
 from paperlib.schema.trial import Trial, make_trial
 from paperlib.studies import sections

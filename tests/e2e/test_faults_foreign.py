@@ -19,8 +19,9 @@ from paperlib.data import DATASETS
 from paperlib.data.readers import arrays
 from paperlib.schema.record import Record
 from paperlib.trials.store import Store
+from tests.conftest import ROOT
 
-PACKAGE = Path(main.__file__).parent
+PACKAGE = ROOT / "paperlib"
 FORBIDDEN = r"pickle\.loads?\(|torch\.load\(|allow_pickle=True|joblib\.load|read_pickle|\bshelve\b|\bmarshal\b|\bdill\b"
 
 
@@ -103,5 +104,5 @@ def test_any_words_on_the_command_line_end_without_a_traceback(
     words = [word for pair in pairs for word in pair]
     monkeypatch.setattr(sys, "argv", ["paperlib", "run", *words])
     with pytest.raises(SystemExit) as end:
-        main.main()
+        main()
     assert end.value.code in {0, 2}

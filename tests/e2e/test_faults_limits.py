@@ -82,7 +82,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path: Path, calm: Record
 def test_too_little_memory_is_one_line(tmp_path: Path) -> None:
     # The limit comes into force after the imports, which alone need gigabytes of address space.
     code = (
-        "import sys, resource, psutil, paperlib.trials.runner; from paperlib.cli.main import main;"
+        "import sys, resource, psutil, paperlib.trials.runner; from paperlib.cli import main;"
         "now = psutil.Process().memory_info().vms; resource.setrlimit(resource.RLIMIT_AS, (now + 2**27,) * 2); main()"
     )
     words = ("--model", "mlp-medium", "--epochs", "1", "--train-images", "300", "--test-images", "100", "--width", "4")

@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import pytest
 
-from paperlib.cli.main import main
+from paperlib.cli import main
 
 HERE = "{here}"  # a folder of the test with the files below
 # What is typed after `paperlib` (words are split at blanks; `~` stands for an empty one), and what the line must hold.

@@ -14,8 +14,8 @@ from typing import get_args
 
 import pytest
 
-from paperlib.cli import main as cli
-from paperlib.cli.main import main
+from paperlib.cli import entry as cli
+from paperlib.cli import main
 from paperlib.core import paths
 from paperlib.core.errors import FailedError
 from paperlib.core.paths import Layout
@@ -165,7 +165,7 @@ def test_unwritable_results_are_said_before_any_work(
 HEAVY = ("torch", "torchvision", "matplotlib", "statsmodels", "scipy.stats", "nbformat", "seaborn")
 LOADED = """
 import sys
-from paperlib.cli.main import main
+from paperlib.cli import main
 try:
     main()
 finally:
@@ -227,7 +227,7 @@ def test_every_file_is_a_command_and_the_list_says_what_each_ones_help_says(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     files = {path.stem.replace("_", "-") for path in Path(cli.__file__).parent.glob("*.py")}
-    assert files - {"main", "--init--"} == set(cli.COMMANDS) and len(set(cli.COMMANDS)) == len(cli.COMMANDS)
+    assert files - {"entry", "--init--"} == set(cli.COMMANDS) and len(set(cli.COMMANDS)) == len(cli.COMMANDS)
     monkeypatch.setenv("COLUMNS", "400")
     assert call(monkeypatch, "--help") == 0
     listed = capsys.readouterr().out

@@ -10,7 +10,7 @@ import pytest
 import typer
 
 from paperlib.claims import CLAIMS, find, verdicts
-from paperlib.cli.main import app
+from paperlib.cli.entry import app
 from paperlib.core.paths import Layout
 from paperlib.execution.backends import BACKENDS
 from paperlib.pruners import METHODS

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from paperlib import data
-from paperlib.cli.main import main
+from paperlib.cli import main
 from paperlib.core import paths
 from paperlib.costs.forecast import kind
 from paperlib.data.registry import DATASETS

@@ -10,7 +10,7 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from paperlib import data
-from paperlib.cli.main import app
+from paperlib.cli.entry import app
 from paperlib.core.errors import PaperlibError
 from paperlib.core.paths import Layout
 from paperlib.data import Selection

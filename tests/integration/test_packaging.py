@@ -1,6 +1,7 @@
 """pyproject.toml, requirements.lock and environment.yml describe one environment."""
 
 import ast
+import inspect
 import os
 import re
 import shutil
@@ -10,7 +11,8 @@ import sysconfig
 import tomllib
 import venv
 import zipfile
-from importlib.metadata import packages_distributions, version
+from importlib import import_module
+from importlib.metadata import entry_points, packages_distributions, version
 from pathlib import Path
 
 import pytest
@@ -81,6 +83,13 @@ def test_a_lock_holds_nothing_but_pins(name: str) -> None:
     lines = [x for x in (ROOT / name).read_text().splitlines() if not x.startswith("#")]
     assert lines == sorted(lines, key=str.lower)
     assert all(re.fullmatch(r"[\w.-]+==[\w.]+", line) for line in lines)
+
+
+def test_the_installed_command_is_a_function() -> None:
+    module, _, name = PROJECT["scripts"]["paperlib"].partition(":")
+    assert inspect.isfunction(getattr(import_module(module), name))
+    (script,) = entry_points(group="console_scripts", name="paperlib")
+    assert inspect.isfunction(script.load()), "an older install: make setup"
 
 
 def test_conda_users_get_the_same() -> None:

@@ -208,7 +208,7 @@ def test_command_runs_the_very_same_trial() -> None:
     )  # fmt: skip
     words = shlex.split(trial.command("quick"))
     assert words[:2] == ["paperlib", "run"]
-    from paperlib.cli.main import app
+    from paperlib.cli.entry import app
     from paperlib.trials import runner as module
 
     seen: list[Trial] = []

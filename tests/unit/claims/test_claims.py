@@ -16,7 +16,7 @@ from paperlib.claims import CLAIMS, Evidence, Verdict, facts, find, table, tally
 from paperlib.claims.builders import Test, below
 from paperlib.claims.settings import METHODS, Setting, grid_f
 from paperlib.claims.verdict import Base, Kind, deny, join
-from paperlib.cli.main import app
+from paperlib.cli.entry import app
 from paperlib.core.errors import PaperlibError
 from paperlib.core.paths import Layout
 from paperlib.trials.store import Store

@@ -10,9 +10,8 @@ import torch
 from rich.console import Console
 
 import paperlib.data
-from paperlib.cli import doctor
+from paperlib.cli import doctor, main
 from paperlib.cli.doctor import Check, cpu_limit
-from paperlib.cli.main import main
 from paperlib.data import DatasetStatus
 
 ROWS = [
