@@ -16,7 +16,7 @@ from timeit import repeat, timeit
 import torch
 from torch import Tensor, nn
 
-from paperlib.execution.compact import Join, compact
+from paperlib.execution.compact import Join, to_compact
 from paperlib.execution.flops import count
 from paperlib.execution.sparse import SparseLinear
 from paperlib.models.resnet import resnet18
@@ -121,7 +121,7 @@ def convolutional(name: str, side: int, repeats: int, targets: dict[tuple[bool, 
             costs = count(model, masks, (side, side, 3))
             dense_flops = costs.dense_training_flops if train else costs.dense_inference_flops
             counted[keep] = dense_flops / (costs.training_flops if train else costs.inference_flops)
-            small = compact(model, masks, training=train)
+            small = to_compact(model, masks, training=train)
             jobs[f"keep {keep}"] = job(small, images, train)
             if not targets:
                 jobs[f"keep {keep}, free joins"] = job(with_free_joins(small), images, train)

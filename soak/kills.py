@@ -17,12 +17,12 @@ from typing import Any
 
 from paperlib.core.io import write_atomically
 from paperlib.core.paths import Layout
-from paperlib.data.download import download
+from paperlib.data.download import download_file
 from paperlib.data.imageset import ImageSet
 from paperlib.data.registry import RemoteFile
 from paperlib.schema.record import Record
 from paperlib.schema.trial import Trial
-from paperlib.trials.differences import differences
+from paperlib.trials.differences import list_differences
 from paperlib.trials.runner import run_all
 from paperlib.trials.store import Store
 from tests.conftest import served
@@ -85,7 +85,7 @@ def _in_trials(folder: Path, kills: int, seed: int) -> Outcome:
 
     def check() -> int:
         again = run_all(trials(), layout)
-        return sum(bool(differences(a, b)) for a, b in zip(undisturbed, again, strict=True))
+        return sum(bool(list_differences(a, b)) for a, b in zip(undisturbed, again, strict=True))
 
     while struck < kills:
         before = {r.id for r in Store(layout).records()}
@@ -152,11 +152,11 @@ def in_downloads(folder: Path, kills: int, seed: int = 0) -> Outcome:
         file = RemoteFile("images.bin", f"http://127.0.0.1:{server.server_port}/", hashlib.md5(body).hexdigest())
         struck = torn = 0
         while struck < kills:
-            struck += strike(lambda: download(file, target, pause=0), rng, 0.15)
+            struck += strike(lambda: download_file(file, target, pause=0), rng, 0.15)
             if target.exists():
                 torn += target.read_bytes() != body
                 target.unlink()
-        download(file, target, pause=0)
+        download_file(file, target, pause=0)
         server.shutdown()
     return Outcome("downloads", struck, torn, int(target.read_bytes() != body))
 

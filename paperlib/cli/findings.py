@@ -9,7 +9,7 @@ from paperlib.core.errors import PaperlibError
 from paperlib.core.io import write_atomically
 from paperlib.core.paths import Layout
 from paperlib.report import readme
-from paperlib.report.committed import committed, regenerate
+from paperlib.report.committed import describe_committed, regenerate
 from paperlib.trials.archive import archives, open_archive
 
 
@@ -27,7 +27,7 @@ def command(
     if not (largest := next(iter(archives()), None)):
         raise PaperlibError("no results are committed: `paperlib keep-results quick` after a run")
     reason = "" if write else f"no own results in {layout.results}: "
-    typer.echo(f"paperlib: {reason}{committed(largest)}", err=True)
+    typer.echo(f"paperlib: {reason}{describe_committed(largest)}", err=True)
     with open_archive(largest) as unpacked:
         regenerate(unpacked)
         text, pictures = readme.section(unpacked)

@@ -16,7 +16,7 @@ def command(
     from paperlib.core.progress import wide_console
     from paperlib.exhibits.expected import problems
     from paperlib.report import notebooks, pages
-    from paperlib.report.agreement import agreement
+    from paperlib.report.agreement import agreement_lines
     from paperlib.report.bundle import zip_report
 
     layout = Layout.of(profile)
@@ -25,7 +25,7 @@ def command(
     console = wide_console()
     console.print(pages.headline(layout))
     console.print(pages.tally(layout), soft_wrap=True)
-    for line in agreement(layout):
+    for line in agreement_lines(layout):
         console.print(line, soft_wrap=True)
     console.print(f"Report: {page}", soft_wrap=True)
     console.print(f"The same as one file: {zip_report(layout)}", soft_wrap=True)

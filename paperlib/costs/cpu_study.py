@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from paperlib.core.paths import Layout
 from paperlib.execution.backends import Network, engine_of, to_backend
-from paperlib.execution.compact import compact
+from paperlib.execution.compact import to_compact
 from paperlib.execution.flops import count
 from paperlib.execution.quantized import OnnxModel
 from paperlib.execution.sparse import SparseLinear, best_time
@@ -28,7 +28,7 @@ from paperlib.pruners.masks import Masks, remove_lowest
 from paperlib.schema.measurement import Timing
 from paperlib.schema.record import Costs, Environment, Frozen
 from paperlib.schema.trial import make_trial
-from paperlib.trials.environment import cores, environment
+from paperlib.trials.environment import cores, describe_environment
 from paperlib.trials.inference_timing import cold_start, forward_pass
 from paperlib.trials.resources import exclusive_resources, limit_threads
 
@@ -153,7 +153,7 @@ def measure(setting: CpuSetting) -> EdgeRecord:
         costs=count(model, masks, SHAPE),
         runs=tuple(runs),
         disagrees=disagrees,
-        environment=environment("cpu"),
+        environment=describe_environment("cpu"),
         finished=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 
@@ -203,11 +203,15 @@ def measure_machine(widths: Mapping[str, float], sparsities: Sequence[float]) ->
             setting = CpuSetting(model=model, width=width, scenario="i", sparsity=0.8, quantised=False, budget_s=0)
             dense, masked, masks = pruned(setting)
             layers += _layer_times(f"{model} dense", dense)
-            layers += _layer_times(f"{model} compact", compact(masked, masks))
+            layers += _layer_times(f"{model} compact", to_compact(masked, masks))
             shapes |= {(m.out_features, m.in_features) for m in dense.modules() if isinstance(m, nn.Linear)}
         csr = [_csr(shape, size, sparsity) for shape in sorted(shapes) for size in BATCHES for sparsity in sparsities]
     return Machine(
-        peak_flops=peak, bandwidth=bandwidth, layers=tuple(layers), csr=tuple(csr), environment=environment("cpu")
+        peak_flops=peak,
+        bandwidth=bandwidth,
+        layers=tuple(layers),
+        csr=tuple(csr),
+        environment=describe_environment("cpu"),
     )
 
 

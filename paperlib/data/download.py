@@ -83,7 +83,7 @@ def _official(info: DatasetInfo, folder: Path, _scratch: Path, size: int) -> str
         raise PaperlibError(f"{info.name} has no file of {size} px (has: {', '.join(map(str, info.sizes))})")
     for file in files:
         target = folder / file.name
-        download(file, target)
+        download_file(file, target)
         if file.members:
             unpack(target, file.members, folder)
             target.unlink()
@@ -92,7 +92,7 @@ def _official(info: DatasetInfo, folder: Path, _scratch: Path, size: int) -> str
     return f"official files in {folder}"
 
 
-def download(file: RemoteFile, target: Path, *, retries: int = RETRIES, pause: float = 1.0) -> None:
+def download_file(file: RemoteFile, target: Path, *, retries: int = RETRIES, pause: float = 1.0) -> None:
     """`file` to `target`: resumes a partial file, retries with growing pauses, checks MD5, renames.
 
     pause: seconds before the second try, doubled each time. PaperlibError if the host cannot be reached or

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from paperlib.core.registry import Registry
 from paperlib.execution import sparse_kernel
-from paperlib.execution.compact import check_masks, compact
+from paperlib.execution.compact import check_masks, to_compact
 from paperlib.execution.quantized import OnnxModel, int8
 from paperlib.execution.sparse import SparseLinear, sparsify
 from paperlib.schema.measurement import InferenceEngine
@@ -46,13 +46,13 @@ ANY, CPU = ("cpu", "cuda"), ("cpu",)
 BACKENDS: Registry[Backend] = Registry("execution")
 for _name, _backend in {
     "masked": Backend(lambda model, *_: deepcopy(model), True, ANY),
-    "compact": Backend(lambda model, masks, _: compact(model, masks), True, ANY),
+    "compact": Backend(lambda model, masks, _: to_compact(model, masks), True, ANY),
     "sparse": Backend(lambda model, _, images: sparsify(model, images)[0], True, CPU),
-    "compact+sparse": Backend(lambda model, masks, images: sparsify(compact(model, masks), images)[0], True, CPU),
+    "compact+sparse": Backend(lambda model, masks, images: sparsify(to_compact(model, masks), images)[0], True, CPU),
     "bf16": Backend(lambda model, *_: Bf16(model), False, ANY),
-    "compact+bf16": Backend(lambda model, masks, _: Bf16(compact(model, masks)), False, ANY),
+    "compact+bf16": Backend(lambda model, masks, _: Bf16(to_compact(model, masks)), False, ANY),
     "int8": Backend(lambda model, _, images: int8(model, images), False, CPU),
-    "compact+int8": Backend(lambda model, masks, images: int8(compact(model, masks), images), False, CPU),
+    "compact+int8": Backend(lambda model, masks, images: int8(to_compact(model, masks), images), False, CPU),
 }.items():
     BACKENDS.register(_name)(_backend)
 

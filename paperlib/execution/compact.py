@@ -116,7 +116,7 @@ def check_masks(model: nn.Module, masks: dict[str, Tensor]) -> None:
             raise PaperlibError(f"the mask of layer {name!r} removes the whole layer: keep at least one unit")
 
 
-def compact(model: nn.Module, masks: dict[str, Tensor], training: bool = False) -> fx.GraphModule:
+def to_compact(model: nn.Module, masks: dict[str, Tensor], training: bool = False) -> fx.GraphModule:
     """A smaller network with the same outputs (N, classes), to rounding; it shares no tensor with `model`.
 
     masks: as in `check_masks`; `model` must have them applied. Dtypes, devices and train/eval mode stay.

@@ -7,7 +7,7 @@ torch.utils.flop_counter. One multiply-add is two FLOPs; only convolutions and l
 import torch
 from torch import Tensor, nn
 
-from paperlib.execution.compact import compact
+from paperlib.execution.compact import to_compact
 from paperlib.schema.record import Costs
 
 _INDEX = 4  # bytes of one int32 index in a CSR matrix
@@ -27,8 +27,8 @@ def count(model: nn.Module, masks: dict[str, Tensor], shape: tuple[int, int, int
             stored = int(layer.weight.count_nonzero()) * (element + _INDEX)
             csr_bytes += stored + _INDEX * (len(layer.weight) + 1) - layer.weight.nbytes
     dense, dense_first = _flops(model, shape, zeros_count=True)
-    training, training_first = _flops(compact(model, masks, training=True), shape, zeros_count=False)
-    small = compact(model, masks)
+    training, training_first = _flops(to_compact(model, masks, training=True), shape, zeros_count=False)
+    small = to_compact(model, masks)
     return Costs(
         parameters=sum(p.numel() for p in model.parameters()),
         nonzeros=sum(int(p.count_nonzero()) for p in model.parameters()),

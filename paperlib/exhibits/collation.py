@@ -133,7 +133,7 @@ def _of_trials(section: Section, every: Source, profile: str | None, axes: Mappi
     main, curves = every.where(every.table.main_setting), None
     if section is SECTIONS["01"] and profile:
         # A curve's many sparsities would drown paper P's grid: they stand in figures of their own.
-        of_curves = {t.id for t in studies.tutorial(profile)}
+        of_curves = {t.id for t in studies.tutorial_trials(profile)}
         of_grid = {t.id for t in studies.mlp(profile, **axes)}
         curves = main.where(main.table.id.isin(of_curves))
         main = main.where(~main.table.id.isin(of_curves - of_grid))

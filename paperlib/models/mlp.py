@@ -12,7 +12,9 @@ def scaled(units: int, width: float) -> int:
     return max(1, round(units * width))
 
 
-def mlp(inputs: int, hidden: tuple[int, ...], classes: int, dropout: float = 0.0, width: float = 1.0) -> nn.Sequential:
+def build_mlp(
+    inputs: int, hidden: tuple[int, ...], classes: int, dropout: float = 0.0, width: float = 1.0
+) -> nn.Sequential:
     """Flatten, then linear layers with ReLU (and dropout) between them: (N, …) to raw logits (N, classes)."""
     layers: OrderedDict[str, nn.Module] = OrderedDict(flatten=nn.Flatten())
     widths = [inputs, *(scaled(units, width) for units in hidden)]
@@ -27,9 +29,9 @@ def mlp(inputs: int, hidden: tuple[int, ...], classes: int, dropout: float = 0.0
 
 def mlp_small(shape: tuple[int, int, int], classes: int, width: float) -> nn.Sequential:
     """P's small MLP: in-16-16-out."""
-    return mlp(prod(shape), (16, 16), classes, width=width)
+    return build_mlp(prod(shape), (16, 16), classes, width=width)
 
 
 def mlp_medium(shape: tuple[int, int, int], classes: int, width: float) -> nn.Sequential:
     """P's medium MLP: in-4000-1000-4000-out, dropout 0.3 (the network of SET with ReLU)."""
-    return mlp(prod(shape), (4000, 1000, 4000), classes, dropout=0.3, width=width)
+    return build_mlp(prod(shape), (4000, 1000, 4000), classes, dropout=0.3, width=width)

@@ -14,7 +14,7 @@ POINTS = TOLERANCES["accuracy"]
 COST = 0.2  # ratios to dense, of the same machine
 
 
-def agreement(layout: Layout) -> list[str]:
+def agreement_lines(layout: Layout) -> list[str]:
     """Lines about the results in `layout` against the first committed archive that shares trials with them.
 
     They are kept beside the report, and worked out again when that has changed.

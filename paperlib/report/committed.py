@@ -43,11 +43,11 @@ def table_of(name: str) -> tuple[pd.DataFrame, str]:
     if archive is None:
         others = sorted(trials.parent.name for trials in layout.results.parent.glob("*/trials"))
         raise unknown("results", name, list(dict.fromkeys((*ORDER, *others))))
-    print(f"paperlib: no own results in {layout.results}: {committed(archive)}", file=sys.stderr)
+    print(f"paperlib: no own results in {layout.results}: {describe_committed(archive)}", file=sys.stderr)
     return _table(archive), f"results/{archive.parent.name}, committed"
 
 
-def committed(archive: Path) -> str:
+def describe_committed(archive: Path) -> str:
     """`these are the committed ones of results/laptop (1,927 trials, AMD EPYC)`."""
     machines = about["machines"] if (about := _about(archive)) else []
     facts = [f"{about['records']:,} trials"] if about else []

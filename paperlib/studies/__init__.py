@@ -4,9 +4,10 @@ from paperlib.studies.paper_f import SCENARIOS, Scenario, industrial
 from paperlib.studies.paper_p import mlp, quirks, vgg
 from paperlib.studies.profiles import PROFILES
 from paperlib.studies.sections import study
-from paperlib.studies.sensitivity import sensitivity
-from paperlib.studies.tutorial import tutorial
+from paperlib.studies.sensitivity import sensitivity_trials
+from paperlib.studies.tutorial import tutorial_trials
 
 __all__ = [
-    "PROFILES", "SCENARIOS", "Scenario", "industrial", "mlp", "quirks", "sensitivity", "study", "tutorial", "vgg",
+    "PROFILES", "SCENARIOS", "Scenario", "industrial", "mlp", "quirks", "sensitivity_trials", "study",
+    "tutorial_trials", "vgg",
 ]  # fmt: skip

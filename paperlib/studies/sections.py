@@ -13,8 +13,8 @@ from paperlib.schema.trial import Trial
 from paperlib.studies.paper_f import industrial
 from paperlib.studies.paper_p import mlp, quirks, vgg
 from paperlib.studies.profiles import profile
-from paperlib.studies.sensitivity import sensitivity
-from paperlib.studies.tutorial import tutorial
+from paperlib.studies.sensitivity import sensitivity_trials
+from paperlib.studies.tutorial import tutorial_trials
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,9 @@ class Notebook:
 # By notebook: the grid whose axes its parameters replace, and the studies beside it.
 _GRIDS: dict[str, Callable[..., list[Trial]]] = {"01": mlp, "02": vgg, "03": industrial}
 _BESIDE: dict[str, Callable[[str], list[Trial]]] = {
-    "01": lambda name: quirks(name) + tutorial(name) + sensitivity(name, "mlp"),
-    "02": lambda name: sensitivity(name, "vgg"),
-    "03": lambda name: sensitivity(name, "industrial"),
+    "01": lambda name: quirks(name) + tutorial_trials(name) + sensitivity_trials(name, "mlp"),
+    "02": lambda name: sensitivity_trials(name, "vgg"),
+    "03": lambda name: sensitivity_trials(name, "industrial"),
 }
 # Trial fields by axis; `scenarios` are pairs of fields.
 _FIELDS = {

@@ -66,7 +66,7 @@ def swept(sweep: Sweep, profile_name: str, setting: Fields) -> list[Trial]:
     return [make_trial({**fields, **arm}) for arm in arms for fields in common]
 
 
-def sensitivity(profile_name: str, study: str | None = None) -> list[Trial]:
+def sensitivity_trials(profile_name: str, study: str | None = None) -> list[Trial]:
     """The trials of the sweeps of a profile and study (`mlp`, `vgg`, `industrial`; None for all)."""
     return list(
         dict.fromkeys(

@@ -40,7 +40,7 @@ TUTORIALS = {
 }
 
 
-def tutorial(profile_name: str) -> list[Trial]:
+def tutorial_trials(profile_name: str) -> list[Trial]:
     """The trials of the tutorial tables, compression curves and the sample of the pruning space, in a profile."""
     budget = profile(profile_name).mlp[MODEL]
     plan = TUTORIALS[profile_name]

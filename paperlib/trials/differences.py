@@ -87,7 +87,7 @@ def unequal(a: Record, b: Record, costs: Mapping[str, float] = EXACT) -> list[Di
     return [d for d in fields if not _equal(d.a, d.b)]
 
 
-def differences(a: Record, b: Record, tolerances: Mapping[str, float] = EXACT) -> list[Difference]:
+def list_differences(a: Record, b: Record, tolerances: Mapping[str, float] = EXACT) -> list[Difference]:
     """Where two records disagree by more than `tolerances` (metric -> absolute; relative for COSTS and COUNTS).
 
     What no tolerance names must be equal. What was measured (COSTS) is looked at only if a tolerance names it and the

@@ -44,7 +44,7 @@ def cpu_name() -> str:
     return platform.processor() or platform.machine()
 
 
-def environment(device: str) -> Environment:
+def describe_environment(device: str) -> Environment:
     """The environment of this process."""
     import torch
 

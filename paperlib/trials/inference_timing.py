@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from paperlib.core.errors import PaperlibError
 from paperlib.execution.backends import engine_of
-from paperlib.execution.compact import compact, is_worth_compacting
+from paperlib.execution.compact import is_worth_compacting, to_compact
 from paperlib.execution.sparse import sparsify
 from paperlib.meters import Meters, compare, load_time
 from paperlib.pruners import Masks
@@ -46,7 +46,7 @@ def fastest_exact_variant(model: nn.Module, masks: Masks, batch: Tensor) -> list
     for this batch; empty if nothing does."""
     backends, network = [], model.eval()
     try:
-        small = compact(model, masks)
+        small = to_compact(model, masks)
         if is_worth_compacting(small, model):
             backends, network = ["compact"], small
     except PaperlibError:  # a network that cannot be followed stays masked

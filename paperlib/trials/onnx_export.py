@@ -13,7 +13,7 @@ from paperlib.core.errors import PaperlibError
 from paperlib.core.io import write_atomically
 from paperlib.core.paths import Layout
 from paperlib.data.imageset import ImageSet
-from paperlib.execution.compact import compact
+from paperlib.execution.compact import to_compact
 from paperlib.execution.quantized import OnnxModel, to_onnx
 from paperlib.models.graph import followers
 from paperlib.schema.record import Record
@@ -67,7 +67,7 @@ def export(trial_id: str, layout: Layout, to: Path) -> Exported:
     images = DeviceSplit.of(data.test, "cpu")
     some, _ = next(images.batches(min(64, len(images))))
     dense = content = contents(model, about, some)
-    small = compact(model, found_masks(model)).eval()
+    small = to_compact(model, found_masks(model)).eval()
     if _shapes(small) != _shapes(model):
         cut = contents(small, about, some)
         if all(len(small_file) <= len(full) for small_file, full in zip(cut, dense, strict=True)):

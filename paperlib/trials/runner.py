@@ -25,7 +25,7 @@ from paperlib.pruners.sparsity_counts import count_layers, count_network
 from paperlib.schema.record import Epoch, Record, ResourceAllocation
 from paperlib.schema.trial import Trial
 from paperlib.trials.autotune import apply_memory_format, autotune_compute
-from paperlib.trials.environment import environment
+from paperlib.trials.environment import describe_environment
 from paperlib.trials.images import DeviceSplit, data_provenance, load_images
 from paperlib.trials.inference_timing import benchmark_against_dense, load_seconds
 from paperlib.trials.metrics import scores
@@ -178,7 +178,7 @@ def _compute(
             shared_training=shared.id if shared else None,
             load_s=load_seconds(model, test, meters) if done else None,
             inference=benchmark_against_dense(networks, result.masks, test, meters, trial.seed) if done else (),
-            environment=environment(device),
+            environment=describe_environment(device),
             place=place.model_copy(update={"others": load.share()}),
             finished=datetime.now(UTC).isoformat(timespec="seconds"),
         )

@@ -12,7 +12,7 @@ from paperlib.core.paths import Layout
 from paperlib.report import notebooks
 from paperlib.studies import sections
 from paperlib.studies.sections import Notebook
-from paperlib.trials.differences import differences
+from paperlib.trials.differences import list_differences
 from paperlib.trials.store import Store
 
 
@@ -73,4 +73,4 @@ def test_fork_and_spawn_give_the_same_record(layout: Layout, tmp_path: Path) -> 
     subprocess.run([sys.executable, str(script)], check=True, timeout=300)
     found = [Store(Layout.of(name)).records() for name in ("here", "fork", "spawn")]
     assert [len(records) for records in found] == [1, 1, 1]
-    assert [differences(found[0][0], other) for (other,) in found[1:]] == [[], []]
+    assert [list_differences(found[0][0], other) for (other,) in found[1:]] == [[], []]

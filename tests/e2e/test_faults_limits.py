@@ -12,7 +12,7 @@ import pytest
 from paperlib.core.paths import Layout
 from paperlib.schema.record import Record
 from paperlib.schema.trial import Trial
-from paperlib.trials.differences import differences
+from paperlib.trials.differences import list_differences
 from paperlib.trials.runner import run
 from paperlib.trials.store import Store
 
@@ -68,7 +68,7 @@ def test_a_signal_ends_clean_with_a_hint_and_the_next_run_completes(
     assert ended == code and "goes on where this one stopped" in said.splitlines()[-1]
     assert not list(trials.iterdir())
     assert finish(start(tmp_path, *WORDS))[0] == 0
-    assert differences(calm, only_record(tmp_path)) == []
+    assert list_differences(calm, only_record(tmp_path)) == []
 
 
 def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path: Path, calm: Record) -> None:
@@ -76,7 +76,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path: Path, calm: Record
     assert ended == 2 and "free some space" in said.splitlines()[-1]
     assert not list((tmp_path / "results" / "scratch" / "trials").iterdir())
     assert finish(start(tmp_path, *WORDS))[0] == 0
-    assert differences(calm, only_record(tmp_path)) == []
+    assert list_differences(calm, only_record(tmp_path)) == []
 
 
 def test_too_little_memory_is_one_line(tmp_path: Path) -> None:
@@ -100,13 +100,13 @@ def test_paths_locale_and_time_zone_change_no_number(tmp_path: Path, calm: Recor
     odd = {"LC_ALL": "C", "LANG": "tr_TR.UTF-8", "TZ": "Pacific/Kiritimati", "PYTHONUTF8": "0"}
     ended, said = finish(start(folder, *WORDS, PAPERLIB_CACHE=str(folder / "zwischen lager"), **odd))
     assert ended == 0, said
-    assert differences(calm, only_record(folder)) == []
+    assert list_differences(calm, only_record(folder)) == []
 
 
 def test_two_runs_at_once_on_one_store_leave_one_right_record(tmp_path: Path, calm: Record) -> None:
     both = [start(tmp_path, *WORDS) for _ in range(2)]
     assert [finish(process)[0] for process in both] == [0, 0]
-    assert differences(calm, only_record(tmp_path)) == []
+    assert list_differences(calm, only_record(tmp_path)) == []
 
 
 @pytest.mark.usefixtures("tiny_images")

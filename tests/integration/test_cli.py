@@ -104,7 +104,7 @@ def test_reproduce_ends_with_table_and_path(
     monkeypatch.setattr(pages, "build", lambda layout: page)
     monkeypatch.setattr(pages, "headline", lambda layout: "HEADLINE")
     monkeypatch.setattr(pages, "tally", lambda layout: "TALLY")
-    monkeypatch.setattr(agreement, "agreement", lambda layout: ["AGREES"])
+    monkeypatch.setattr(agreement, "agreement_lines", lambda layout: ["AGREES"])
     monkeypatch.setattr(expected, "problems", lambda layout, shown: [])
     assert call(monkeypatch, "reproduce", "--profile", "smoke") == 0
     end = f"HEADLINE\nTALLY\nAGREES\nReport: {page}\nThe same as one file: {smoke.results / 'report.zip'}\n"

@@ -100,7 +100,7 @@ def _found(name: str) -> Path:
 
 def test_agreement_counts_what_agrees(made: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(agreement, "archives", list)
-    assert "none is committed" in agreement.agreement(made)[0]
+    assert "none is committed" in agreement.agreement_lines(made)[0]
     where = committed.keep(made, tmp_path / "project")
     monkeypatch.setattr(agreement, "archives", lambda: [where])
     first = Store(made).records()[0]
@@ -108,7 +108,7 @@ def test_agreement_counts_what_agrees(made: Layout, tmp_path: Path, monkeypatch:
     moved = first.test.model_copy(update={"accuracy": first.test.accuracy + 0.02})
     other = first.environment.model_copy(update={"cpu": "another"})
     Store(made).put(first.model_copy(update={"test": moved, "environment": other}))
-    text = "\n".join(agreement.agreement(made))
+    text = "\n".join(agreement.agreement_lines(made))
     assert "4 of 4 trials are in both; test accuracy of 3 of 4 agrees within 1 point (3 exactly)" in text
     assert "times, energies and memory of 1 (other machine or versions)" in text and "of 69 claims" in text
 

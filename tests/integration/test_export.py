@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from paperlib.core.errors import PaperlibError
 from paperlib.core.paths import Layout
 from paperlib.data.imageset import ImageSet
-from paperlib.execution.compact import compact
+from paperlib.execution.compact import to_compact
 from paperlib.execution.quantized import OnnxModel
 from paperlib.schema.trial import Trial, make_trial
 from paperlib.trials.onnx_export import Exported, export, found_masks
@@ -59,7 +59,7 @@ def test_export_round_trip(layout: Layout, tmp_path: Path, model: str) -> None:
     assert done.largest_difference < 1e-3
     full = build_network(asked, (16, 16, 1), 3).eval()
     full.load_state_dict(load_file(checkpoint(layout, asked.id)))
-    small = compact(full, found_masks(full))
+    small = to_compact(full, found_masks(full))
     torch.nn.init.zeros_(next(small.parameters()))
     small.load_state_dict(load_file(done.files[0]))
     images = torch.randn(7, 1, 16, 16)

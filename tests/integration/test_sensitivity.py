@@ -41,7 +41,7 @@ def test_every_sweep_differs_from_the_budget_in_its_settings_only(profile: str) 
             a, b = (swept(sweep, profile, s)[0].model_dump() for s in (setting, other))
             differ = {name for name in a if a[name] != b[name]}
             assert differ <= set(setting) | set(other) and not differ & shared
-        trials = studies.sensitivity(profile, sweep.study)
+        trials = studies.sensitivity_trials(profile, sweep.study)
         assert len(trials) == len({t.id for t in trials})
 
 

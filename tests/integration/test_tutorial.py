@@ -131,7 +131,7 @@ def test_a_record_keeps_the_answers_that_its_accuracy_counts(layout: Layout) -> 
 
 @pytest.mark.parametrize("profile", studies.PROFILES)
 def test_the_study_has_what_its_exhibits_need(profile: str) -> None:
-    trials = studies.tutorial(profile)
+    trials = studies.tutorial_trials(profile)
     assert len(set(trials)) == len(trials)
     assert {t.method for t in trials} == {
         "dense", "post-training", "post-training-random", "iterative", "threshold",
@@ -145,7 +145,9 @@ def test_the_study_has_what_its_exhibits_need(profile: str) -> None:
 @pytest.fixture
 def written(layout: Layout, tiny_images: object, monkeypatch: pytest.MonkeyPatch) -> dict[str, Exhibit]:
     """The smoke study on tiny images, and its exhibits by name."""
-    trials = [Trial.model_validate(t.model_dump() | {"seed": s}) for t in studies.tutorial("smoke") for s in (0, 1)]
+    trials = [
+        Trial.model_validate(t.model_dump() | {"seed": s}) for t in studies.tutorial_trials("smoke") for s in (0, 1)
+    ]
     run_all(list(dict.fromkeys(trials)), layout)
     made = [e for e in collation.tutorial(Source.of(layout), "fashionmnist") if e]
     return {e.name: e for e in made}

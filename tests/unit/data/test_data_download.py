@@ -63,7 +63,7 @@ def server():
 
 
 def get(server, target, md5=MD5, **kw):
-    download.download(RemoteFile("x.bin", server.url, md5), target, pause=0, **kw)
+    download.download_file(RemoteFile("x.bin", server.url, md5), target, pause=0, **kw)
 
 
 @pytest.mark.parametrize("script", [[], [500, 503], ["cut"], ["cut", 500, "cut"], ["cut", "no ranges"]])
@@ -102,7 +102,7 @@ def test_a_missing_page_is_not_asked_for_again(server, tmp_path):
 
 def test_an_unreachable_host_is_one_line(tmp_path):
     with pytest.raises(PaperlibError, match="cannot be reached"):
-        download.download(RemoteFile("x", "http://127.0.0.1:9/x", None), tmp_path / "x", pause=0)
+        download.download_file(RemoteFile("x", "http://127.0.0.1:9/x", None), tmp_path / "x", pause=0)
 
 
 def tar_of(path, *members):

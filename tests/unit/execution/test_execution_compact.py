@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from paperlib.core.errors import PaperlibError
-from paperlib.execution.compact import compact, is_worth_compacting
+from paperlib.execution.compact import is_worth_compacting, to_compact
 from paperlib.execution.compact_training import CompactTraining
 from paperlib.models.graph import followers
 from paperlib.models.resnet import resnet18
@@ -106,7 +106,7 @@ def make(kind: str, width: float, sparsity: float, seed: int) -> tuple[nn.Module
 @pytest.mark.parametrize("kind", ["mlp", "resnet18", "vgg16", "vgg16-bn", "vgg16-large"])
 def test_compact_gives_the_same_outputs(kind: str, sparsity: float, train: bool) -> None:
     model, masks = make(kind, 0.07, sparsity, seed=round(10 * sparsity))
-    small = compact(model.train(train), masks, training=train)
+    small = to_compact(model.train(train), masks, training=train)
     images = torch.randn(3, *SHAPES[kind], dtype=torch.float64)
     torch.manual_seed(7)
     expected = model(images)
@@ -120,7 +120,7 @@ def test_compact_gives_the_same_outputs(kind: str, sparsity: float, train: bool)
 
 def test_compact_shares_nothing_with_its_model() -> None:
     model, masks = make("mlp", 1, 0.5, 0)
-    small = compact(model.eval(), masks)
+    small = to_compact(model.eval(), masks)
     small.train()
     assert not any(m.training for m in model.modules())
     for mine in small.parameters():
@@ -135,7 +135,7 @@ def test_neurons_without_inputs_or_outputs_go_and_their_constants_stay() -> None
     with torch.no_grad():
         model[1].bias[0] = 0.7
     apply(model, masks)
-    small = compact(model, masks)
+    small = to_compact(model, masks)
     assert small.get_submodule("1").weight.shape == (1, 4)
     torch.testing.assert_close(small.get_submodule("3").bias, model[3].bias + 0.7 * model[3].weight[:, 0])
     images = torch.randn(9, 1, 2, 2)
@@ -249,9 +249,9 @@ def test_a_scheduler_on_the_full_optimizer_is_followed() -> None:
 
 def test_where_compacting_pays() -> None:
     model, masks = make("vgg16", 0.1, 0.5, 0)
-    assert is_worth_compacting(compact(model, masks, training=True), model)
+    assert is_worth_compacting(to_compact(model, masks, training=True), model)
     linear_only = {n: m for n, m in masks.items() if n.startswith("classifier")}
-    assert not is_worth_compacting(compact(model, linear_only, training=True), model)
+    assert not is_worth_compacting(to_compact(model, linear_only, training=True), model)
 
 
 @pytest.mark.parametrize(
@@ -266,7 +266,7 @@ def test_bad_masks_get_one_clear_line(change: Callable[[dict[str, Tensor]], obje
     model, masks = make("vgg16", 0.05, 0.5, 0)
     change(masks)
     with pytest.raises(PaperlibError, match=message):
-        compact(model, masks)
+        to_compact(model, masks)
 
 
 def test_unknown_optimizers_layers_and_options_are_refused() -> None:
@@ -281,4 +281,4 @@ def test_unknown_optimizers_layers_and_options_are_refused() -> None:
         CompactTraining(model, layers_of(model, TRIAL), masks, optimizer)
     odd = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Sigmoid(), nn.Conv2d(4, 2, 3))
     with pytest.raises(PaperlibError, match="cannot follow 'Sigmoid'"):
-        compact(odd, {"0": torch.tensor([True, False, True, True])})
+        to_compact(odd, {"0": torch.tensor([True, False, True, True])})

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from paperlib.execution.steps import NumpySteps, TorchSteps, steps_for
-from paperlib.models.mlp import mlp
+from paperlib.models.mlp import build_mlp
 from paperlib.pruners import METHODS, MaskEnforcer, Pruning, layers_of
 from paperlib.schema.trial import Trial
 
@@ -22,7 +22,7 @@ def test_numpy_steps_equal_torch_steps(
 ) -> None:
     """In float64: in float32 a ReLU near 0 may take the other side."""
     torch.manual_seed(0)
-    model = mlp(30, widths, 4).double()
+    model = build_mlp(30, widths, 4).double()
     batches = [(torch.randn(n, 1, 5, 6).double(), torch.randint(4, (n,))) for n in (batch, batch, batch, 1)]
     expected, results = (
         _two_epochs(kind, copy.deepcopy(model), batches, momentum, decay, sparsity) for kind in (TorchSteps, NumpySteps)
@@ -53,10 +53,10 @@ def _two_epochs(
 @pytest.mark.parametrize(
     ("model", "options", "loss"),
     [
-        (mlp(30, (8,), 4), {"nesterov": True, "momentum": 0.9}, F.cross_entropy),
-        (mlp(30, (8,), 4, dropout=0.3), {}, F.cross_entropy),
-        (mlp(30, (8,), 4), {}, lambda x, y: F.cross_entropy(x.softmax(1), y)),
-        (mlp(30, (8,), 4).double(), {}, F.cross_entropy),
+        (build_mlp(30, (8,), 4), {"nesterov": True, "momentum": 0.9}, F.cross_entropy),
+        (build_mlp(30, (8,), 4, dropout=0.3), {}, F.cross_entropy),
+        (build_mlp(30, (8,), 4), {}, lambda x, y: F.cross_entropy(x.softmax(1), y)),
+        (build_mlp(30, (8,), 4).double(), {}, F.cross_entropy),
         (nn.Sequential(nn.Flatten(), nn.Linear(30, 4), nn.Tanh(), nn.Linear(4, 4)), {}, F.cross_entropy),
     ],
 )
@@ -67,6 +67,6 @@ def test_anything_else_takes_torch(model: nn.Module, options: dict[str, float], 
 
 
 def test_a_small_mlp_with_plain_sgd_takes_numpy() -> None:
-    model = mlp(784, (16, 16), 10)
+    model = build_mlp(784, (16, 16), 10)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, fused=True)
     assert isinstance(steps_for(model, optimizer, MaskEnforcer([], optimizer), F.cross_entropy), NumpySteps)

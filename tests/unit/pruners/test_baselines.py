@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from paperlib.core.paths import Layout
 from paperlib.data.imageset import ImageSet
 from paperlib.meters import Meters
-from paperlib.models.mlp import mlp
+from paperlib.models.mlp import build_mlp
 from paperlib.pruners import METHODS, Masks, Method, Pruning, layers_of
 from paperlib.schema.trial import Trial
 from paperlib.trials.runner import run
@@ -77,7 +77,7 @@ def test_filters_that_come_back_can_learn(method: str) -> None:
 
 
 def test_gradual_follows_the_cubic_schedule() -> None:
-    model = mlp(40, (30, 30), 5)
+    model = build_mlp(40, (30, 30), 5)
     trial = Trial(method="magnitude-gradual", sparsity=0.8, epochs=8)
     pruning = Pruning(trial, layers_of(model, trial), torch.Generator())
     reached = []

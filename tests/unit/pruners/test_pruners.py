@@ -13,7 +13,7 @@ from torch.nn.utils import prune
 
 from paperlib.core.errors import PaperlibError
 from paperlib.models import build
-from paperlib.models.mlp import mlp
+from paperlib.models.mlp import build_mlp
 from paperlib.pruners import METHODS, MaskEnforcer, Pruning, apply_masks, layers_of
 from paperlib.pruners.allocation import erdos_renyi, uniform
 from paperlib.pruners.criteria import weakest_active
@@ -66,7 +66,7 @@ def test_layerwise_leaves_first_and_last_dense() -> None:
 
 
 def test_layerwise_matched_reaches_the_total_of_global() -> None:
-    model = mlp(36, (40, 50, 60), 5)
+    model = build_mlp(36, (40, 50, 60), 5)
     totals = {}
     for scope in ("global", "layerwise-matched"):
         masks = METHODS["random"]().initial_masks(pruning_of(model, sparsity=0.4, scope=scope))
@@ -103,7 +103,7 @@ def test_erdos_renyi_formula_and_exact_total(widths: list[int], sparsity: float)
 
 
 def test_erdos_renyi_density_matches_a_networkx_random_bipartite_graph() -> None:
-    model = mlp(200, (100, 50), 20)
+    model = build_mlp(200, (100, 50), 20)
     pruning = pruning_of(model, method="set", sparsity=0.9)
     masks = METHODS["set"]().initial_masks(pruning)
     for layer in pruning.targets:
@@ -172,7 +172,7 @@ def test_set_swaps_between_epochs_only() -> None:
 
 
 def test_uniform_er_quirk_ignores_the_layer_shapes() -> None:
-    model = mlp(400, (100, 100), 100)
+    model = build_mlp(400, (100, 100), 100)
     pruning = pruning_of(model, method="set", sparsity=0.8, quirks=("uniform-er",))
     masks = METHODS["set"]().initial_masks(pruning)
     assert all(0.18 < m.float().mean().item() < 0.22 for m in masks.values())

@@ -43,7 +43,7 @@ def test_profiles_run_what_the_points_say() -> None:
     assert extra["paper"] == of(networks["paper"], "dataset")
     random = {name: any(t.method == "random" and t.sparsity for t in grid) for name, grid in grids.items()}
     assert random == {"smoke": False, "quick": False, "laptop": True, "paper": True}
-    assert {round(1 / (1 - t.sparsity)) for t in studies.tutorial("smoke") if t.scope == "global"} == {1, 2, 8}
+    assert {round(1 / (1 - t.sparsity)) for t in studies.tutorial_trials("smoke") if t.scope == "global"} == {1, 2, 8}
     seeds = {name: (of(studies.vgg(name), "seed"), of(networks[name], "seed")) for name in studies.PROFILES}
     assert [tuple(map(len, seeds[name])) for name in ("smoke", "quick", "laptop", "paper")] == [
         (1, 1),
@@ -51,7 +51,11 @@ def test_profiles_run_what_the_points_say() -> None:
         (3, 3),
         (5, 3),
     ]
-    assert of(studies.sensitivity("quick"), "model") == of(studies.sensitivity("smoke"), "model") == {"mlp-small"}
-    swept = [t for t in studies.sensitivity("laptop") if t.method != "dense"]
+    assert (
+        of(studies.sensitivity_trials("quick"), "model")
+        == of(studies.sensitivity_trials("smoke"), "model")
+        == {"mlp-small"}
+    )
+    swept = [t for t in studies.sensitivity_trials("laptop") if t.method != "dense"]
     assert of(swept, "method") == {"set"} and of(swept, "model") == {"mlp-small", "mlp-medium"}
     assert {t.method for t in studies.vgg("paper") if t.quirks} == {"dense", *GRID_METHODS}

@@ -11,7 +11,7 @@ from paperlib.cli.compare import command
 from paperlib.core.paths import Layout
 from paperlib.schema.record import Record
 from paperlib.schema.trial import Trial
-from paperlib.trials.differences import TOLERANCES, differences
+from paperlib.trials.differences import TOLERANCES, list_differences
 from paperlib.trials.predictions import unpack
 from paperlib.trials.runner import run
 from paperlib.trials.store import Store
@@ -47,11 +47,11 @@ def slower(record: Record) -> Record:
 
 
 def test_a_moved_number_is_one_difference_unless_tolerated(record: Record) -> None:
-    assert differences(record, record) == []
-    (found,) = differences(record, moved(record, 0.02))
+    assert list_differences(record, record) == []
+    (found,) = list_differences(record, moved(record, 0.02))
     assert found.field == "test.accuracy" and found.size == pytest.approx(0.02)
-    assert differences(record, moved(record, 0.02), {"accuracy": 0.0201}) == []
-    assert differences(record, moved(record, 0.02), {"loss": 1.0}) == [found]
+    assert list_differences(record, moved(record, 0.02), {"accuracy": 0.0201}) == []
+    assert list_differences(record, moved(record, 0.02), {"loss": 1.0}) == [found]
 
 
 def test_rounding_of_another_machine_is_no_difference_but_it_is_not_exact(record: Record) -> None:
@@ -61,42 +61,43 @@ def test_rounding_of_another_machine_is_no_difference_but_it_is_not_exact(record
     other = record.model_copy(
         update={"test": test, "curve": (record.curve[0].model_copy(update={"train": train, "time_s": 99.0}),)}
     )
-    assert differences(record, other, TOLERANCES) == []
-    assert [d.field for d in differences(record, other)] == ["curve.0.train.loss", "test.loss"]
-    assert differences(record, moved(record, 0.009), TOLERANCES) == [] != differences(record, moved(record, 0.009))
+    assert list_differences(record, other, TOLERANCES) == []
+    assert [d.field for d in list_differences(record, other)] == ["curve.0.train.loss", "test.loss"]
+    assert list_differences(record, moved(record, 0.009), TOLERANCES) == []
+    assert list_differences(record, moved(record, 0.009))
 
 
 def test_what_is_neither_measured_nor_a_number_must_be_equal_whatever_is_tolerated(record: Record) -> None:
     for name in ("status", "reason", "shared_training"):
         other = record.model_copy(update={name: "another"})
-        assert [d.field for d in differences(record, other, dict.fromkeys(TOLERANCES, math.inf))] == [name]
+        assert [d.field for d in list_differences(record, other, dict.fromkeys(TOLERANCES, math.inf))] == [name]
 
     class Newer(Record):
         engine_of_tomorrow: str
 
     one, other = (Newer(**dict(record), engine_of_tomorrow=name) for name in ("torch", "numpy"))
-    (found,) = differences(one, other)
+    (found,) = list_differences(one, other)
     assert (found.field, found.a, found.b) == ("engine_of_tomorrow", "torch", "numpy")
 
 
 def test_another_engine_is_a_difference_and_an_unknown_one_is_none(record: Record) -> None:
     assert record.engine == "numpy" and {t.engine for t in record.inference} == {"torch"}
     other = record.model_copy(update={"engine": "torch"})
-    assert [(d.field, d.a, d.b) for d in differences(record, other)] == [("engine", "numpy", "torch")]
-    assert differences(record, record.model_copy(update={"engine": None})) == [], "an older record"
+    assert [(d.field, d.a, d.b) for d in list_differences(record, other)] == [("engine", "numpy", "torch")]
+    assert list_differences(record, record.model_copy(update={"engine": None})) == [], "an older record"
     first, *rest = record.inference
     other = record.model_copy(update={"inference": (first.model_copy(update={"engine": "llvm"}), *rest)})
-    (found,) = differences(record, other)
+    (found,) = list_differences(record, other)
     assert (found.field, found.a, found.b) == (f"{first.variant}-b{first.batch_size}.engine", "torch", "llvm")
-    assert differences(record, record.model_copy(update={"inference": (first,)})) == [], "measured ways may differ"
+    assert list_differences(record, record.model_copy(update={"inference": (first,)})) == [], "measured ways may differ"
 
 
 def test_of_other_images_only_that_is_told(record: Record) -> None:
     data = record.data.model_copy(update={"content_hash": "another", "source": "official"})
     other = moved(record, 0.3).model_copy(update={"data": data})
-    assert {d.field for d in differences(record, other)} == {"data.content_hash", "data.source"}
+    assert {d.field for d in list_differences(record, other)} == {"data.content_hash", "data.source"}
     noted = record.model_copy(update={"data": record.data.model_copy(update={"note": "by another way"})})
-    assert differences(record, noted) == []
+    assert list_differences(record, noted) == []
 
 
 def answering(record: Record, wrong: int) -> Record:
@@ -137,15 +138,15 @@ def test_the_help_states_the_tolerances_that_hold() -> None:
 
 
 def test_times_are_compared_on_request_and_within_one_environment(record: Record) -> None:
-    assert differences(record, slower(record)) == []
-    assert [d.field for d in differences(record, slower(record), {"time_s": 0.4})] == ["training.time_s"]
-    assert differences(record, slower(record), {"time_s": 0.5}) == []
-    assert differences(record, elsewhere(slower(record)), {"time_s": 0.0}) == []
+    assert list_differences(record, slower(record)) == []
+    assert [d.field for d in list_differences(record, slower(record), {"time_s": 0.4})] == ["training.time_s"]
+    assert list_differences(record, slower(record), {"time_s": 0.5}) == []
+    assert list_differences(record, elsewhere(slower(record)), {"time_s": 0.0}) == []
 
 
 def test_a_failed_record_is_not_equal_to_a_done_one(record: Record) -> None:
     failed = record.model_copy(update={"status": "failed", "reason": "diverged", "test": None})
-    assert {"status", "reason"} <= {d.field for d in differences(record, failed)}
+    assert {"status", "reason"} <= {d.field for d in list_differences(record, failed)}
 
 
 def test_compare_ends_with_0_1_or_2(
