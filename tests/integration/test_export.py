@@ -153,7 +153,7 @@ def test_a_network_that_compaction_would_enlarge_is_written_as_it_is(
     def larger(model: torch.nn.Module, masks: object) -> torch.nn.Module:
         return torch.nn.Sequential(model, torch.nn.Linear(3, 3))
 
-    monkeypatch.setattr("paperlib.trials.onnx_export.compact", larger)
+    monkeypatch.setattr("paperlib.trials.onnx_export.to_compact", larger)
     done = exported(trial, layout, tmp_path)
     assert tuple(file.stat().st_size for file in done.files[:2]) == done.dense_bytes
 
