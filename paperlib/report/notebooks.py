@@ -46,7 +46,7 @@ def execute(
         return targets
     for notebook in selected.values():
         _refuse_unknown(notebook, given)
-    set_aside(layout, profile, {trial.id for trial in sections.all_trials(profile)})
+    set_aside(layout, profile)
     if parameters:
         layout = layout.tweaked
     for notebook in selected.values() if not parameters else ():

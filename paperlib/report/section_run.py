@@ -3,9 +3,7 @@
 import os
 import shutil
 import sys
-from collections.abc import Collection
 from contextlib import suppress
-from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +14,7 @@ from paperlib.exhibits.manifest import Exhibit
 from paperlib.schema.record import Record
 from paperlib.schema.trial import Trial
 from paperlib.studies import cpu
-from paperlib.studies.sections import NOTEBOOKS
+from paperlib.studies.sections import all_trials
 from paperlib.trials.runner import run_all
 
 
@@ -38,9 +36,10 @@ def run(number: str, profile: str, **axes: Any) -> SectionRun:
     """
     trials, layout = studies.study(number, profile, **axes), Layout.of(profile)
     if set(trials) == set(studies.study(number, profile)):
-        set_aside(layout, profile, whole_study(profile))
+        set_aside(layout, profile)
         return SectionRun(layout, trials, run_all(trials, layout), collation.write(number, layout))
-    of_study = [trial for trial in trials if trial.id in whole_study(profile)]
+    study = set(all_trials(profile))
+    of_study = [trial for trial in trials if trial in study]
     run_all(of_study, layout)
     for trial in of_study:
         for name in (f"trials/{trial.id}.json", f"checkpoints/{trial.id}.safetensors"):
@@ -50,14 +49,9 @@ def run(number: str, profile: str, **axes: Any) -> SectionRun:
     return SectionRun(layout.tweaked, trials, records, exhibits)
 
 
-@cache
-def whole_study(profile: str) -> frozenset[str]:
-    """The ids of all trials of a profile."""
-    return frozenset(trial.id for notebook in NOTEBOOKS.values() for trial in notebook.trials(profile))
-
-
-def set_aside(layout: Layout, profile: str, study: Collection[str]) -> None:
-    """Move the records whose ids are not in `study` into results/<profile>-tweaked, and say so on stderr."""
+def set_aside(layout: Layout, profile: str) -> None:
+    """Move the records that are not of the profile's study into results/<profile>-tweaked, and say so on stderr."""
+    study = {trial.id for trial in all_trials(profile)}
     measured = {"machine", *(setting.id for setting in cpu.settings(profile))}
     others = [path for path in layout.trials.glob("*.json") if path.stem not in study]
     others += [path for path in layout.edge.glob("*.json") if path.stem not in measured]

@@ -109,7 +109,7 @@ def batches(trials: Sequence[Trial], count: int) -> list[list[Trial]]:
     No trial is in two of them. Trials that share a dense training stay together, so that no two jobs train the same
     network.
     """
-    from paperlib.trials.runner import dense_baseline
+    from paperlib.trials.shared_training import dense_baseline
 
     families: dict[Trial, list[Trial]] = {}
     for trial in dict.fromkeys(trials):

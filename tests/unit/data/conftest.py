@@ -3,10 +3,21 @@
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from paperlib.data import DATASETS
+from paperlib import data
+from paperlib.data import DATASETS, sources
+
+
+@pytest.fixture(autouse=True)
+def _no_other_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No mirror, an empty cache, no system package."""
+    monkeypatch.delenv("PAPERLIB_DATA", raising=False)
+    monkeypatch.setenv("PAPERLIB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(sources, "SYSTEM", tmp_path / "system")
+    data._load.cache_clear()
 
 
 @pytest.fixture

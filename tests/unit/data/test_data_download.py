@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from paperlib import data
 from paperlib.cli.data import app
 from paperlib.core.errors import PaperlibError
-from paperlib.data import DATASETS, download, files, sources
+from paperlib.data import DATASETS, download, files
 from paperlib.data.readers import arrays
 from paperlib.data.registry import RemoteFile
 from paperlib.data.verification import verify
@@ -143,9 +143,6 @@ def test_a_whole_tar_that_reaches_out_is_refused(tmp_path, member):
 @pytest.fixture
 def offline(tmp_path, monkeypatch, claim):
     """Every host unreachable, an empty cache, no archive programs that work."""
-    monkeypatch.delenv("PAPERLIB_DATA", raising=False)
-    monkeypatch.setenv("PAPERLIB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(sources, "SYSTEM", tmp_path / "system")
     for name, info in list(DATASETS.items()):
         claim(name, files=tuple(replace(f, url="http://127.0.0.1:9/") for f in info.files))
 

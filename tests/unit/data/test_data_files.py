@@ -10,7 +10,7 @@ from PIL import Image
 
 from paperlib import data
 from paperlib.core.errors import PaperlibError
-from paperlib.data import DATASETS, sources
+from paperlib.data import DATASETS
 from paperlib.data.imageset import Split
 from paperlib.data.readers import image_files
 from paperlib.data.verification import leaks, verify
@@ -24,9 +24,6 @@ def mirror(tmp_path, monkeypatch):
     folder = tmp_path / "mirror"
     folder.mkdir()
     monkeypatch.setenv("PAPERLIB_DATA", str(folder))
-    monkeypatch.setenv("PAPERLIB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(sources, "SYSTEM", tmp_path / "system")
-    data._load.cache_clear()
     return folder
 
 

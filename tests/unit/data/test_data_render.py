@@ -10,19 +10,11 @@ from typer.testing import CliRunner
 from paperlib import data
 from paperlib.cli.data import app
 from paperlib.core.errors import PaperlibError
-from paperlib.data import DATASETS, sources
+from paperlib.data import DATASETS
 from paperlib.data.synthetic import meshes as solids
 from paperlib.data.synthetic import renderer
 
 CLASSES = DATASETS["industrial"].classes
-
-
-@pytest.fixture(autouse=True)
-def _no_other_images(tmp_path, monkeypatch):
-    monkeypatch.delenv("PAPERLIB_DATA", raising=False)
-    monkeypatch.setenv("PAPERLIB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(sources, "SYSTEM", tmp_path / "system")
-    data._load.cache_clear()
 
 
 @pytest.mark.parametrize("mesh", solids.builtin_meshes(), ids=CLASSES)

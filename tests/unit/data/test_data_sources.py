@@ -19,15 +19,6 @@ from tests.unit.data.test_readers import write_idx, write_npz
 SHA = "sha"
 
 
-@pytest.fixture(autouse=True)
-def _no_other_images(tmp_path, monkeypatch):
-    """No mirror, an empty cache, no system package."""
-    monkeypatch.delenv("PAPERLIB_DATA", raising=False)
-    monkeypatch.setenv("PAPERLIB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(sources, "SYSTEM", tmp_path / "system")
-    data._load.cache_clear()
-
-
 @pytest.fixture
 def mirror(tmp_path, monkeypatch):
     folder = tmp_path / "mirror"
