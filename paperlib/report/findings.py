@@ -122,7 +122,7 @@ def _fastest(tidy: pd.DataFrame) -> Finding | None:
         faster = [
             (effect, arm, change)
             for arm, effect in pruned
-            if arm.model == model and (effect.high or effect.mean) < 1 / (1 + floor)
+            if arm.model == model and effect.high is not None and effect.high < 1 / (1 + floor)
             if (change := accurate.get((arm.dataset, arm.model, arm.setting, arm.method)))
         ]
         if not faster:

@@ -220,6 +220,12 @@ def test_what_pruning_buys_is_the_fastest_arm_that_keeps_its_accuracy(made: Sour
     assert "nothing beyond the noise" in told(0.9, 0.1, ratio=1.0)
 
 
+def test_one_seed_is_beyond_no_noise(made: Source) -> None:
+    table = made.table[made.table.seed == 0].assign(test_accuracy=0.9, test_majority=0.1, realised_ratio_b64=0.5)
+    said = findings(table.assign(realised_ratio_b64_again=1.02))[0].markdown()
+    assert "faster than dense in 0 of" in said and "nothing beyond the noise" in said and "×" not in said
+
+
 def test_the_machine_is_named_and_a_missing_gpu_too(made: Source) -> None:
     assert any("No trial ran on a GPU" in f.text for f in findings(made.table))
     assert not any("No trial ran on a GPU" in f.text for f in findings(made.table.assign(gpu="NVIDIA H200")))
