@@ -14,6 +14,7 @@ from paperlib.claims.verdict import Verdict
 from paperlib.core.io import write_atomically
 from paperlib.core.paths import Layout
 from paperlib.core.registry import unknown
+from paperlib.costs.records import cost_table, read_costs
 from paperlib.trials.store import Store
 
 __all__ = ["CLAIMS", "Claim", "Evidence", "Verdict", "claim", "find", "table", "tally", "verdicts", "write"]
@@ -29,9 +30,14 @@ def find(name: str) -> Claim:
     return CLAIMS[name.upper()]
 
 
-def verdicts(tidy: pd.DataFrame, claims: Iterable[Claim] | None = None) -> list[Verdict]:
-    """Verdicts in the ledger's order on the table of `paperlib.trials.store.tidy` (an empty one will do)."""
-    evidence = Evidence.of(tidy)
+def verdicts(
+    tidy: pd.DataFrame, claims: Iterable[Claim] | None = None, measured: pd.DataFrame | None = None
+) -> list[Verdict]:
+    """Verdicts in the ledger's order on the tables of `trials.store.tidy` and (`measured`) `costs.records.cost_table`.
+
+    Empty tables will do.
+    """
+    evidence = Evidence.of(tidy, measured)
     return [replace(c.test(evidence), claim=c.id) for c in (CLAIMS.values() if claims is None else claims)]
 
 
@@ -59,7 +65,7 @@ def table(decided: Iterable[Verdict]) -> pd.DataFrame:
 
 def write(layout: Layout) -> list[Verdict]:
     """Write results/<profile>/claims.csv and claims.json; returns the verdicts."""
-    decided = verdicts(Store(layout).table())
+    decided = verdicts(Store(layout).table(), measured=cost_table(read_costs(layout)))
     rows = table(decided)
     write_atomically(layout.results / "claims.csv", rows.to_csv(index=False).encode())
     entries = [

@@ -10,11 +10,12 @@ from dataclasses import replace
 
 import numpy as np
 
+from paperlib.claims.cost_evidence import CostMetric
 from paperlib.claims.effects import Metric
 from paperlib.claims.evidence import EPOCHS, QUALITIES, QUANTITIES, Evidence, Floats, PairedSample
 from paperlib.claims.settings import Reference, Setting, dense_of
 from paperlib.claims.stats.decisions import ALPHA, Outcome, beyond_p, outcomes, sign_flip_p
-from paperlib.claims.stats.estimates import bootstrap_interval
+from paperlib.claims.stats.estimates import UNBOUNDED, Bounds, bootstrap_interval
 from paperlib.claims.verdict import Base, Verdict, deny, inconsistent, join
 
 Test = Callable[[Evidence], Verdict]
@@ -52,7 +53,7 @@ def same(
     margin: in the unit of the metric's column, of costs as a share; MARGIN or COST_MARGIN where none is given.
     """
     if margin is None:
-        margin = COST_MARGIN if QUANTITIES[metric].effect == "ratio" else MARGIN
+        margin = COST_MARGIN if _is_ratio(QUANTITIES[metric]) else MARGIN
     accept: Set[Outcome] = {"none", "above"} if or_above else {"none"}
     return _compare(metric, settings, than, accept, {"below"} if or_above else {"below", "above"}, share, margin)
 
@@ -60,7 +61,7 @@ def same(
 def effect_in(metric: str, settings: Sequence[Setting], low: float, high: float, than: Reference = dense_of) -> Test:
     """The difference (or ratio) to the reference lies in [low, high]: for published sizes of effects."""
     quantity = QUANTITIES[metric]
-    a, b = (math.log(low), math.log(high)) if quantity.effect == "ratio" else (low, high)
+    a, b = (math.log(low), math.log(high)) if _is_ratio(quantity) else (low, high)
 
     def test(evidence: Evidence) -> Verdict:
         samples = [evidence.compare(quantity, s, than(s)) for s in settings]
@@ -81,7 +82,7 @@ def value_in(metric: str, settings: Sequence[Setting], low: float, high: float) 
     return beside_published(quantity, test)
 
 
-def beside_published(metric: Metric, test: Test) -> Test:
+def beside_published(metric: Metric | CostMetric, test: Test) -> Test:
     """A published size of an accuracy or a loss is met on real images or not at all."""
 
     def on_real_images(evidence: Evidence) -> Verdict:
@@ -112,38 +113,53 @@ def self_contradiction(why: str, test: Test) -> Test:
 
 
 def on_device(machine: str, *tests: Test) -> Test:
-    """Only trials of one kind of machine: `cpu` (the laptop's inference) or `gpu` (the HPC)."""
+    """Only costs on one kind of machine: `cpu` (the laptop's inference) or `gpu` (the HPC)."""
 
     def on_machine(evidence: Evidence) -> Verdict:
-        trials = evidence.where((evidence.rows.device == "cpu") == (machine == "cpu"))
-        if trials.rows.empty and not evidence.rows.empty:
-            return Verdict("untestable here", f"no trials on a {machine}", needs=f"the same trials on a {machine}")
-        return every(*tests)(trials)
+        measured = evidence.with_costs("device", lambda device: device.str.startswith("cpu") == (machine == "cpu"))
+        if measured.costs.rows.empty and not evidence.costs.rows.empty:
+            return Verdict("untestable here", f"no costs on a {machine}", needs=f"the same costs on a {machine}")
+        return every(*tests)(measured)
 
     return on_machine
 
 
-def at_scale(*tests: Test, pixels: int = 0) -> Test:
+def at_pixels(pixels: int, *tests: Test) -> Test:
+    """Only costs of networks on images of `pixels` or more; those on smaller ones are shown, and decide nothing."""
+
+    def on_large_images(evidence: Evidence) -> Verdict:
+        large = evidence.with_costs("resolution", lambda resolution: resolution >= pixels)
+        verdict, small = every(*tests)(large), every(*tests)(evidence)
+        if verdict.estimate is not None or small.estimate is None:
+            return verdict
+        return replace(
+            small, base="inconclusive", reason=f"needs images of {pixels} px",
+            detail=f"on smaller images: {small.detail}", needs=f"{small.needs}; {pixels} px",
+        )  # fmt: skip
+
+    return on_large_images
+
+
+def at_scale(*tests: Test) -> Test:
     """Only on trials of the paper's own scale: a level, or how two models compare, is not that of smaller ones.
 
-    That is the whole network (width 1), trained for F's epochs or more, on images of `pixels` or more. Where there
-    are none the estimate of the smaller ones is shown, and decides nothing.
+    That is the whole network (width 1), trained for F's epochs or more. Where there are none the estimate of the
+    smaller ones is shown, and decides nothing.
     """
 
     def on_large_trials(evidence: Evidence) -> Verdict:
         rows, test = evidence.rows, every(*tests)
-        large = evidence.where((rows.epochs >= EPOCHS) & (rows.width == 1) & (rows.resolution >= pixels))
+        large = evidence.where((rows.epochs >= EPOCHS) & (rows.width == 1))
         verdict = test(large)
         if large is evidence or verdict.estimate is not None:
             return verdict
         small = test(evidence)
         if small.estimate is None:
             return small
-        size = f" at {pixels} px" if pixels else ""
         return replace(
-            small, base="inconclusive", reason=f"needs the paper's {EPOCHS} epochs of the whole network{size}",
+            small, base="inconclusive", reason=f"needs the paper's {EPOCHS} epochs of the whole network",
             detail=f"at a smaller scale: {small.detail}",
-            needs=f"{small.needs}; {EPOCHS} epochs, width 1{f', {pixels} px' if pixels else ''}",
+            needs=f"{small.needs}; {EPOCHS} epochs, width 1",
         )  # fmt: skip
 
     return on_large_trials
@@ -162,7 +178,7 @@ def _compare(
 
     def no_difference(evidence: Evidence, setting: Setting) -> float | None:
         # What counts as none: the margin of a score, else the noise floor, or the margin if that is wider.
-        if margin is not None and metric.effect == "difference":
+        if margin is not None and not _is_ratio(metric):
             return margin
         floor = evidence.floor(metric, (setting, than(setting)))
         return floor if margin is None else max(margin, floor or 0.0)
@@ -174,7 +190,7 @@ def _compare(
         widths = [no_difference(evidence, s) for s in settings]
         verdict = judge(
             evidence, metric, settings, samples,
-            [None if w is None else math.log1p(w) if metric.effect == "ratio" else w for w in widths], accept, reject,
+            [None if w is None else math.log1p(w) if _is_ratio(metric) else w for w in widths], accept, reject,
             share, equivalence=margin is not None, floor=max((w for w in widths if w is not None), default=None),
         )  # fmt: skip
         if not idle or verdict.base not in {"inconclusive", "untestable here"}:
@@ -187,7 +203,7 @@ def _compare(
 
 def judge(
     evidence: Evidence,
-    metric: Metric,
+    metric: Metric | CostMetric,
     settings: Sequence[Setting],
     samples: Sequence[PairedSample | None],
     halves: Sequence[float | None],
@@ -210,14 +226,16 @@ def judge(
     """
     measured = [sample for sample in samples if sample is not None]
     title, total = metric.title.lower(), len(samples)
-    needs = f"{total} comparisons of {title}, 3 seeds or more; such as {settings[0]}"
+    repeats = "processes" if isinstance(metric, CostMetric) else "seeds"
+    needs = f"{total} comparisons of {title}, 3 {repeats} or more; such as {settings[0]}"
     if not measured:
-        if any(s in evidence.groups for s in settings):
+        if any(evidence.has(metric, s) for s in settings):
             return Verdict("untestable here", f"{title} was not measured", needs=needs)
-        return Verdict("inconclusive", f"needs trials, such as {settings[0]}", needs=needs)
+        kind = "costs" if isinstance(metric, CostMetric) else "trials"
+        return Verdict("inconclusive", f"needs {kind}, such as {settings[0]}", needs=needs)
     pooled = _pooled(measured)
-    estimate = bootstrap_interval(pooled, metric.bounds if level else metric.effect_bounds)
-    log = metric.effect == "ratio" and not level
+    log = _is_ratio(metric) and not level
+    estimate = bootstrap_interval(pooled, _bounds(metric, level))
     unit, scale = _shown(metric, level)
     verdict = Verdict(
         "inconclusive", "needs an A/A control of this quantity", needs=needs, unit=unit,
@@ -245,19 +263,30 @@ def judge(
     elif len(measured) < total:
         reason = f"needs {total - len(measured)} more of {total} settings, such as {settings[samples.index(None)]}"
     else:
-        reason = f"needs more seeds: {said.count('unclear')} of {total} comparisons are unclear"
+        reason = f"needs more {repeats}: {said.count('unclear')} of {total} comparisons are unclear"
     return replace(
         verdict, base=base, reason=reason, detail=f"{title} in {len(measured)} of {total} settings: {counts}"
     )
 
 
-def _shown(metric: Metric, level: bool) -> tuple[str, float]:
+def _is_ratio(metric: Metric | CostMetric) -> bool:
+    """Whether two settings are compared by a ratio: costs are, scores by their difference."""
+    return isinstance(metric, CostMetric)
+
+
+def _bounds(metric: Metric | CostMetric, level: bool) -> Bounds:
+    if isinstance(metric, CostMetric):
+        return UNBOUNDED  # a logarithm, or a level far from 0
+    return metric.bounds if level else metric.effect_bounds
+
+
+def _shown(metric: Metric | CostMetric, level: bool) -> tuple[str, float]:
     """(unit, factor from the column to it) in which an estimate is given, of the quantity itself or of an effect."""
+    if isinstance(metric, CostMetric):
+        return ("J" if metric.source else "bytes" if "bytes" in metric.level else "s", 1.0) if level else ("ratio", 1.0)
     if metric.unit == "%":
         return "%" if level else "points", metric.scale
-    if metric.effect == "ratio" and not level:
-        return "ratio", 1.0
-    return "J" if "energy" in metric.column else "s" if "_s" in metric.column else metric.unit, 1.0
+    return metric.unit, 1.0
 
 
 def _mean_beyond(pooled: Floats, half: float, reject: Set[Outcome]) -> bool:
@@ -267,7 +296,7 @@ def _mean_beyond(pooled: Floats, half: float, reject: Set[Outcome]) -> bool:
 
 
 def _pooled(samples: Sequence[PairedSample]) -> Floats:
-    # Seeds are the unit of repetition: each seed's mean over the settings that have it.
-    seeds, index = np.unique(np.concatenate([s.seeds for s in samples]), return_inverse=True)
+    # Seeds (or processes) are the unit of repetition: of each the mean over the settings that have it.
+    repeats, index = np.unique(np.concatenate([s.repeats for s in samples]), return_inverse=True)
     values = np.concatenate([s.values for s in samples])
-    return np.bincount(index, values, len(seeds)) / np.bincount(index, minlength=len(seeds))
+    return np.bincount(index, values, len(repeats)) / np.bincount(index, minlength=len(repeats))

@@ -6,7 +6,7 @@ import scipy  # loads scipy.stats, which takes a second, where it is first used
 
 from paperlib.claims.builders import (
     above,
-    at_scale,
+    at_pixels,
     below,
     effect_in,
     every,
@@ -16,7 +16,8 @@ from paperlib.claims.builders import (
     same,
     value_in,
 )
-from paperlib.claims.evidence import QUANTITIES, Evidence, PairedSample, non_official_sources
+from paperlib.claims.cost_evidence import COSTS
+from paperlib.claims.evidence import PIXELS, Evidence, PairedSample, non_official_sources
 from paperlib.claims.ledger import claim
 from paperlib.claims.settings import METHODS, Setting, dense_of, grid_f, grid_p, versus
 from paperlib.claims.stats.estimates import Estimate, mean_interval
@@ -27,7 +28,6 @@ P_VGG = grid_p(models=("vgg16",))
 RESNET, THAN_VGG = ("resnet18",), versus(model="vgg16")
 OTHERS, ALL, SET = METHODS[:3], (*METHODS, "dense"), grid_f(("set",))
 HPC = ("A100", "H100", "H200")
-PIXELS = 224  # where VGG16 and ResNet18 are the papers'; their small-image forms cost otherwise
 
 
 def vgg_industrial(scenario: str, *methods: str) -> list[Setting]:
@@ -76,26 +76,29 @@ claim("C8", "F 3.1.1", "time", "Pruning before training lowers computation and m
 
 @claim("C14", "F 3.5", "energy", "The laptop needs about half the training energy of the HPC system.")
 def _half_on_the_laptop(evidence: Evidence) -> Verdict:
-    metric, needs = QUANTITIES["training_energy"], "training energy of the same trials on an HPC GPU and on a laptop"
-    if evidence.rows.gpu.astype(str).nunique() < 2:
+    metric, needs = COSTS["training_energy"], "training energy of the same networks on an HPC GPU and on a laptop"
+    costs, name = evidence.costs, "|".join(HPC)
+    if costs.rows.empty or costs.rows.gpu.astype(str).nunique() < 2:
         return Verdict("untestable here", "one machine only", needs=needs)
-    rows = evidence.rows[evidence.rows.train_energy_j.notna() & evidence.rows.gpu.notna()].reset_index(names="row")
-    hpc = rows.gpu.str.contains("|".join(HPC))
-    keys = ["dataset", "model", "method", "conv_sparsity", "sparsity", "seed", "epochs", "train_images"]
-    pairs = rows[~hpc].merge(rows[hpc], on=keys)
-    if pairs.empty:
-        return Verdict("untestable here", "no trial was measured on both kinds of machine", needs=needs)
-    ratios = pd.Series(pairs.train_energy_j_x / pairs.train_energy_j_y)
-    logs = ratios.groupby(pairs.seed).agg(lambda seed: np.log(seed).mean())
-    sample = PairedSample("", logs.index.to_numpy(), logs.to_numpy(float), pairs[["row_x", "row_y"]].to_numpy().ravel())
+    is_hpc = costs.rows.gpu.astype(str).str.contains(name)
+    hpc, laptop = costs.where(is_hpc), costs.where(costs.rows.gpu.notna() & ~is_hpc)
+    pairs = [
+        hpc.of(s).reset_index(names="row").merge(laptop.of(s).reset_index(names="row"), on="process")
+        for s in grid_f(ALL) if len(hpc.of(s)) and len(laptop.of(s))
+    ]  # fmt: skip
+    if not pairs or pairs[0].empty:
+        return Verdict("untestable here", "nothing was measured on both kinds of machine", needs=needs)
+    both = pd.concat(pairs)
+    logs = pd.Series(np.log(both[f"{metric.level}_y"] / both[f"{metric.level}_x"])).groupby(both.process).mean()
+    sample = PairedSample("", logs.index.to_numpy(), logs.to_numpy(float), both[["row_x", "row_y"]].to_numpy().ravel())
     interval = mean_interval(sample.values)
     ratio = interval and interval.mapped(np.exp)
     if ratio is None or ratio.low is None or ratio.high is None:
-        return Verdict("inconclusive", "needs more seeds, n = 1", needs=needs)
+        return Verdict("inconclusive", "needs more processes, n = 1", needs=needs)
     about_half, other = ratio.low > 0.4 and ratio.high < 0.6, ratio.high < 0.4 or ratio.low > 0.6
     return Verdict(
-        *between(about_half, other, "needs more seeds"), estimate=ratio, unit="ratio", needs=needs,
-        detail=f"{metric.title.lower()} of {len(pairs)} pairs", **evidence.support(metric, [sample]),
+        *between(about_half, other, "needs more processes"), estimate=ratio, unit="ratio", needs=needs,
+        detail=f"{metric.title.lower()} of {len(pairs)} settings", **evidence.support(metric, [sample]),
     )  # fmt: skip
 
 
@@ -132,20 +135,22 @@ claim("C33", "F 4.3", "time", "ResNet18, VisA, scenario i: dense trains more slo
     below("training_time", grid_f(scenarios=("i",), datasets=("visa",), models=RESNET))
 )
 claim("C34", "F 4.3", "time", "ResNet18 trains faster than VGG16, but not noticeably on VisA.")(
-    at_scale(
+    at_pixels(
+        PIXELS,
         below("training_time", grid_f(ALL, datasets=("bloodmnist", "industrial"), models=RESNET), THAN_VGG),
         same("training_time", grid_f(ALL, datasets=("visa",), models=RESNET), THAN_VGG),
-        pixels=PIXELS,
     )
 )
 
 
 @claim("C43", "F 4.5", "time", "Inference takes 0.002 to 0.008 s on average (HPC).")
 def _seconds_of_an_a100(evidence: Evidence) -> Verdict:
-    trials = evidence.where(evidence.rows.gpu.astype(str).str.contains("A100"))
-    if trials.rows.empty:
-        return Verdict("untestable here", "seconds of an A100, and no trial ran on one", needs="trials on an A100")
-    return value_in("inference_time_b1", grid_f(ALL), 0.002, 0.008)(trials)
+    on_a100 = evidence.with_costs("gpu", lambda gpu: gpu.astype(str).str.contains("A100"))
+    if on_a100.costs.rows.empty:
+        return Verdict(
+            "untestable here", "seconds of an A100, and nothing was measured on one", needs="costs on an A100"
+        )
+    return value_in("inference_time_b1", grid_f(ALL), 0.002, 0.008)(on_a100)
 
 
 claim("C45", "F 4.5", "time", "In the other cases SET takes at most 0.002 s more.")(
@@ -155,18 +160,18 @@ claim("C46", "F 4.6", "energy", "SET needs less training energy than dense in ev
     below("training_energy", SET)
 )
 claim("C47", "F 4.6", "energy", "ResNet18 always needs less training energy than VGG16.")(
-    at_scale(below("training_energy", grid_f(ALL, models=RESNET), THAN_VGG), pixels=PIXELS)
+    at_pixels(PIXELS, below("training_energy", grid_f(ALL, models=RESNET), THAN_VGG))
 )
 claim("C48", "F 4.6", "energy", "MVTec3D: 2.7e6 J on average for VGG16, 1.1e6 J for ResNet18 (a ratio of 0.41).")(
-    at_scale(
+    at_pixels(
+        PIXELS,
         effect_in("training_energy", grid_f(ALL, datasets=("industrial",), models=RESNET), 0.33, 0.51, THAN_VGG),
-        pixels=PIXELS,
     )
 )
 claim("C49", "F 4.6", "energy", "BloodMNIST: 0.6e6 J for VGG16, 0.2e6 J for ResNet18 (a ratio of 0.33).")(
-    at_scale(
+    at_pixels(
+        PIXELS,
         effect_in("training_energy", grid_f(ALL, datasets=("bloodmnist",), models=RESNET), 0.26, 0.42, THAN_VGG),
-        pixels=PIXELS,
     )
 )
 claim(
@@ -186,7 +191,7 @@ claim("C53", "F 4.7", "time", "On the laptop's CPU 80 % of filters removed is fa
     on_device("cpu", below("inference_time", grid_f(scenarios=("i",)), versus(scenario="ii")))
 )
 claim("C54", "F 4.7", "energy", "VGG16 takes more inference energy than ResNet18 on the laptop.")(
-    at_scale(on_device("cpu", below("inference_energy_absolute", grid_f(ALL, models=RESNET), THAN_VGG)), pixels=PIXELS)
+    at_pixels(PIXELS, on_device("cpu", below("inference_energy", grid_f(ALL, models=RESNET), THAN_VGG)))
 )
 claim(
     "C55",
@@ -201,7 +206,7 @@ claim("C56", "F 4.7", "time", "What is gained on the HPC system is also gained o
 
 @claim("C59", "F 5", "energy", "Anomalies in energy go with anomalies in training time.")
 def _energy_tracks_time(evidence: Evidence) -> Verdict:
-    time, energy = QUANTITIES["training_time"], QUANTITIES["training_energy"]
+    time, energy = COSTS["training_time"], COSTS["training_energy"]
     needs = "training time and energy of at least 8 settings of paper F"
     effects = [tuple(evidence.compare(metric, s, dense_of(s)) for metric in (time, energy)) for s in grid_f()]
     pairs = [(t, e) for t, e in effects if t is not None and e is not None]

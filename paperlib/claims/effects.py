@@ -2,9 +2,8 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import cast
 
-import numpy as np
 import pandas as pd
 
 from paperlib.claims.stats.estimates import (
@@ -16,26 +15,21 @@ from paperlib.claims.stats.estimates import (
     Estimate,
     mean_interval,
 )
-from paperlib.claims.stats.noise import PAIR, noise_floor
+from paperlib.claims.stats.noise import PAIR
 
 ARM = ["dataset", "model", "scope", "conv_sparsity", "sparsity", "method"]
 
 
 @dataclass(frozen=True)
 class Metric:
-    """One quantity. effect: how an arm is compared with dense; scale: factor from the column to `unit`;
-    source_column: the tidy column that says how it was obtained; ratio_column: ratios measured in pairs within
-    each trial, which beat a ratio of two runs; signed: the column is itself a change."""
+    """A quantity of what was learnt. scale: factor from the column to `unit`; signed: the column is itself a change."""
 
     name: str
     title: str
     column: str
     unit: str
-    effect: Literal["difference", "ratio"]
     scale: float = 1.0
     digits: int = 2
-    source_column: str | None = None
-    ratio_column: str | None = None
     signed: bool = False
 
     @property
@@ -47,46 +41,16 @@ class Metric:
 
     @property
     def effect_bounds(self) -> Bounds:
-        """What a difference to dense can be; the logarithm of a ratio has no bounds."""
+        """What a difference to dense can be."""
         return SHARE_DIFFERENCE if self.unit == "%" else UNBOUNDED
 
     @property
     def effect_unit(self) -> str:
-        """Of the effect as it is shown: `points`, `ratio`, or the unit itself."""
-        if self.effect == "ratio":
-            return "ratio"
+        """Of the effect as it is shown: `points`, or the unit itself."""
         return "points" if self.unit == "%" else self.unit
 
 
-METRICS = {
-    m.name: m
-    for m in (
-        Metric("accuracy", "Test accuracy", "test_accuracy", "%", "difference", 100),
-        Metric(
-            "inference_time", "Inference time, batch 64", "inference_s_b64", "µs per batch", "ratio", 1e6, 1,
-            ratio_column="inference_ratio_b64",
-        ),
-        Metric(
-            "inference_time_b1", "Inference time, batch 1", "inference_s_b1", "µs per image", "ratio", 1e6, 1,
-            ratio_column="inference_ratio_b1",
-        ),
-        Metric(
-            "inference_energy", "Inference energy, batch 64", "inference_energy_j_b64", "µJ per image", "ratio", 1e6, 2,
-            source_column="energy_source", ratio_column="inference_energy_ratio_b64",
-        ),
-        Metric(
-            "realised_time", "Inference time, batch 64, removed work skipped", "realised_s_b64", "µs per batch",
-            "ratio", 1e6, 1, ratio_column="realised_ratio_b64",
-        ),
-        Metric("training_time", "Training time", "train_time_s", "s", "ratio", digits=3),
-        Metric("training_energy", "Training energy", "train_energy_j", "J", "ratio", source_column="energy_source"),
-        Metric("co2", "CO2 of training", "train_co2_g", "mg", "ratio", 1e3, 3, source_column="energy_source"),
-        Metric(
-            "peak_memory", "Peak memory of training", "train_peak_memory_bytes", "MiB", "ratio", 2**-20, 1,
-            source_column="memory_source",
-        ),
-    )
-}  # fmt: skip
+ACCURACY = Metric("accuracy", "Test accuracy", "test_accuracy", "%", 100)
 
 # What P's abstract states (claim A1: small MLP, MNIST, 50 %, layer-wise); nothing else of P is published.
 PAPER = {
@@ -165,7 +129,7 @@ def marked(name: str, unlearnt: bool) -> str:
     return f"{name} ({NEAR_CHANCE})" if unlearnt else name
 
 
-def arms(tidy: pd.DataFrame, metric: Metric) -> list[Arm]:
+def arms(tidy: pd.DataFrame, metric: Metric = ACCURACY) -> list[Arm]:
     """Every pruned arm of the table for one metric, in the table's order; each trial beside dense of its seed."""
     rows = corrected_protocol(tidy)
     dense = rows[rows.method == "dense"][[*PAIR, "id", metric.column]]
@@ -177,28 +141,8 @@ def arms(tidy: pd.DataFrame, metric: Metric) -> list[Arm]:
         if paper != NOT_PUBLISHED and drawn(group["source"]):
             paper = DRAWN
         values, dense_values = (group[name].astype(float) for name in (metric.column, f"{metric.column}_dense"))
-        if metric.effect == "difference":
-            effect = mean_interval(values - dense_values, metric.effect_bounds)
-        else:
-            ratio = group[metric.ratio_column].astype(float) if metric.ratio_column else values / dense_values
-            log = mean_interval(np.log(ratio.where(ratio > 0)))
-            effect = log and log.mapped(np.exp)
+        effect = mean_interval(values - dense_values, metric.effect_bounds)
         pruned, of_dense = (mean_interval(each, metric.bounds) for each in (values, dense_values))
         ids = tuple(sorted({*group["id"], *group["id_dense"]})), tuple(sorted(set(group["id_dense"])))
         result.append(Arm(dataset, model, scope, conv, sparsity, method, pruned, of_dense, effect, paper, *ids))
     return result
-
-
-def noise(tidy: pd.DataFrame, metric: Metric) -> float | None:
-    """The metric's noise floor as a share of dense, None for accuracy and where no control was measured."""
-    if metric.effect == "difference":
-        return None
-    return noise_floor(corrected_protocol(tidy), metric.ratio_column or metric.column)
-
-
-def measurement_sources(tidy: pd.DataFrame, metric: Metric) -> str:
-    """`modelled`, `nvml`, `process-peak`, …: the sources of this metric in these rows; '' if it needs none."""
-    if metric.source_column is None:
-        return ""
-    words = corrected_protocol(tidy)[metric.source_column].dropna().unique()
-    return "/".join(sorted(words)) or "not measured"

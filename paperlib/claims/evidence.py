@@ -1,7 +1,7 @@
-"""The tidy table as evidence: quantities, paired comparisons over seeds, noise floors, provenance."""
+"""Trials and cost records as evidence: quantities, paired comparisons, noise floors, provenance."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, cast
 
@@ -9,26 +9,29 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from paperlib.claims.effects import METRICS, REAL, Metric, corrected_protocol, main_setting_only, near_chance
+from paperlib.claims.cost_evidence import COSTS, CostMetric, CostTable
+from paperlib.claims.effects import ACCURACY, REAL, Metric, corrected_protocol, main_setting_only, near_chance
 from paperlib.claims.settings import Setting, dense_of
-from paperlib.claims.stats.noise import MACHINE, PAIR, cost_controls, score_controls
+from paperlib.claims.stats.noise import MACHINE, PAIR, score_controls
 from paperlib.studies.profiles import F_DATASETS
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.intp]
 SWAP = 0.2  # both papers; other values are sensitivity arms
 EPOCHS = 50  # of paper F; P does not state its own
+PIXELS = 224  # of paper F's images; its networks for small images cost otherwise
+F_MODELS = ("vgg16", "resnet18")
 ARM = ["dataset", "model", "method", "conv_sparsity", "sparsity", "scope"]  # as the fields of Setting
 PER_MODEL = {"lr", "batch_size", "options", "optimizer", "schedule"}  # what each model has of its own
-QUANTITIES = METRICS | {
+QUANTITIES: dict[str, Metric | CostMetric] = {
     m.name: m
     for m in (
-        Metric("train_accuracy", "Best training accuracy", "best_train_accuracy", "%", "difference", 100),
-        Metric("train_loss", "Last training loss", "last_train_loss", "nats", "difference"),
-        Metric("loss_change", "Change of training loss", "loss_change", "nats", "difference", signed=True),
-        Metric("loss_falling", "Epochs with falling loss", "train_loss_falling", "%", "difference", 100),
-        Metric("inference_energy_absolute", "Inference energy, batch 64", "inference_energy_j_b64", "J", "ratio"),
-        Metric("inference_extra", "Inference time above dense", "inference_extra_s", "s", "difference", signed=True),
+        ACCURACY,
+        Metric("train_accuracy", "Best training accuracy", "best_train_accuracy", "%", 100),
+        Metric("train_loss", "Last training loss", "last_train_loss", "nats"),
+        Metric("loss_change", "Change of training loss", "loss_change", "nats", signed=True),
+        Metric("loss_falling", "Epochs with falling loss", "train_loss_falling", "%", 100),
+        *COSTS.values(),
     )
 }
 # What training improves: it says nothing where nothing was learnt, and less where training was short.
@@ -36,45 +39,53 @@ QUALITIES = {"accuracy", "train_accuracy", "train_loss", "loss_change", "loss_fa
 # What every table has; an empty one gets these columns.
 _COLUMNS = {
     *PAIR, *ARM, *MACHINE, "id", "source", "status", "protocol", "swap", "main_setting", "test_accuracy",
-    "test_majority", "first_train_loss", "last_train_loss", "shared_training", "compact_epochs", "energy_source",
-    "train_energy_j",
+    "test_majority", "first_train_loss", "last_train_loss", "shared_training",
 }  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
 class PairedSample:
-    """One comparison (or level). label: of its setting; seeds and values: one each per seed; rows: of the evidence."""
+    """One comparison (or level). label: of its setting; repeats and values: one each per seed, of a cost per process;
+    rows: of the evidence, of its costs for a cost."""
 
     label: str
-    seeds: NDArray[np.int64]
+    repeats: NDArray[np.int64]
     values: Floats
     rows: Rows
 
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """What a claim's test gets: finished trials of the corrected protocol, one per row of the tidy table.
+    """What a claim's test gets: finished trials of the corrected protocol, one per row of the tidy table, and costs.
 
     A test reads `rows` itself (columns and units as in tidy.csv), or asks for a quantity of a setting (`level`), for
     the difference of two settings (`compare`), for the noise floor of a quantity, and for the `support` of a verdict.
     """
 
     rows: pd.DataFrame
+    costs: CostTable = field(default_factory=lambda: CostTable(pd.DataFrame()))
     _controls: dict[str, dict[Any, Floats]] = field(default_factory=dict, repr=False)
 
     @classmethod
-    def of(cls, tidy: pd.DataFrame) -> "Evidence":
-        """From the table of `paperlib.trials.store.tidy`; an empty one is no evidence."""
+    def of(cls, tidy: pd.DataFrame, costs: pd.DataFrame | None = None) -> "Evidence":
+        """From the tables of `trials.store.tidy` and `costs.records.cost_table`; an empty one is no evidence."""
         rows = corrected_protocol(main_setting_only(tidy if len(tidy) else pd.DataFrame(columns=sorted(_COLUMNS))))
         rows = rows[rows.swap == SWAP].reset_index(drop=True)
         extra = {"loss_change": rows.last_train_loss.astype(float) - rows.first_train_loss.astype(float)}
-        if {"inference_s_b1", "inference_ratio_b1"} <= set(rows):
-            extra["inference_extra_s"] = rows.inference_s_b1 * (1 - 1 / rows.inference_ratio_b1)
-        return cls(rows.assign(**extra))
+        return cls(rows.assign(**extra), CostTable(pd.DataFrame() if costs is None else costs))
 
     def where(self, chosen: pd.Series) -> "Evidence":
-        """Only the rows that are chosen; itself where all are."""
-        return self if chosen.all() else Evidence(self.rows[chosen].reset_index(drop=True))
+        """Only the trials that are chosen, and all costs; itself where all are."""
+        return self if chosen.all() else Evidence(self.rows[chosen].reset_index(drop=True), self.costs)
+
+    def with_costs(self, column: str, fits: Callable[[pd.Series], "pd.Series[bool]"]) -> "Evidence":
+        """All trials, and only the costs whose column fits."""
+        costs = self.costs
+        return replace(self, costs=costs.where(fits(costs.rows[column]))) if len(costs.rows) else self
+
+    def has(self, metric: Metric | CostMetric, setting: Setting) -> bool:
+        """Whether anything was measured of this setting, be it another quantity."""
+        return len(self.costs.of(setting)) > 0 if isinstance(metric, CostMetric) else setting in self.groups
 
     @cached_property
     def undrawn(self) -> "Evidence":
@@ -107,32 +118,43 @@ class Evidence:
             return np.full(len(self.rows), np.nan)
         return pd.to_numeric(self.rows[name], errors="coerce").to_numpy(float)
 
-    def level(self, metric: Metric, setting: Setting) -> PairedSample | None:
-        """The quantity itself in the unit of its column, one value per seed; None where it was not measured."""
-        rows = self.groups.get(setting, np.array([], np.intp))
-        return self._sample(str(setting), rows, self._column(metric.column)[rows], rows)
+    def level(self, metric: Metric | CostMetric, setting: Setting) -> PairedSample | None:
+        """The quantity itself in the unit of its column, one value per repeat; None where it was not measured."""
+        if isinstance(metric, CostMetric):
+            rows = self.costs.of(setting)
+            return _of_costs(str(setting), rows, rows[metric.level]) if len(rows) else None
+        at = self.groups.get(setting, np.array([], np.intp))
+        return self._sample(str(setting), at, self._column(metric.column)[at], at)
 
-    def compare(self, metric: Metric, left: Setting, right: Setting) -> PairedSample | None:
-        """left - right, or log(left / right) of a metric whose effect is a ratio: one value per seed.
+    def compare(self, metric: Metric | CostMetric, left: Setting, right: Setting) -> PairedSample | None:
+        """left - right, or of a cost log(left / right): one value per seed or per process; None where there is no pair.
 
-        Trials are paired by budget, seed and machine; a ratio to dense that a trial measured itself comes first. None
-        where there is no pair.
+        Trials are paired by budget, seed and machine, costs by process; a cost of one network is compared by its ratios
+        to dense, which are taken within rounds.
         """
-        rows, others = (self.groups.get(s, np.array([], np.intp)) for s in (left, right))
         label = str(left) if right == dense_of(left) else f"{left} against {right}"
-        one_network = (left.dataset, left.model) == (right.dataset, right.model)
-        in_trial = metric.ratio_column if one_network and left.method != "dense" else None
-        values = self._column(in_trial or metric.column)
-        if metric.effect == "ratio":
-            with np.errstate(divide="ignore", invalid="ignore"):
-                values = np.where(values > 0, np.log(values), np.nan)
-        if in_trial and right.method == "dense":  # the trial timed its own dense baseline
-            return self._sample(label, rows, values[rows], rows)
+        if isinstance(metric, CostMetric):
+            return self._compare_costs(metric, label, left, right)
+        rows, others = (self.groups.get(s, np.array([], np.intp)) for s in (left, right))
+        values = self._column(metric.column)
         budget = self._budgets[left.model == right.model]
         partner = dict(zip(budget[others[::-1]], others[::-1], strict=True))  # of several the first
         mine = np.array([row for row in rows if budget[row] in partner], np.intp)
         other = np.array([partner[budget[row]] for row in mine], np.intp)
         return self._sample(label, mine, values[mine] - values[other], np.concatenate([mine, other]))
+
+    def _compare_costs(self, metric: CostMetric, label: str, left: Setting, right: Setting) -> PairedSample | None:
+        mine = self.costs.of(left)
+        one_network = (left.dataset, left.model) == (right.dataset, right.model)
+        if one_network and right.method == "dense":
+            return _of_costs(label, mine, np.log(mine[metric.ratio].astype(float))) if len(mine) else None
+        other = self.costs.of(right)
+        if mine.empty or other.empty or (mine.resolution.max() < PIXELS) != (other.resolution.max() < PIXELS):
+            return None
+        column = metric.ratio if one_network else metric.level
+        both = mine.reset_index(names="row").merge(other.reset_index(names="row"), on="process")
+        logs = np.log(both[f"{column}_x"].astype(float) / both[f"{column}_y"].astype(float))
+        return _of_costs(label, both, logs, both[["row_x", "row_y"]].to_numpy().ravel())
 
     def _sample(self, label: str, mine: Rows, values: Floats, rows: Rows) -> PairedSample | None:
         good = np.isfinite(values)
@@ -141,39 +163,33 @@ class Evidence:
         seeds, index = np.unique(self.rows["seed"].to_numpy()[mine[good]], return_inverse=True)
         return PairedSample(label, seeds, np.bincount(index, values[good]) / np.bincount(index), rows)
 
-    def floor(self, metric: Metric, settings: Iterable[Setting]) -> float | None:
-        """95th percentile of the A/A controls of these data sets and models, else of all; None without any.
+    def floor(self, metric: Metric | CostMetric, settings: Iterable[Setting]) -> float | None:
+        """95th percentile of the A/A controls of these networks, else of all; None without any.
 
-        As a share of the cost where the effect of `metric` is a ratio, else in the unit of its column.
+        Of a cost as a share of dense, else in the unit of the metric's column.
         """
+        if isinstance(metric, CostMetric):
+            return self.costs.floor(metric, {s.model for s in settings}) or self.costs.floor(metric)
         if metric.name not in self._controls:
-            if metric.effect == "ratio":
-                controls = cost_controls(self.rows, metric.ratio_column or metric.column)
-            else:
-                controls = score_controls(self.rows, metric.column)
-            networks = controls.groupby(["dataset", "model"]).deviation
+            networks = score_controls(self.rows, metric.column).groupby(["dataset", "model"]).deviation
             self._controls[metric.name] = {network: group.to_numpy(float) for network, group in networks}
         controls_of = self._controls[metric.name]
         near = [controls_of[n] for n in {(s.dataset, s.model) for s in settings} if n in controls_of]
         deviations = near or list(controls_of.values())
         return float(np.percentile(np.concatenate(deviations), 95)) if deviations else None
 
-    def support(self, metric: Metric, samples: Sequence[PairedSample]) -> dict[str, Any]:
-        """Fields of a Verdict on these samples of `metric`: caveats, provenance and the ids of the trials.
+    def support(self, metric: Metric | CostMetric, samples: Sequence[PairedSample]) -> dict[str, Any]:
+        """Fields of a Verdict on these samples of `metric`: caveats, provenance and the ids of the records.
 
         provenance: `bloodmnist: official (11,959 training images, 3 epochs; cpu)`.
         """
-        rows = self.rows.iloc[np.unique(np.concatenate([sample.rows for sample in samples]))]
+        places = np.unique(np.concatenate([sample.rows for sample in samples]))
+        if isinstance(metric, CostMetric):
+            return _support_of_costs(metric, self.costs.rows.loc[places])
+        rows = self.rows.iloc[places]
         caveats = non_official_sources(rows["source"])
-        kind = "inference_energy_source" if metric.name.startswith("inference_energy") else metric.source_column
-        if kind and kind in rows:
-            what = "memory" if kind == "memory_source" else "energy"
-            caveats += [f"{w} {what}" for w in sorted({"modelled", "simulated"} & set(rows[kind]))]
         if metric.name in QUALITIES and (rows.dataset.isin(F_DATASETS) & (rows.epochs < EPOCHS)).any():
             caveats.append("short training")
-        cost = metric.column.startswith("train_") and metric.name not in QUALITIES
-        if cost and pd.to_numeric(rows.compact_epochs).gt(0).any():
-            caveats.append("compact training")  # the papers' is masked
         budgets = rows[["dataset", "source", "train_images", "epochs", "device"]].drop_duplicates()
         provenance = [
             f"{dataset}: {source} ({images:,} training images, {epochs} epochs; {device})"
@@ -182,6 +198,30 @@ class Evidence:
         return {
             "caveats": tuple(caveats), "provenance": "; ".join(provenance), "trials": tuple(sorted(set(rows["id"])))
         }  # fmt: skip
+
+
+def _of_costs(label: str, rows: pd.DataFrame, values: pd.Series, places: Rows | None = None) -> PairedSample | None:
+    good = np.isfinite(values.to_numpy(float))
+    if not good.any():
+        return None
+    places = rows.index.to_numpy(np.intp) if places is None else places
+    return PairedSample(label, rows.process.to_numpy(np.int64)[good], values.to_numpy(float)[good], places)
+
+
+def _support_of_costs(metric: CostMetric, rows: pd.DataFrame) -> dict[str, Any]:
+    caveats = []
+    if (rows.model.isin(F_MODELS) & (rows.resolution < PIXELS)).any():
+        caveats.append("small images")
+    if metric.source:
+        caveats += [f"{word} energy" for word in sorted({"modelled", "simulated"} & set(rows[metric.source]))]
+    measured = ["model", "resolution", "image_width", "channels", "batch_size", "device", "threads"]
+    networks = rows[measured].drop_duplicates().itertuples(index=False)
+    provenance = [
+        f"{model} at {height}×{width}×{channels}, batch {batch} ({device}, {threads} thread(s))"
+        for model, height, width, channels, batch, device, threads in networks
+    ]
+    trials = tuple(sorted(set(rows["id"])))
+    return {"caveats": tuple(caveats), "provenance": "; ".join(provenance), "trials": trials}
 
 
 def non_official_sources(sources: pd.Series) -> list[str]:

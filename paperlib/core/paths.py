@@ -90,6 +90,10 @@ class Layout:
         return self.results / "trials"
 
     @property
+    def costs(self) -> Path:
+        return self.results / "costs"
+
+    @property
     def edge(self) -> Path:
         return self.results / "edge"
 

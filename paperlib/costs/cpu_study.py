@@ -15,13 +15,14 @@ import torch
 from torch import Tensor, nn
 
 from paperlib.core.paths import Layout
+from paperlib.costs.inference import cold_start, forward_pass
+from paperlib.costs.paired import compare, load_time
 from paperlib.execution.backends import Network, engine_of, to_backend
 from paperlib.execution.compact import to_compact
 from paperlib.execution.flops import count
 from paperlib.execution.quantized import OnnxModel
 from paperlib.execution.sparse import SparseLinear, best_time
-from paperlib.meters import Meters, compare
-from paperlib.meters.paired import load_time
+from paperlib.meters import Meters
 from paperlib.models import MODELS, build
 from paperlib.pruners import apply_masks, criteria, layers_of
 from paperlib.pruners.masks import Masks, remove_lowest
@@ -29,7 +30,6 @@ from paperlib.schema.measurement import Timing
 from paperlib.schema.record import Costs, Environment, Frozen
 from paperlib.schema.trial import make_trial
 from paperlib.trials.environment import cores, describe_environment
-from paperlib.trials.inference_timing import cold_start, forward_pass
 from paperlib.trials.resources import exclusive_resources, limit_threads
 
 BATCHES = (1, 64)

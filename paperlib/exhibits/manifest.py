@@ -62,7 +62,7 @@ def input_hash(trials: Iterable[str], layout: Layout) -> str:
     """SHA-256 over the records behind an exhibit, trials or CPU measurements; one that is gone counts as empty."""
     digest = hashlib.sha256()
     for name in sorted(trials):
-        files = (folder / f"{name}.json" for folder in (layout.trials, layout.edge))
+        files = (folder / f"{name}.json" for folder in (layout.trials, layout.costs, layout.edge))
         states = ((f, f.stat()) for f in files if f.is_file())
         content = next((_content_hash(f, s.st_mtime_ns, s.st_size) for f, s in states), hashlib.sha256().digest())
         digest.update(name.encode() + content)
@@ -80,7 +80,7 @@ def inputs(layout: Layout) -> str:
 
     Of images and records names, sizes and dates, not the content: it is asked several times whether anything is new.
     """
-    records = (*sorted(layout.trials.glob("*.json")), *sorted(layout.edge.glob("*.json")))
+    records = [path for folder in (layout.trials, layout.costs, layout.edge) for path in sorted(folder.glob("*.json"))]
     record_states = ((Path(path).name, size, time) for path, size, time in file_states(records))
     states = [_package(), *image_states(), *record_states]
     return hashlib.sha256(json.dumps(states).encode()).hexdigest()

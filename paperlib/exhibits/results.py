@@ -5,19 +5,22 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
+from paperlib.claims.cost_evidence import CostTable
 from paperlib.core.errors import PaperlibError
 from paperlib.core.paths import Layout
+from paperlib.costs.records import cost_table, read_costs
 from paperlib.schema.record import Record
 from paperlib.trials.store import Store, tidy
 
 
 @dataclass(frozen=True)
 class Source:
-    """Records, their tidy table (one row per record, see `trials.table`), and the folders that files go to."""
+    """Trial records, their tidy table (one row each, see `trials.table`), what networks cost, and the folders for files."""
 
     layout: Layout
     records: list[Record]
     table: pd.DataFrame
+    costs: CostTable
 
     @classmethod
     def of(cls, layout: Layout, ids: Collection[str] | None = None) -> "Source":
@@ -27,7 +30,7 @@ class Source:
             raise PaperlibError(
                 f"no records in {layout.trials}: run `paperlib reproduce --profile {layout.name}` first"
             )
-        return cls(layout, records, tidy(records))
+        return cls(layout, records, tidy(records), CostTable(cost_table(read_costs(layout))))
 
     def where(self, chosen: "pd.Series[bool]") -> "Source":
         """Only the records whose rows are true in `chosen`, which has the index of `table`."""

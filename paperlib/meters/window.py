@@ -34,6 +34,11 @@ class Meters:
         return cls(device, clock_for(device), energy_meter(device), memory_meter(device), grid())
 
     @classmethod
+    def time_and_energy(cls, device: str) -> "Meters":
+        """Without a memory meter."""
+        return cls(device, clock_for(device), energy_meter(device), NoMeter("switched off"), grid())
+
+    @classmethod
     def time_only(cls, device: str) -> "Meters":
         """Meters that tell the time and answer None to all else."""
         return cls(device, clock_for(device), NoMeter("switched off"), NoMeter("switched off"), grid())

@@ -2,15 +2,15 @@
 
 from dataclasses import dataclass
 from html import escape
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from paperlib.schema.images import Source
-from paperlib.schema.measurement import Measurement, Timing, TrainingEngine
+from paperlib.schema.measurement import TrainingEngine
 from paperlib.schema.trial import Trial, again
 
-SCHEMA = 1
+SCHEMA = 2  # 1: trials also had meters; what they say of costs is in cost records now
 
 
 class Frozen(BaseModel):
@@ -118,16 +118,11 @@ class Environment(Frozen):
 
 
 class ResourceAllocation(Frozen):
-    """What the trial had for itself alone, by a lock, while it ran; waited_s: until it was free.
-
-    others: share of the cores' time that other processes took meanwhile, in [0, 1]; None in older records and where
-    it cannot be read. Times measured beside a busy neighbour are noisy.
-    """
+    """What the trial had for itself alone, by a lock, while it ran; waited_s: until it was free."""
 
     device: str
     cores: tuple[int, ...]
     waited_s: float
-    others: float | None = None
 
 
 class Compute(Frozen):
@@ -168,7 +163,7 @@ class Record(Frozen):
     curve: tuple[Epoch, ...] = ()
     test: Scores | None = None
     predictions: str | None = Field(None, description="class of each test image, in order: base64 of zlib of uint8")
-    training: Measurement | None = None
+    train_s: float | None = Field(None, description="wall time of the epochs: a remark, no evidence of a cost")
     compute: Compute | None = None
     engine: TrainingEngine | None = Field(
         None, description="what trained it; none in older records and where nothing was trained"
@@ -176,18 +171,28 @@ class Record(Frozen):
     compact_epochs: int | None = Field(None, description="how many epochs ran on the compact network")
     costs: Costs | None = None
     shared_training: str | None = Field(None, description="id of the dense trial whose training this one reuses")
-    load_s: float | None = None
-    inference: tuple[Timing, ...] = ()
     environment: Environment
     place: ResourceAllocation | None = Field(None, description="none in records from before there were locks")
     finished: str
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_meters(cls, given: Any) -> Any:
+        """A record of schema 1 keeps what was learnt."""
+        if not isinstance(given, dict) or given.get("schema_version") != 1:
+            return given
+        kept = {name: value for name, value in given.items() if name not in {"training", "inference", "load_s"}}
+        if isinstance(place := kept.get("place"), dict):
+            kept["place"] = {name: value for name, value in place.items() if name != "others"}
+        training = given.get("training")
+        return kept | {"schema_version": SCHEMA, "train_s": training["time_s"] if training else None}
 
     @property
     def title(self) -> str:
         return f"Trial {self.id} ({self.status})"
 
     def summary(self) -> list[tuple[str, str]]:
-        """Name and value of the main figures, each with its source; what was not measured reads `not measured`."""
+        """Name and value of the main figures."""
         rows: list[tuple[str, str]] = []
 
         def add(name: str, value: str) -> None:
@@ -213,32 +218,12 @@ class Record(Frozen):
             )
         if self.engine is not None:
             add("trained by", f"{self.engine}, {self.compute.choice if self.compute else 'fp32'}")
-        if self.training is not None:
-            spent = self.training
+        if self.train_s is not None:
             shared = f" (shared with dense trial {self.shared_training})" if self.shared_training else ""
-            add("training time", f"{spent.time_s:.2f} s{shared}")
-            add("training energy", _with_source(spent.energy_j, "J", spent.energy_source))
-            if spent.dram_j is not None:
-                add("training energy of memory", _with_source(spent.dram_j, "J", f"{spent.energy_source}, apart"))
-            add("training CO2", _with_source(spent.co2_g, "g", spent.grid))
-            peak = None if spent.peak_memory_bytes is None else spent.peak_memory_bytes / 2**20
-            add("training peak memory", _with_source(peak, "MiB", spent.memory_source))
-        for timing in self.inference:
-            if timing.variant != "dense":
-                add(f"inference, batch {timing.batch_size}", _ratio(timing))
+            add("training took", f"{self.train_s:.2f} s{shared}")
         add("again", again(self.command))
         return rows
 
     def _repr_html_(self) -> str:
         rows = (f'<tr><th scope="row">{escape(n)}</th><td>{escape(v)}</td></tr>' for n, v in self.summary())
         return f"<table><caption>{escape(self.title)}</caption>{''.join(rows)}</table>"
-
-
-def _with_source(value: float | None, unit: str, source: str | None) -> str:
-    return "not measured" if value is None else f"{value:.4g} {unit} ({source})"
-
-
-def _ratio(timing: Timing) -> str:
-    interval = f"[{timing.ratio_low:.3f}, {timing.ratio_high:.3f}]"
-    engine = f" ({timing.engine})" if timing.engine not in {None, "torch"} else ""
-    return f"{timing.variant}{engine}: {timing.median_s * 1e6:.0f} µs, {timing.ratio:.3f} {interval} of dense"

@@ -4,7 +4,8 @@ import hashlib
 import json
 import os
 import shlex
-from typing import Any, Literal, Self, TypedDict, Unpack, get_args
+from collections.abc import Mapping
+from typing import Any, Literal, Self, TypedDict, TypeVar, Unpack, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -20,6 +21,7 @@ Execution = Literal["compact", "masked"]
 Schedule = Literal["constant", "cosine"]
 Compute = Literal["fp32", "fp32-channels-last", "bf16", "bf16-channels-last", "auto"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
+M = TypeVar("M", bound=BaseModel)
 
 
 class Trial(BaseModel):
@@ -175,12 +177,17 @@ def make_trial(given: Fields | None = None, /, **more: Unpack[Fields]) -> Trial:
     for name, kind in words.items():
         if (word := fields.get(name)) is not None and word not in get_args(kind):
             raise unknown(name, str(word), list(get_args(kind)))
+    return validated(Trial, fields, "trial")
+
+
+def validated(kind: type[M], fields: Mapping[str, Any], name: str) -> M:
+    """A value of this kind, called `name` in messages; PaperlibError in one clear line for fields that are wrong."""
     try:
-        return Trial.model_validate(fields)
+        return kind.model_validate(fields)
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(p) for p in first["loc"])
         if first["type"] == "extra_forbidden":
-            raise unknown("trial field", field, list(Trial.model_fields)) from None
+            raise unknown(f"{name} field", field, list(kind.model_fields)) from None
         said = first["msg"].removeprefix("Value error, ")
         raise PaperlibError(f"{field}: {said} (given: {first['input']!r})" if field else said) from None

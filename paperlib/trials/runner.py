@@ -1,6 +1,5 @@
 """The life of one trial: found or run; images, network, training, masks, test, costs, record."""
 
-import copy
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -17,7 +16,6 @@ from paperlib.core.paths import Layout
 from paperlib.core.progress import progress
 from paperlib.data import Content
 from paperlib.execution.flops import count
-from paperlib.meters import Meters
 from paperlib.models import build
 from paperlib.models.constant import Constant
 from paperlib.pruners import METHODS, apply_masks, layers_of
@@ -27,17 +25,15 @@ from paperlib.schema.trial import Trial
 from paperlib.trials.autotune import apply_memory_format, autotune_compute
 from paperlib.trials.environment import describe_environment
 from paperlib.trials.images import DeviceSplit, data_provenance, load_images
-from paperlib.trials.inference_timing import benchmark_against_dense, load_seconds
 from paperlib.trials.metrics import scores
 from paperlib.trials.optimizers import make_optimizer, optimizer_of
 from paperlib.trials.predictions import pack
-from paperlib.trials.resources import BackgroundLoad, exclusive_resources, threads_for
+from paperlib.trials.resources import exclusive_resources, threads_for
 from paperlib.trials.shared_training import dense_baseline, prune_trained
 from paperlib.trials.store import Store, checkpoint
 from paperlib.trials.training import TrainingResult, eval_logits, fit
 
 OnEpoch = Callable[[Epoch], None]
-MetersFor = Callable[[str], Meters]
 
 
 def run_all(trials: Sequence[Trial], layout: Layout) -> list[Record]:
@@ -66,14 +62,12 @@ def run(
     *,
     keep_weights: bool = False,
     fresh: bool = False,
-    meters: MetersFor | None = None,
 ) -> Record:
     """The stored record of this trial on the images that are here, or a new one, computed and written atomically.
 
     keep_weights: store the trained and masked weights too (dense ones always are); without them a stored trial
     runs again. fresh: run again in any case (post-training with its dense trial). A record of other images is set
     aside, with a warning.
-    meters: gives the meters for a device such as "cpu"; the best that this machine has if left out.
 
     A diverged training is a record with status `failed`. Raises PaperlibError for impossible trials
     (unknown names, a layer left empty, too few images); nothing is stored then.
@@ -92,16 +86,16 @@ def run(
     shared: Record | None = None
     if METHODS[trial.method].weights_from == "dense":
         dense = dense_baseline(trial)
-        shared = run(dense, layout, on_epoch, fresh=fresh, meters=meters)
+        shared = run(dense, layout, on_epoch, fresh=fresh)
         if shared.status == "done" and not checkpoint(layout, dense.id).exists():
             with exclusive_resources() as place:  # same numbers again; only the checkpoint was lost
-                _compute(dense, layout, place, None, on_epoch, True, content, meters)
+                _compute(dense, layout, place, None, on_epoch, True, content)
     with exclusive_resources() as place:
         record = None if fresh else stored()  # another process may have been at it while this one waited
         if record is None:
             store.leave_other_images(trial, content)
             keep = keep_weights or trial.method == "dense"
-            record = _compute(trial, layout, place, shared, on_epoch, keep, content, meters)
+            record = _compute(trial, layout, place, shared, on_epoch, keep, content)
             store.put(record)
     return record
 
@@ -124,25 +118,22 @@ def _compute(
     on_epoch: OnEpoch,
     keep: bool,
     content: Content,
-    meters_for: MetersFor | None,
 ) -> Record:
-    device, method, load = place.device, METHODS[trial.method], BackgroundLoad(place.cores)
+    device, method = place.device, METHODS[trial.method]
     images = load_images(trial, content)
     torch.manual_seed(trial.seed)
     model = build_network(trial, images.shape, len(images.classes)).to(device)
     few = images.train.take(np.arange(min(len(images.train), 2 * trial.batch_size)))
     compute = (shared and shared.compute) or autotune_compute(trial, model, DeviceSplit.of(few, device))
     model, bf16 = apply_memory_format(model, compute.choice), compute.choice.startswith("bf16")
-    untrained = copy.deepcopy(model)
     layers = layers_of(model, trial if method.prunes else dense_baseline(trial))
     make_optimizer(trial, model)  # a wrong value of an option shows before any data moves
-    meters = (meters_for or Meters.for_device)(device)
     with threads_for(model):
         if method.weights_from == "nothing":
-            model, result = Constant(images.train.labels, len(images.classes)).to(device), TrainingResult((), None, {})
+            model, result = Constant(images.train.labels, len(images.classes)).to(device), TrainingResult((), 0.0, {})
         elif shared is None:
             train, val = DeviceSplit.of(images.train, device), DeviceSplit.of(images.val, device)
-            result = fit(trial, model, layers, train, val, meters, on_epoch, bf16)
+            result = fit(trial, model, layers, train, val, on_epoch, bf16)
         else:
             result = prune_trained(trial, layout, shared, model, layers)
         apply_masks(layers, result.masks)
@@ -154,9 +145,6 @@ def _compute(
         if keep and done:
             weights = {name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()}
             write_atomically(checkpoint(layout, trial.id), save(weights))
-        networks = {"dense": untrained, "dense-again": copy.deepcopy(untrained)}
-        if trial.method != "dense":
-            networks["masked"] = model
         prunes = done and method.weights_from != "nothing"
         return Record(
             id=trial.id,
@@ -171,14 +159,12 @@ def _compute(
             test=scores(logits, test.labels, final=True) if done and logits is not None else None,
             predictions=pack(logits) if done and logits is not None else None,
             costs=count(model, result.masks, images.shape) if prunes else None,
-            training=result.reading,
+            train_s=result.seconds if result.curve else None,
             engine=result.engine,
             compact_epochs=result.compact_epochs,
             compute=compute,
             shared_training=shared.id if shared else None,
-            load_s=load_seconds(model, test, meters) if done else None,
-            inference=benchmark_against_dense(networks, result.masks, test, meters, trial.seed) if done else (),
             environment=describe_environment(device),
-            place=place.model_copy(update={"others": load.share()}),
+            place=place,
             finished=datetime.now(UTC).isoformat(timespec="seconds"),
         )

@@ -3,9 +3,12 @@
 import os
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection
+from typing import TypeVar
 
 from paperlib.core.errors import FailedError, PaperlibError, one_line_warnings
 from paperlib.core.paths import Layout
@@ -13,6 +16,7 @@ from paperlib.schema.trial import Trial
 from paperlib.trials.store import Store
 
 CRASHES = 3
+T = TypeVar("T")
 
 
 def run_in_subprocess(trials: Sequence[Trial], layout: Layout) -> None:
@@ -49,9 +53,24 @@ def run_in_subprocess(trials: Sequence[Trial], layout: Layout) -> None:
     raise FailedError(f"trials crashed {CRASHES} times; the same command goes on where this one stopped")
 
 
-def _work(trials: list[Trial], layout: Layout, done: Connection) -> None:
+def in_fresh_process(work: Callable[..., T], *arguments: object) -> T:
+    """What `work(*arguments)` gives in a process of its own; FailedError if that process dies."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=_prepare) as pool:
+        try:
+            return pool.submit(work, *arguments).result()
+        except BrokenProcessPool:
+            raise FailedError(
+                f"the process of {work.__name__} died; the same command goes on where it stopped"
+            ) from None
+
+
+def _prepare() -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     one_line_warnings()
+
+
+def _work(trials: list[Trial], layout: Layout, done: Connection) -> None:
+    _prepare()
     error: PaperlibError | None = None
     try:
         from paperlib.trials.runner import run_all  # not above: the parent needs no torch to see that all is done

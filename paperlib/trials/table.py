@@ -4,16 +4,13 @@
 """
 
 import json
-from collections.abc import Iterator
-from itertools import pairwise, product
+from itertools import pairwise
 from typing import Any, NamedTuple
 
-from paperlib.schema.measurement import Timing
 from paperlib.schema.record import Record
 
 # Columns that say how a network was trained: arms are compared within one such setting.
 SETTING = ["width", "epochs", "batch_size", "optimizer", "lr", "options", "schedule", "augment", "resolution"]
-BATCHES = (1, 64)  # images per batch of inference
 
 
 class Column(NamedTuple):
@@ -25,7 +22,7 @@ class Column(NamedTuple):
     meaning: str
 
 
-_TRIAL_AND_TRAINING = (
+_COLUMNS = (
     ("id", "", "id", "16 hex digits that name the trial and its record"),
     ("dataset", "", "trial.dataset", "name of the data set, or folder:PATH"),
     ("model", "", "trial.model", "name of the network"),
@@ -73,17 +70,12 @@ _TRIAL_AND_TRAINING = (
     ("test_precision", "share", "test.precision", "unweighted mean over classes of precision"),
     ("test_recall", "share", "test.recall", "unweighted mean over classes of recall"),
     ("test_auc", "share", "test.auc", "mean one-vs-rest area under the ROC curve"),
-    ("train_time_s", "s", "training.time_s", "epochs with their mask updates, without evaluations"),
-    ("train_energy_j", "J", "training.energy_j", "energy of the same"),
-    ("train_co2_g", "g", "training.co2_g", "CO2 of that energy"),
-    ("train_peak_memory_bytes", "bytes", "training.peak_memory_bytes", "peak above the state at the start"),
+    ("train_time_s", "s", "train_s", "wall time of the epochs, a remark: costs are in costs.csv"),
     ("val_accuracy", "share", "", "right answers on the validation images after the last epoch"),
     ("best_train_accuracy", "share", "", "best training accuracy of any epoch"),
     ("first_train_loss", "nats", "", "training loss of the first epoch"),
     ("last_train_loss", "nats", "", "training loss of the last epoch"),
     ("train_loss_falling", "share", "", "share of epochs whose training loss is below that of the one before"),
-    ("energy_source", "", "training.energy_source", "how the training energy was obtained"),
-    ("memory_source", "", "training.memory_source", "how the training's peak memory was obtained"),
     ("engine", "", "engine", "what computed the training steps: torch or numpy"),
     ("compact_epochs", "epochs", "compact_epochs", "epochs that ran on the compact network"),
     ("nonzeros", "count", "costs.nonzeros", "parameters that are not zero"),
@@ -95,65 +87,24 @@ _TRIAL_AND_TRAINING = (
     ("dense_training_flops", "FLOPs", "costs.dense_training_flops", "dense training step, per image"),
     ("inference_flops", "FLOPs", "costs.inference_flops", "inference without removed work, per image"),
     ("training_flops", "FLOPs", "costs.training_flops", "training step without removed work, per image"),
-    ("inference_energy_source", "", "", "how the energy of inference was obtained"),
-    ("load_s", "s", "load_s", "reading the weights and giving the first answer"),
-)
-_WHERE_AND_WHEN = (
     ("device", "", "environment.device", "torch device"),
     ("cpu", "", "environment.cpu", "name of the processor"),
     ("gpu", "", "environment.gpu", "name of the GPU"),
     ("threads", "threads", "environment.threads", "torch's threads"),
-    ("others_share", "share", "place.others", "of the cores' time that other processes took during the trial"),
     ("command", "", "command", "shell command that runs the trial or finds its record"),
     ("finished", "ISO 8601", "finished", "when the trial ended, in UTC"),
     ("main_setting", "", "", "whether most trials of this data set and model share its training setting"),
 )
-# Name, unit, meaning and field of `Timing`; a column is one of them for one network and one batch size.
-ABSOLUTE = (
-    ("s", "s", "median time of one batch", "median_s"),
-    ("energy_j", "J", "energy of one image", "energy_j_per_image"),
-    ("peak_memory_bytes", "bytes", "peak memory of one batch", "peak_memory_bytes"),
-)
-RATIOS = (
-    ("ratio", "ratio", "median over rounds of its time / dense time of the round", "ratio"),
-    ("ratio_low", "ratio", "lower end of the 95 % interval of that ratio", "ratio_low"),
-    ("ratio_high", "ratio", "upper end of the 95 % interval of that ratio", "ratio_high"),
-    ("energy_ratio", "ratio", "its energy / dense energy", ""),
-)
-# Of one network and batch size; `_again`: of dense, measured a second time as a control (A/A).
-GROUPS = ((ABSOLUTE, ""), (RATIOS, ""), (RATIOS, "_again"), (ABSOLUTE[:2], "_again"))
-NETWORKS = {"inference": "the masked network, or dense itself", "realised": "the fastest exact variant"}
-
-
-def _inference_columns() -> Iterator[Column]:
-    for size in BATCHES:
-        yield Column(
-            f"realised_way_b{size}", "", "", f"which variant `realised_…_b{size}` is; masked where none is faster"
-        )
-        for (prefix, network), (measures, suffix) in product(NETWORKS.items(), GROUPS):
-            who = "dense measured again (A/A)" if suffix else network
-            for name, unit, meaning, _ in measures:
-                yield Column(f"{prefix}_{name}_b{size}{suffix}", unit, "", f"{who}, batch {size}: {meaning}")
-
-
 # Every column that a table can have, in its order.
-COLUMNS = (
-    *(Column(*fields) for fields in _TRIAL_AND_TRAINING),
-    *_inference_columns(),
-    *(Column(*fields) for fields in _WHERE_AND_WHEN),
-)
+COLUMNS = tuple(Column(*fields) for fields in _COLUMNS)
 
 
 def row(record: Record) -> dict[str, Any]:
     """The record as one row of the tidy table: name of the column to value.
 
-    What a record does not have is None, or has no entry where a whole group of columns is missing (the counted costs,
-    a batch size, the ratios of dense itself).
+    What a record does not have is None, or has no entry where the counted costs are missing.
     """
     values = _computed(record)
-    for size in BATCHES:
-        timed = {t.variant: t for t in record.inference if t.batch_size == size}
-        values |= _inference(timed, size) if timed else {}
     for name, _, source, _ in COLUMNS:
         if source and (record.costs is not None or not source.startswith("costs.")):
             values[name] = _at(record, source)
@@ -179,34 +130,7 @@ def _computed(record: Record) -> dict[str, Any]:
         "first_train_loss": losses[0] if losses else None,
         "last_train_loss": losses[-1] if losses else None,
         "train_loss_falling": sum(falls) / len(falls) if falls else None,
-        "inference_energy_source": next((t.energy_source for t in record.inference if t.energy_source), None),
     }
-
-
-def _inference(timed: dict[str, Timing], size: int) -> dict[str, Any]:
-    """Columns of one batch size: the masked network, its fastest exact variant and the A/A control `dense-again`.
-
-    A record without an exact variant that is faster has the masked network's figures there, too.
-    """
-    dense = timed["dense"]
-    masked, again = timed.get("masked", dense), timed.get("dense-again")
-    exact = [name for name in timed if name not in {"dense", "dense-again", "masked"}]
-    fastest = timed[exact[0]] if exact else masked
-    values: dict[str, Any] = {f"realised_way_b{size}": fastest.variant}
-    for prefix, timing in (("inference", masked), ("realised", fastest)):
-        for measures, suffix in GROUPS:
-            measured = again if suffix else timing
-            if measured is None or (measures is RATIOS and measured is dense):
-                continue
-            for name, _, _, field in measures:
-                value = getattr(measured, field) if field else _energy_ratio(measured, dense)
-                values[f"{prefix}_{name}_b{size}{suffix}"] = value
-    return values
-
-
-def _energy_ratio(timing: Timing, dense: Timing) -> float | None:
-    energy, base = timing.energy_j_per_image, dense.energy_j_per_image
-    return energy / base if energy and base else None
 
 
 def columns_page() -> str:

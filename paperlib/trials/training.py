@@ -1,9 +1,8 @@
 """Training and evaluation on tensors in memory: no DataLoader, no host synchronisation inside an epoch."""
 
-import copy
 import math
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import torch
@@ -12,9 +11,8 @@ from torch import Tensor, nn
 from paperlib.core.errors import PaperlibError
 from paperlib.core.progress import between_steps
 from paperlib.execution.steps import CompactSteps, TorchSteps, steps_for
-from paperlib.meters import Meters
 from paperlib.pruners import METHODS, Layer, MaskEnforcer, Masks, Method, Pruning
-from paperlib.schema.measurement import Measurement, TrainingEngine
+from paperlib.schema.measurement import TrainingEngine
 from paperlib.schema.record import Epoch, Scores
 from paperlib.schema.trial import Trial
 from paperlib.trials.images import DeviceSplit
@@ -26,10 +24,10 @@ DIVERGED = 100.0  # times the loss of a uniform guess
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """What training left: curve, cost, masks, why it failed if it did, how many epochs ran compact, on what engine."""
+    """What training left: curve, seconds, masks, why it failed if it did, how many epochs ran compact, on what engine."""
 
     curve: tuple[Epoch, ...]
-    reading: Measurement | None
+    seconds: float
     masks: Masks
     failure: str | None = None
     compact_epochs: int | None = None
@@ -41,7 +39,7 @@ class Training:
     """A training under way, as callbacks see it.
 
     masks_before: masks of the epoch before; logits: (N, classes) of this epoch's pass, in the order of labels (N,).
-    pruned: validation scores right after new masks; spent: cost of this epoch, total: of all so far.
+    pruned: validation scores right after new masks; epoch_s: seconds of this epoch.
     failure: a callback that sets it ends the training after this epoch.
     """
 
@@ -54,8 +52,7 @@ class Training:
     logits: Tensor = field(default_factory=lambda: torch.empty(0))
     labels: Tensor = field(default_factory=lambda: torch.empty(0))
     pruned: Scores | None = None
-    spent: Measurement | None = None
-    total: Measurement | None = None
+    epoch_s: float = 0.0
     curve: list[Epoch] = field(default_factory=list)
     failure: str | None = None
 
@@ -73,41 +70,27 @@ class Callback:
         """After the epoch's last step."""
 
 
-class Metering(Callback):
-    """Measures the epochs with their mask updates, not the evaluations between them."""
-
-    def __init__(self, meters: Meters) -> None:
-        self.meters = meters
+class Stopwatch(Callback):
+    """Wall time of the epochs with their mask updates."""
 
     def on_epoch_begin(self, training: Training) -> None:
-        training.spent = None
-        self.meters.begin()
-
-    @contextmanager
-    def paused(self, training: Training) -> Iterator[None]:
-        """What runs in this block is not part of the epoch's cost."""
-        training.spent = self.meters.end()
-        yield
-        self.meters.begin()
+        self._start = time.perf_counter()
 
     def on_epoch_end(self, training: Training) -> None:
-        spent = self.meters.end()
-        training.spent = spent if training.spent is None else spent + training.spent
-        training.total = training.spent if training.total is None else training.total + training.spent
+        training.epoch_s = time.perf_counter() - self._start
 
 
 class PrunedScores(Callback):
     """For methods that prune in rounds: what pruning alone does, before the rest trains on."""
 
-    def __init__(self, metering: Metering, val: DeviceSplit, bf16: bool) -> None:
-        self.metering, self.val, self.bf16 = metering, val, bf16
+    def __init__(self, val: DeviceSplit, bf16: bool) -> None:
+        self.val, self.bf16 = val, bf16
 
     def on_masks(self, training: Training) -> None:
         training.pruned = None
         if training.method.in_rounds and training.masks and training.masks is not training.masks_before:
-            with self.metering.paused(training):
-                training.pruned = evaluate(training.model, self.val, bf16=self.bf16)
-                training.model.train()
+            training.pruned = evaluate(training.model, self.val, bf16=self.bf16)
+            training.model.train()
 
 
 class Curve(Callback):
@@ -118,13 +101,12 @@ class Curve(Callback):
 
     def on_epoch_end(self, training: Training) -> None:
         masks, before = training.masks, training.masks_before
-        assert training.spent is not None
         training.curve.append(
             Epoch(
                 epoch=training.epoch,
                 train=scores(training.logits, training.labels),
                 val=evaluate(training.model, self.val, bf16=self.bf16),
-                time_s=training.spent.time_s,
+                time_s=training.epoch_s,
                 swapped=sum(
                     int((m & ~before[n]).sum()) for n, m in masks.items() if n in before and m is not before[n]
                 ),
@@ -162,20 +144,17 @@ def fit(
     layers: list[Layer],
     train: DeviceSplit,
     val: DeviceSplit,
-    meters: Meters,
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
     bf16: bool = False,
 ) -> TrainingResult:
-    """Train `model` in place as the trial says and return curve, cost and final masks.
+    """Train `model` in place as the trial says and return curve, seconds and final masks.
 
     on_epoch: is given each epoch's scores. bf16: autocast, in evaluations too. A diverged training ends early with
     `failure` set. Raises PaperlibError for masks that leave a layer empty.
     """
     device = train.labels.device
     training = Training(trial, model, METHODS[trial.method]())
-    metering = Metering(meters)
-    pruned_scores, curve = PrunedScores(metering, val, bf16), Curve(val, bf16)
-    callbacks = (metering, pruned_scores, curve, Caller(on_epoch), Divergence())
+    callbacks = (Stopwatch(), PrunedScores(val, bf16), Curve(val, bf16), Caller(on_epoch), Divergence())
     shuffle = torch.Generator().manual_seed(trial.seed + 2)
     augment = torch.Generator(device).manual_seed(trial.seed + 3) if trial.augment else None
     optimizer, loss_function = make_optimizer(trial, model), loss_of(trial)
@@ -193,7 +172,6 @@ def fit(
     steps = steps_for(model, optimizer, enforcer, loss_function, bf16)
     if trial.execution == "compact" and isinstance(steps, TorchSteps):
         steps = CompactSteps(steps)
-    warm_up(trial, model, train, bf16)
     for epoch in range(trial.epochs):
         order = torch.randperm(len(train), generator=shuffle).to(device)
         training.epoch, training.labels, training.masks_before = epoch, train.labels[order], training.masks
@@ -218,7 +196,12 @@ def fit(
         compact_epochs = steps.epochs if isinstance(steps, CompactSteps) else 0
         training.masks = _checked(training.method.final_masks(pruning, training.masks))
     return TrainingResult(
-        tuple(training.curve), training.total, training.masks, training.failure, compact_epochs, steps.engine
+        tuple(training.curve),
+        sum(e.time_s for e in training.curve),
+        training.masks,
+        training.failure,
+        compact_epochs,
+        steps.engine,
     )
 
 
@@ -234,16 +217,6 @@ def _scheduled(
             for group in optimizer.param_groups:
                 group["lr"] = trial.lr * (1 + math.cos(math.pi * (done + step / steps))) / 2
         yield batch
-
-
-def warm_up(trial: Trial, model: nn.Module, train: DeviceSplit, bf16: bool) -> None:
-    """Two steps on copies, so that starting kernels and threads and late imports are not charged to the first epoch."""
-    with torch.random.fork_rng(devices=[train.labels.device] if train.labels.is_cuda else []):
-        network = copy.deepcopy(model).train()
-        optimizer = make_optimizer(trial, network)
-        steps = steps_for(network, optimizer, MaskEnforcer([], optimizer), loss_of(trial), bf16)
-        few = torch.arange(min(len(train), 2 * trial.batch_size), device=train.labels.device)
-        steps.epoch(train.batches(trial.batch_size, few))
 
 
 def _checked(masks: Masks) -> Masks:

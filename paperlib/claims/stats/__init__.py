@@ -10,7 +10,6 @@ from paperlib.claims.stats.estimates import (
     paired_difference,
     paired_ratio,
 )
-from paperlib.claims.stats.noise import noise_floor
 
 __all__ = [
     "POSITIVE",
@@ -19,7 +18,6 @@ __all__ = [
     "Bounds",
     "Estimate",
     "mean_interval",
-    "noise_floor",
     "paired_difference",
     "paired_ratio",
 ]

@@ -1,7 +1,7 @@
-"""A trial's inference: the pruned network beside dense, in one process, and its cold start apart."""
+"""Networks as calls to be timed: a forward pass, a cold start, and the fastest exact variant of a pruned network."""
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import torch
 from safetensors.torch import load as parse
@@ -9,36 +9,9 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from paperlib.core.errors import PaperlibError
-from paperlib.execution.backends import engine_of
 from paperlib.execution.compact import is_worth_compacting, to_compact
 from paperlib.execution.sparse import sparsify
-from paperlib.meters import Meters, compare, load_time
 from paperlib.pruners import Masks
-from paperlib.schema.measurement import Timing
-from paperlib.trials.images import DeviceSplit
-from paperlib.trials.table import BATCHES
-
-ROUNDS = 20
-BUDGET_S = 0.2
-
-
-def benchmark_against_dense(
-    networks: Mapping[str, nn.Module], masks: Masks, test: DeviceSplit, meters: Meters, seed: int
-) -> tuple[Timing, ...]:
-    """Time the networks against the first (dense) at batch 1 and 64; a second dense copy is the A/A control.
-
-    The last one, pruned with `masks`, also runs as its fastest exact variant, if there is one.
-    """
-    timings: list[Timing] = []
-    for size in BATCHES:
-        batch = _example(test, size)
-        variants = dict(networks)
-        if masks:
-            variants |= fastest_exact_variant([*networks.values()][-1], masks, batch)
-        calls = {name: forward_pass(network.eval(), batch) for name, network in variants.items()}
-        compared = compare(calls, batch_size=size, meters=meters, rounds=ROUNDS, budget_s=BUDGET_S, seed=seed)
-        timings += [t.model_copy(update={"engine": engine_of(variants[t.variant])}) for t in compared]
-    return tuple(timings)
 
 
 def fastest_exact_variant(model: nn.Module, masks: Masks, batch: Tensor) -> list[tuple[str, nn.Module]]:
@@ -55,11 +28,6 @@ def fastest_exact_variant(model: nn.Module, masks: Masks, batch: Tensor) -> list
         network, gains = sparsify(network, batch)
         backends += ["sparse"] if any(gain > 1 for gain in gains.values()) else []
     return [("+".join(backends), network)] if backends else []
-
-
-def load_seconds(model: nn.Module, test: DeviceSplit, meters: Meters) -> float:
-    """Median seconds of a cold start with one image: weights read from bytes, first answer given."""
-    return load_time(cold_start(model, _example(test, 1)), meters, repeats=3)
 
 
 def forward_pass(network: Callable[[Tensor], object], batch: Tensor) -> Callable[[], object]:
@@ -83,8 +51,3 @@ def cold_start(model: nn.Module, batch: Tensor) -> Callable[[], object]:
         return answer()
 
     return call
-
-
-def _example(images: DeviceSplit, size: int) -> Tensor:
-    pixels, _ = next(images.batches(size, torch.arange(size, device=images.labels.device) % len(images)))
-    return pixels.clone()

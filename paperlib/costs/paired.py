@@ -1,4 +1,4 @@
-"""Inference of several variants in one process: interleaved, paired, an interval for each ratio to dense."""
+"""Several variants of a step or an inference in one process: interleaved, paired, an interval for each ratio."""
 
 import gc
 import math
@@ -44,7 +44,6 @@ def compare(
     clock, names, calls = meters.clock, list(variants), list(variants.values())
     start = clock()
     warm = [_warm_up(call, clock, 0.1 * budget_s / len(calls)) for call in calls]
-    memory = [meters.measure(call).peak_memory_bytes for call in calls]
     counter = meters.energy.update_s * ENERGY_UPDATES
     repeats = [min(MAX_CALLS, math.ceil(SAMPLE_S / max(t, SAMPLE_S / MAX_CALLS))) for t in warm]
     collects = gc.isenabled()
@@ -76,8 +75,6 @@ def compare(
                 ratio_high=high,
                 energy_j_per_image=None if energy is None else energy / batch_size,
                 energy_source=meters.energy.source,
-                peak_memory_bytes=memory[i],
-                memory_source=meters.memory.source,
             )
         )
     return tuple(timings)

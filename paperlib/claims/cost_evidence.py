@@ -1,0 +1,135 @@
+"""Cost records as evidence: what an arm costs beside dense, one value per fresh process."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from paperlib.claims.settings import Setting
+from paperlib.claims.stats.estimates import Estimate, mean_interval
+from paperlib.data import DATASETS
+from paperlib.studies.costs import cost_settings
+from paperlib.studies.profiles import F_DATASETS
+
+EPOCHS_F, EPOCHS_P = 50, 10  # of a whole training: F states 50, P's published code defaults to 10
+
+
+@dataclass(frozen=True)
+class CostMetric:
+    """One cost. level: its column in `CostTable.of`; ratio: that of its ratio to dense in the same process; control:
+    that of dense measured again; scale: from the column to `unit`; source: column that says how it was obtained."""
+
+    name: str
+    title: str
+    level: str
+    ratio: str
+    control: str | None
+    unit: str
+    scale: float = 1.0
+    digits: int = 2
+    source: str | None = None
+
+
+COSTS = {
+    m.name: m
+    for m in (
+        CostMetric("training_time", "Training time", "train_s", "train_ratio", "step_ratio_again", "h", 1 / 3600, 3),
+        CostMetric(
+            "training_energy", "Training energy", "train_energy_j", "train_energy_ratio", "step_ratio_again", "kJ",
+            1e-3, 1, "step_energy_source",
+        ),
+        CostMetric(
+            "co2", "CO2 of training", "train_co2_g", "train_energy_ratio", "step_ratio_again", "g", 1, 2,
+            "step_energy_source",
+        ),
+        CostMetric("peak_memory", "Peak memory of training", "memory_bytes", "memory_ratio", None, "MiB", 2**-20, 1),
+        CostMetric(
+            "inference_time", "Inference time, batch 64", "inference_b64_s", "inference_b64_ratio",
+            "inference_b64_ratio_again", "ms per batch", 1e3, 3,
+        ),
+        CostMetric(
+            "inference_time_b1", "Inference time, batch 1", "inference_b1_s", "inference_b1_ratio",
+            "inference_b1_ratio_again", "ms per image", 1e3, 3,
+        ),
+        CostMetric("inference_extra", "Inference time above dense", "inference_extra_s", "", None, "ms", 1e3, 3),
+        CostMetric(
+            "inference_energy", "Inference energy, batch 64", "inference_b64_energy_j", "inference_b64_energy_ratio",
+            "inference_b64_ratio_again", "mJ per image", 1e3, 2, "inference_b64_energy_source",
+        ),
+    )
+}  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class CostTable:
+    """The table of `costs.records.cost_table`, asked by the settings of claims. An empty one is no evidence."""
+
+    rows: pd.DataFrame
+
+    @cached_property
+    def _by_id(self) -> dict[str, pd.DataFrame]:
+        return {str(name): group for name, group in self.rows.groupby("id")} if len(self.rows) else {}
+
+    def where(self, chosen: "pd.Series[bool]") -> "CostTable":
+        """Only the rows that are chosen."""
+        return CostTable(self.rows[chosen]) if len(self.rows) else self
+
+    def of(self, setting: Setting, width: float = 1.0) -> pd.DataFrame:
+        """Rows of the largest network measured for this arm, one per process, with the cost of a whole training.
+
+        `train_s`, `train_energy_j`, `train_co2_g` and their ratios are steps times step plus boundaries times
+        boundary, for the official images of the data set and the paper's epochs. Empty where nothing was measured.
+        """
+        for candidate in cost_settings(*setting, width=width):
+            for device in ("cuda", "cpu"):
+                rows = self._by_id.get(candidate.model_copy(update={"device": device}).id)
+                if rows is not None:
+                    return _with_training(rows, setting.dataset)
+        return self.rows[:0]
+
+    def effect(
+        self, metric: CostMetric, setting: Setting, *, realised: bool = False, width: float = 1.0
+    ) -> Estimate | None:
+        """The ratio to dense of an arm with its interval over processes; realised: of the fastest exact variant."""
+        rows = self.of(setting, width)
+        column = f"realised_{metric.ratio}" if realised else metric.ratio
+        if rows.empty or column not in rows:
+            return None
+        log = mean_interval(np.log(rows[column].astype(float)))
+        return log and log.mapped(np.exp)
+
+    def controls(self, metric: CostMetric, models: Iterable[str] | None = None) -> NDArray[np.float64]:
+        """Distances from 1 of the A/A ratios of these networks (None: all), each network and process once."""
+        if self.rows.empty or metric.control is None:
+            return np.zeros(len(self.rows))
+        rows = self.rows if models is None else self.rows[self.rows.model.isin(list(models))]
+        network = ["model", "width", "resolution", "channels", "classes", "batch_size", "process"]
+        return (rows.drop_duplicates(network)[metric.control].astype(float) - 1).abs().to_numpy()
+
+    def floor(self, metric: CostMetric, models: Iterable[str] | None = None) -> float | None:
+        """95th percentile of the A/A controls, as a share of dense; None without any."""
+        deviations = self.controls(metric, models)
+        return float(np.percentile(deviations, 95)) if len(deviations) else None
+
+
+def _with_training(rows: pd.DataFrame, dataset: str) -> pd.DataFrame:
+    """The rows of one setting with what a whole training costs, masked and in the fastest exact way."""
+    epochs, images = (EPOCHS_F if dataset in F_DATASETS else EPOCHS_P), DATASETS[dataset].counts[0]
+    steps, boundaries = epochs * -(-images // rows.batch_size), epochs - 1
+    dense_s = steps * rows.dense_step_s
+    watts = rows.dense_step_energy_j.astype(float) * rows.batch_size / rows.dense_step_s
+    new = {"dense_train_s": dense_s, "memory_ratio": rows.memory_bytes / rows.dense_memory_bytes}
+    new["realised_memory_ratio"] = rows.realised_memory_bytes / rows.dense_memory_bytes
+    for way in ("", "realised_"):
+        boundary_s = boundaries * rows[f"{way}boundary_s"]
+        # The ratio within rounds, not that of two medians: a drift of the machine cancels in it.
+        new[f"{way}train_ratio"] = rows[f"{way}step_ratio"] + boundary_s / dense_s
+        new[f"{way}train_s"] = new[f"{way}train_ratio"] * dense_s
+        energy = rows[f"{way}step_energy_ratio"].astype(float) * watts * dense_s + watts * boundary_s
+        new[f"{way}train_energy_j"] = energy
+        new[f"{way}train_energy_ratio"] = energy / (watts * dense_s)
+        new[f"{way}train_co2_g"] = energy / 3.6e6 * rows.grid_g_per_kwh
+    return rows.assign(inference_extra_s=rows.inference_b1_s * (1 - 1 / rows.inference_b1_ratio), **new)

@@ -1,0 +1,182 @@
+"""Settings measured side by side in fresh processes; each process gives every setting one more run."""
+
+import random
+from collections.abc import Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import torch
+from torch import Tensor, nn
+
+from paperlib.core.paths import Layout
+from paperlib.core.progress import progress
+from paperlib.costs.inference import cold_start, fastest_exact_variant, forward_pass
+from paperlib.costs.memory import check_memory, count_step_memory
+from paperlib.costs.paired import Call, compare, load_time
+from paperlib.costs.records import BATCHES, read_costs, write_costs
+from paperlib.costs.training_step import MaskedTraining, TrainableNetwork, make_masks
+from paperlib.execution.backends import Network, engine_of
+from paperlib.execution.flops import count
+from paperlib.meters import Meters
+from paperlib.models import build
+from paperlib.pruners import METHODS, Masks, apply_masks, layers_of
+from paperlib.schema.cost import PROCESSES, CostRecord, CostRun, CostSetting, Effort, StepMemory
+from paperlib.schema.measurement import Timing
+from paperlib.trials.environment import describe_environment
+from paperlib.trials.resources import BackgroundLoad, exclusive_resources, threads_for
+from paperlib.trials.subprocess_runner import in_fresh_process
+
+NETWORKS = 4  # that are in memory at once: dense twice, masked, and what is cut out of it
+
+
+def run_costs(settings: Sequence[CostSetting], layout: Layout, effort: Effort) -> list[CostRecord]:
+    """The record of every setting, measured or found under results/<profile>/costs, in the same order.
+
+    Settings of one network are measured side by side, in PROCESSES fresh processes. After each process its records are
+    written, so that a run that was stopped goes on with the next one. Raises PaperlibError, before anything is
+    measured, for a network that needs more memory than there is.
+    """
+    stored = {record.id: record for record in read_costs(layout)}
+    networks: dict[CostSetting, list[CostSetting]] = {}
+    for setting in dict.fromkeys(settings):
+        if setting.id not in stored or len(stored[setting.id].runs) < PROCESSES:
+            networks.setdefault(setting.network, []).append(setting)
+    for network in networks:
+        check_memory(network, needed=NETWORKS * count_step_memory(network, lambda n=network: build_network(n)).total)  # type: ignore[misc]
+    with progress(f"costs of {len(networks)} networks", PROCESSES * len(networks)) as step:
+        for process in range(PROCESSES):
+            for network in random.Random(process).sample(list(networks), len(networks)):
+                step.describe(f"{network}, process {process + 1} of {PROCESSES}")
+                lacking = [s for s in networks[network] if s.id not in stored or len(stored[s.id].runs) <= process]
+                if lacking:
+                    for new in in_fresh_process(measure, lacking, effort, process):
+                        earlier = stored[new.id].runs if new.id in stored else ()
+                        stored[new.id] = new.model_copy(update={"runs": (*earlier, *new.runs)})
+                        write_costs(stored[new.id], layout)
+                step.advance()
+    return [stored[setting.id] for setting in settings]
+
+
+@dataclass(eq=False)
+class _Pruned:
+    """Settings that remove equally many units in every layer, so cost the same and are measured once."""
+
+    settings: list[CostSetting]
+    masks: Masks
+    model: nn.Module
+
+
+def measure(settings: Sequence[CostSetting], effort: Effort, process: int) -> list[CostRecord]:
+    """One run of each setting, all of one network, in this process, whose number seeds weights, masks and order."""
+    network = settings[0].network
+    with exclusive_resources() as place:
+        load, meters = BackgroundLoad(place.cores), Meters.time_and_energy(place.device)
+        torch.manual_seed(process)
+        height, width, channels = network.shape
+        images = torch.randn(max(*BATCHES, network.batch_size), channels, height, width, device=place.device)
+        dense = build_network(network).to(place.device)
+        groups = _grouped(settings, dense, process)
+        with threads_for(dense):
+            environment = describe_environment(place.device)
+            steps, trainings = _train(network, dense, groups, images, meters, effort, process)
+            inference = _infer(dense, groups, images, meters, effort, process)
+            cold = {n: load_time(cold_start(g.model, images[:1]), meters, repeats=3) for n, g in enumerate(groups)}
+            dense_cold_s = load_time(cold_start(dense, images[:1]), meters, repeats=3)
+        memory = {"dense": count_step_memory(network, dense)}
+        records = []
+        for n, group in enumerate(groups):
+            costs = count(group.model, group.masks, network.shape)
+            for setting in group.settings:
+                trains = setting.id in trainings
+                run = CostRun(
+                    step=_of(steps, n if trains else None),
+                    inference=_of(inference, n if group.masks else None),
+                    boundary_s=trainings[setting.id].boundary_seconds() if trains else {},
+                    cold_s={"dense": dense_cold_s} | ({"masked": cold[n]} if group.masks else {}),
+                    grid_g_per_kwh=meters.grid.g_per_kwh,
+                    others=load.share(),
+                    environment=environment,
+                    finished=datetime.now(UTC).isoformat(timespec="seconds"),
+                )
+                bytes_of = memory | (_memory(trainings[setting.id], memory["dense"]) if trains else {})
+                records.append(CostRecord(id=setting.id, setting=setting, memory=bytes_of, costs=costs, runs=(run,)))
+    return records
+
+
+def _memory(training: MaskedTraining, dense: StepMemory) -> dict[str, StepMemory]:
+    masks, compact = training.enforcer.masks, training.compact
+    masked = sum(t.nbytes for layer in training.enforcer.layers if layer.name in masks for t in layer.tensors())
+    sizes = {"masked": dense.model_copy(update={"masks": masked})}
+    return sizes | ({"compact": count_step_memory(training.setting, compact.model)} if compact else {})
+
+
+def build_network(setting: CostSetting) -> nn.Module:
+    """The dense network of a setting, untrained."""
+    return build(setting.model, setting.shape, setting.classes, setting.width)
+
+
+def _grouped(settings: Sequence[CostSetting], dense: nn.Module, seed: int) -> list[_Pruned]:
+    groups: dict[tuple[tuple[str, int], ...], _Pruned] = {}
+    for setting in settings:
+        model = deepcopy(dense).eval()
+        layers = layers_of(model, setting.trial())
+        masks = make_masks(setting, layers, seed)
+        counts = tuple(sorted((name, int((~mask).sum())) for name, mask in masks.items()))
+        if counts in groups:
+            groups[counts].settings.append(setting)
+        else:
+            apply_masks(layers, masks)
+            groups[counts] = _Pruned([setting], masks, model)
+    return list(groups.values())
+
+
+def _train(
+    network: CostSetting, dense: nn.Module, groups: Sequence[_Pruned], images: Tensor, meters: Meters, effort: Effort,
+    seed: int,
+) -> tuple[tuple[Timing, ...], dict[str, MaskedTraining]]:  # fmt: skip
+    """Timings of the steps, and the masked trainings by the id of their setting."""
+    labels = torch.arange(network.batch_size, device=images.device) % network.classes
+    batch = images[: network.batch_size], labels
+    dense_one, dense_two, masked = (TrainableNetwork(network, deepcopy(dense), batch) for _ in range(3))
+    calls: dict[str, Call] = {"dense": dense_one.step(), "dense-again": dense_two.step()}
+    trainings: dict[str, MaskedTraining] = {}
+    for n, group in enumerate(groups):
+        for setting in group.settings:
+            if setting.method == "dense" or METHODS[setting.method].weights_from == "dense":
+                continue
+            training = trainings[setting.id] = MaskedTraining.of(setting, masked, group.masks, seed)
+            if f"masked {n}" not in calls:
+                calls[f"masked {n}"] = masked.step(training.enforcer)
+                if training.compact is not None:
+                    calls[f"compact {n}"] = masked.compact_step(training.compact)
+    timings = compare(
+        calls, batch_size=network.batch_size, meters=meters, rounds=effort.rounds, budget_s=effort.budget_s, seed=seed
+    )
+    return timings, trainings
+
+
+def _infer(
+    dense: nn.Module, groups: Sequence[_Pruned], images: Tensor, meters: Meters, effort: Effort, seed: int
+) -> tuple[Timing, ...]:
+    timings: list[Timing] = []
+    for size in BATCHES:
+        batch = images[:size]
+        networks: dict[str, Network] = {"dense": dense.eval(), "dense-again": deepcopy(dense).eval()}
+        for n, group in enumerate(groups):
+            if group.masks:
+                networks[f"masked {n}"] = group.model
+                exact = fastest_exact_variant(group.model, group.masks, batch)
+                networks |= {f"{backend} {n}": network for backend, network in exact}
+        calls = {name: forward_pass(network, batch) for name, network in networks.items()}
+        compared = compare(
+            calls, batch_size=size, meters=meters, rounds=effort.rounds, budget_s=effort.budget_s, seed=seed
+        )
+        timings += [t.model_copy(update={"engine": engine_of(networks[t.variant])}) for t in compared]
+    return tuple(timings)
+
+
+def _of(timings: Sequence[Timing], group: int | None) -> tuple[Timing, ...]:
+    """Those of dense, and of the variants of a group under their plain names."""
+    parts = [(t, *t.variant.partition(" ")[::2]) for t in timings]
+    return tuple(t.model_copy(update={"variant": name}) for t, name, number in parts if number in {"", str(group)})

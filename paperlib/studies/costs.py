@@ -1,0 +1,132 @@
+"""Whose costs are measured: the papers' networks at their own width, and what each profile can afford of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+
+from paperlib.core.paths import Layout
+from paperlib.core.registry import unknown
+from paperlib.data import DATASETS
+from paperlib.schema.cost import MEASURED, CostRecord, CostSetting, Effort, make_cost_setting
+from paperlib.studies.paper_f import SCENARIOS
+from paperlib.studies.profiles import F_DATASETS, P_DATASETS
+
+PERCEPTRONS = ("mlp-small", "mlp-medium")
+# Sides of the images on which convolutional networks are measured, and batches small enough for rounds of seconds.
+SMALL_SIDE = {"vgg16": 32, "resnet18": 28}
+LARGE_SIDE = 224
+BATCH_SIZE = {"mlp-small": 64, "mlp-medium": 64, "vgg16": 16, "resnet18": 16}
+LARGE_BATCH = 8
+CLASSES = 10  # of a convolutional network: its last layer weighs next to nothing
+
+
+def cost_settings(
+    dataset: str,
+    model: str,
+    method: str = "dense",
+    conv: float = 0.0,
+    linear: float = 0.0,
+    scope: str = "global",
+    width: float = 1.0,
+) -> list[CostSetting]:
+    """The settings whose costs stand for such an arm, best first: F's networks at 224 px, then on small images.
+
+    conv, linear: shares of filters and linear weights removed. Perceptrons take the images of their data set as they
+    are, so sets of equal shape and number of classes share a setting; a convolutional network's costs hardly depend on
+    the classes. Empty for arms whose costs are not measured.
+    """
+    if method not in MEASURED or model not in BATCH_SIZE or dataset not in DATASETS:
+        return []
+    pruned = {"method": method, "conv_sparsity": conv, "sparsity": linear, "scope": scope}
+    if model in PERCEPTRONS:
+        info, batch = DATASETS[dataset], BATCH_SIZE[model]
+        shape, classes = info.shape, len(info.classes)
+        return [make_cost_setting(model=model, width=width, shape=shape, classes=classes, batch_size=batch, **pruned)]
+    sides = [LARGE_SIDE] * (dataset in F_DATASETS) + [SMALL_SIDE[model]]
+    return [
+        make_cost_setting(
+            model=model, width=width, shape=(side, side, 3), classes=CLASSES, optimizer="AdamW",
+            options={"weight_decay": 0.05}, batch_size=LARGE_BATCH if side == LARGE_SIDE else BATCH_SIZE[model],
+            **pruned,
+        )
+        for side in sides
+    ]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class CostBudget:
+    """What a profile measures. widths: by model; datasets: whose inputs perceptrons take, by model; p_methods, scopes
+    and sparsities: of paper P's arms; scopes_vgg: of its VGG-16; large: F's networks at 224 px, too; effort: of one
+    comparison of small networks and of one of the others."""
+
+    widths: dict[str, float]
+    datasets: dict[str, tuple[str, ...]]
+    scopes: tuple[str, ...]
+    scopes_vgg: tuple[str, ...]
+    large: bool
+    effort: Effort
+
+
+_FULL = dict.fromkeys(BATCH_SIZE, 1.0)
+_BOTH = ("global", "layerwise")
+BUDGETS = {
+    "smoke": CostBudget(
+        {"mlp-small": 1.0, "mlp-medium": 0.05, "vgg16": 0.125, "resnet18": 0.125},
+        dict.fromkeys(PERCEPTRONS, ("mnist",)), _BOTH, ("layerwise",), False, Effort(5, 0.05),
+    ),
+    "quick": CostBudget(
+        _FULL, {"mlp-small": P_DATASETS, "mlp-medium": ("mnist",)}, _BOTH, ("layerwise",), False, Effort(20, 0.5)
+    ),
+    "laptop": CostBudget(_FULL, dict.fromkeys(PERCEPTRONS, P_DATASETS), _BOTH, _BOTH, True, Effort(30, 10.0)),
+}  # fmt: skip
+BUDGETS["paper"] = BUDGETS["laptop"]
+
+
+def settings(profile_name: str, number: str | None = None) -> list[CostSetting]:
+    """What a profile measures, of one notebook or of all. PaperlibError for an unknown profile."""
+    if profile_name not in BUDGETS:
+        raise unknown("profile", profile_name, list(BUDGETS))
+    budget, by_notebook = BUDGETS[profile_name], dict[str, list[CostSetting]]()
+    by_notebook["01"] = [
+        setting
+        for model in PERCEPTRONS
+        for dataset in budget.datasets[model]
+        for arm in _arms_of_p(budget.scopes)
+        for setting in cost_settings(dataset, model, *arm, width=budget.widths[model])
+    ]
+    by_notebook["02"] = [
+        setting
+        for arm in _arms_of_p(budget.scopes_vgg)
+        for setting in cost_settings("cifar10", "vgg16", *arm, width=budget.widths["vgg16"])
+    ]
+    by_notebook["03"] = [
+        setting
+        for model in SMALL_SIDE
+        for arm in _arms_of_f()
+        for setting in cost_settings("bloodmnist", model, *arm, width=budget.widths[model])
+        if budget.large or setting.shape[0] != LARGE_SIDE
+    ]
+    chosen = [s for n, of_notebook in by_notebook.items() if number in {None, n} for s in of_notebook]
+    return list(dict.fromkeys(chosen))
+
+
+Arm = tuple[str, float, float, str]
+"""Method, shares of filters and of linear weights removed, scope."""
+
+
+def _arms_of_p(scopes: Sequence[str]) -> list[Arm]:
+    methods = ("pre-training", "post-training", "set")
+    return [("dense", 0.0, 0.0, "global"), *((m, 0.0, p, s) for m, s, p in product(methods, scopes, (0.5, 0.8)))]
+
+
+def _arms_of_f() -> list[Arm]:
+    methods = ("pre-training", "in-training", "post-training", "set")
+    pruned = [(m, s.conv, s.linear, "global") for s, m in product(SCENARIOS.values(), methods)]
+    return [("dense", 0.0, 0.0, "global"), *pruned]
+
+
+def run_cost_study(profile_name: str, layout: Layout, number: str | None = None) -> list[CostRecord]:
+    """The costs of a profile's networks (of one notebook), measured or found under results/<profile>/costs."""
+    from paperlib.costs.measurement import run_costs  # with torch, which a list of settings does not need
+
+    return run_costs(settings(profile_name, number), layout, BUDGETS[profile_name].effort)
