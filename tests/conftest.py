@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from paperlib import data
 from paperlib.core import paths
 from paperlib.core.paths import Layout
+from paperlib.core.registry import Registry
 from paperlib.data.imageset import ImageSet, Provenance, Split
 from paperlib.schema.images import Content, Selection
 from paperlib.schema.trial import Trial
@@ -37,6 +39,18 @@ def layout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Layout:
     monkeypatch.setenv("PAPERLIB_OUTPUT", str(tmp_path))
     monkeypatch.setenv("PAPERLIB_DEVICE", "cpu")
     return Layout.of("scratch")
+
+
+@contextmanager
+def temporarily(registry: Registry[Any], name: str = "", thing: Any = None) -> Iterator[None]:
+    """`name` stands for `thing` inside the block; afterwards all is gone that was registered meanwhile."""
+    before = dict(registry._entries)
+    if name:
+        registry._entries[name] = thing
+    try:
+        yield
+    finally:
+        registry._entries = before
 
 
 def tiny(seed: int = 0, classes: int = 3, n: int = 120, size: int = 6, channels: int = 1) -> ImageSet:

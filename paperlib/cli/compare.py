@@ -43,10 +43,9 @@ def command(
     console = Console()
     if not console.is_terminal:
         console = Console(width=120)
-    for name, path, records in (("a", a, left), ("b", b, right)):
-        console.print(f"{name} = {path}: {len(records)} trials", soft_wrap=True, highlight=False, markup=False)
     wrong = len({d.id for d in beyond})
     lines = [
+        *(f"{name} = {path}: {len(records)} trials" for name, path, records in (("a", a, left), ("b", b, right))),
         f"{len(both)} trials in both, {same_place} of them from one environment; "
         f"{len(left) - len(both)} only in a, {len(right) - len(both)} only in b",
         f"{len(both) - wrong} agree, {len(both) - len({d.id for d in unlike})} of them exactly; {wrong} differ",
@@ -58,7 +57,12 @@ def command(
     if any(d.size is not None for d in unlike):
         console.print(_summary(unlike, allowed))
     if details:
-        console.print(_details(beyond, lacking))
+        table = Table("trial", "field", "a", "b", title="Trial by trial", title_justify="left")
+        for d in beyond:
+            table.add_row(d.id, d.field, _short(d.a), _short(d.b))
+        for trial_id, where in lacking:
+            table.add_row(trial_id, where)
+        console.print(table)
     if not both:
         raise FailedError("the two have no trial in common")
     if beyond or lacking:
@@ -69,18 +73,17 @@ def command(
 def _summary(unlike: Sequence[Difference], allowed: Mapping[str, float]) -> Table:
     """How many trials differ in each number, and by how much at most."""
     table = Table("number", "trials not equal", "beyond the tolerance", "largest difference", "tolerance")
-    groups: dict[str, list[Difference]] = {}
+    groups: dict[tuple[str, str], list[Difference]] = {}
     for d in unlike:
         if d.size is not None:
-            groups.setdefault(" ".join(dict.fromkeys((d.field.split(".")[0], d.metric))), []).append(d)
-    for name, group in groups.items():
-        metric, limit = group[0].metric, allowed.get(group[0].metric, 0.0)
-        percent = metric in (*COSTS, *COUNTS, "predictions")
-        largest, ids = max(d.size or 0.0 for d in group), {d.id for d in group}
-        wrong = {d.id for d in group if not d.within(allowed)}
-        shown = f"{largest:.2%}" if percent else f"{largest:.2g}"
-        limited = "any" if limit == math.inf else f"{limit:.3g}" if not percent else f"{limit:.3%}"
-        table.add_row(name, str(len(ids)), str(len(wrong)), shown, limited)
+            groups.setdefault((d.field.split(".")[0], d.metric), []).append(d)
+    for (part, metric), group in groups.items():
+        largest, limit = max(d.size or 0.0 for d in group), allowed.get(metric, 0.0)
+        trials, wrong = ({d.id for d in ds} for ds in (group, [d for d in group if not d.within(allowed)]))
+        form = "%" if metric in (*COSTS, *COUNTS, "predictions") else "g"
+        limited = "any" if limit == math.inf else f"{limit:.3{form}}"
+        name = metric if part == metric else f"{part} {metric}"
+        table.add_row(name, str(len(trials)), str(len(wrong)), f"{largest:.2{form}}", limited)
     return table
 
 
@@ -102,9 +105,8 @@ def _words(unlike: Sequence[Difference]) -> Iterator[str]:
     """One line for each field that is no number, or lacks in one: what stands in a and in b, in how many trials."""
     fields: dict[str, Counter[str]] = {}
     for d in {(d.id, _place(d)): d for d in unlike if d.size is None}.values():
-        pair = f"{_short(d.a)} in a, {_short(d.b)} in b"
-        if None in (d.a, d.b):
-            pair = f"only in {'a' if d.b is None else 'b'}"
+        only = f"only in {'a' if d.b is None else 'b'}"
+        pair = only if None in (d.a, d.b) else f"{_short(d.a)} in a, {_short(d.b)} in b"
         fields.setdefault(_place(d), Counter())[pair] += 1
     for name, pairs in fields.items():
         (first, count), *others = pairs.most_common()
@@ -114,15 +116,6 @@ def _words(unlike: Sequence[Difference]) -> Iterator[str]:
 def _place(d: Difference) -> str:
     parts = [part for part in d.field.split(".") if not part.isdigit()]
     return parts[0] if None in (d.a, d.b) else " ".join(parts)
-
-
-def _details(beyond: Sequence[Difference], lacking: Sequence[tuple[str, str]]) -> Table:
-    table = Table("trial", "field", "a", "b", title="Trial by trial", title_justify="left")
-    for d in beyond:
-        table.add_row(d.id, d.field, _short(d.a), _short(d.b))
-    for trial_id, where in lacking:
-        table.add_row(trial_id, where, "", "")
-    return table
 
 
 def _short(value: object) -> str:

@@ -23,6 +23,7 @@ PROGRAMS = {
     "chromium": "renders the report for a look at it",
 }
 RAPL_CURE = "to meter instead: sudo chmod -R a+r /sys/class/powercap/intel-rapl*"
+State = Literal["ok", "lack", "note"]
 _STYLE = {"ok": "green", "lack": "red", "note": "yellow"}
 
 
@@ -35,14 +36,14 @@ class Check:
     """
 
     subject: str
-    state: Literal["ok", "lack", "note"]
+    state: State
     found: str
     cure: str = ""
 
 
 def checks() -> list[Check]:
     """All checks of this machine, in the order in which they are shown; touches no network."""
-    return [*_software(), *_processor(), *_devices(), *_storage(), *_images(), *_programs()]
+    return [*_software_and_processor(), *_devices(), *_storage(), *_images(), *_programs()]
 
 
 def render(found: list[Check]) -> Table:
@@ -50,8 +51,7 @@ def render(found: list[Check]) -> Table:
     table = Table("", "subject", "found", "what to do", title="paperlib doctor", title_justify="left")
     for check in found:
         # Text, not markup: a path or a command may hold square brackets.
-        state = Text(check.state, _STYLE[check.state])
-        table.add_row(state, Text(check.subject), Text(check.found), Text(check.cure))
+        table.add_row(Text(check.state, _STYLE[check.state]), *map(Text, (check.subject, check.found, check.cure)))
     return table
 
 
@@ -61,24 +61,19 @@ def cpu_limit(groups: Path = Path("/sys/fs/cgroup")) -> float | None:
         if (new := groups / "cpu.max").is_file():
             quota, period = new.read_text(encoding="utf-8").split()[:2]
         else:
-            quota = (groups / "cpu" / "cpu.cfs_quota_us").read_text(encoding="utf-8").strip()
-            period = (groups / "cpu" / "cpu.cfs_period_us").read_text(encoding="utf-8").strip()
+            files = (groups / "cpu" / f"cpu.cfs_{name}_us" for name in ("quota", "period"))
+            quota, period = (file.read_text(encoding="utf-8").strip() for file in files)
     except OSError:
         return None
     return None if quota in {"max", "-1"} else int(quota) / int(period)
 
 
-def _software() -> Iterator[Check]:
+def _software_and_processor() -> Iterator[Check]:
     import torch
 
     yield Check("Python", "ok", f"{platform.python_version()} on {platform.platform(terse=True)}")
     build = f"CUDA {torch.version.cuda}" if torch.version.cuda else "CPU only"
     yield Check("torch", "ok", f"{torch.__version__} ({build})")
-
-
-def _processor() -> Iterator[Check]:
-    import torch
-
     cpu = torch.cpu.get_capabilities()
     affinity = getattr(os, "sched_getaffinity", None)
     usable = len(affinity(0)) if affinity else os.cpu_count() or 1
@@ -88,15 +83,11 @@ def _processor() -> Iterator[Check]:
     capped = "" if limit is None else f", limited to {limit:g} by the control group"
     name = cpu.get("cpu_name", "unknown CPU")
     text = f"{name}: {usable} logical CPUs usable{capped}; torch uses {threads} threads"
-    if threads > allowed:
-        yield Check("CPU", "lack", text, f"export OMP_NUM_THREADS={allowed}")
-    else:
-        yield Check("CPU", "ok", text)
-    bf16 = [name for name in ("avx512_bf16", "amx_bf16", "bf16") if cpu.get(name)]
-    if bf16:
-        yield Check("bf16 on cpu", "ok", ", ".join(bf16))
-    else:
-        yield Check("bf16 on cpu", "note", "no such instructions: bf16 works but is emulated, expect it to be slow")
+    cure = f"export OMP_NUM_THREADS={allowed}"
+    yield Check("CPU", "lack", text, cure) if threads > allowed else Check("CPU", "ok", text)
+    bf16 = ", ".join(name for name in ("avx512_bf16", "amx_bf16", "bf16") if cpu.get(name))
+    emulated = "no such instructions: bf16 works but is emulated, expect it to be slow"
+    yield Check("bf16 on cpu", "ok", bf16) if bf16 else Check("bf16 on cpu", "note", emulated)
 
 
 def _devices() -> Iterator[Check]:
@@ -123,10 +114,9 @@ def _devices() -> Iterator[Check]:
     for fact in dict.fromkeys(facts):
         if fact.name == "CO2":
             yield Check("CO2", "ok", fact.found, "for another grid: export PAPERLIB_GRID=DEU (three-letter code)")
-        elif fact.real:
-            yield Check(fact.name, "ok", fact.found)
         else:
-            yield Check(fact.name, "note", fact.found, RAPL_CURE if RAPL_FORBIDDEN in fact.found else "")
+            cure = RAPL_CURE if RAPL_FORBIDDEN in fact.found and not fact.real else ""
+            yield Check(fact.name, "ok" if fact.real else "note", fact.found, cure)
 
 
 def _storage() -> Iterator[Check]:
@@ -136,24 +126,18 @@ def _storage() -> Iterator[Check]:
             yield Check("checkout", "note", lies, "cd into it, or export PAPERLIB_ROOT=/its/folder")
         folder = Layout.of("quick").results
     except PaperlibError as error:
-        yield Check(
-            "results folder",
-            "lack",
-            str(error),
-            "cd into the checkout; mend or unset PAPERLIB_ROOT and PAPERLIB_OUTPUT",
-        )
+        cure = "cd into the checkout; mend or unset PAPERLIB_ROOT and PAPERLIB_OUTPUT"
+        yield Check("results folder", "lack", str(error), cure)
         return
     there = next(p for p in (folder, *folder.parents) if p.exists())
-    if os.access(there, os.W_OK | os.X_OK) and there.is_dir():
-        yield Check("results folder", "ok", f"{folder} can be written")
-    else:
-        cure = "export PAPERLIB_OUTPUT=/a/folder/of/yours"
-        yield Check("results folder", "lack", f"{there} cannot be written", cure)
+    cure = "export PAPERLIB_OUTPUT=/a/folder/of/yours"
+    writable = there.is_dir() and os.access(there, os.W_OK | os.X_OK)
+    lacking = Check("results folder", "lack", f"{there} cannot be written", cure)
+    yield Check("results folder", "ok", f"{folder} can be written") if writable else lacking
     free = shutil.disk_usage(there).free / 1e9
-    if free >= FREE_GB:
-        yield Check("disk", "ok", f"{free:.0f} GB free")
-    else:
-        yield Check("disk", "lack", f"{free:.1f} GB free", f"free at least {FREE_GB} GB on the disk of {there}")
+    cure = f"free at least {FREE_GB} GB on the disk of {there}"
+    enough = Check("disk", "ok", f"{free:.0f} GB free")
+    yield enough if free >= FREE_GB else Check("disk", "lack", f"{free:.1f} GB free", cure)
 
 
 def _images() -> Iterator[Check]:
@@ -168,20 +152,15 @@ def _images() -> Iterator[Check]:
         if row.counts is None:
             yield Check(f"images: {row.name}", "lack", row.note, row.cure)
             continue
-        train, _, test = row.counts
-        text = f"{row.source}, {train} training and {test} test images: {row.where}"
-        if row.source == "official":
-            yield Check(f"images: {row.name}", "ok", text)
-        else:
-            yield Check(f"images: {row.name}", "lack" if row.source == "stand-in" else "note", text, row.cure)
+        text = f"{row.source}, {row.counts[0]} training and {row.counts[2]} test images: {row.where}"
+        state: State = "ok" if row.source == "official" else "lack" if row.source == "stand-in" else "note"
+        yield Check(f"images: {row.name}", state, text, "" if state == "ok" else row.cure)
 
 
 def _programs() -> Iterator[Check]:
     for name, purpose in PROGRAMS.items():
-        if path := shutil.which(name):
-            yield Check(f"program {name}", "ok", path)
-        else:
-            yield Check(f"program {name}", "note", f"not here; optional: it {purpose}")
+        path, lacking = shutil.which(name), f"not here; optional: it {purpose}"
+        yield Check(f"program {name}", "ok", path) if path else Check(f"program {name}", "note", lacking)
 
 
 def command() -> None:

@@ -1,7 +1,6 @@
 """Names to things (data sets, models, methods, …), with an error that names the nearest match."""
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from difflib import get_close_matches
 from importlib import import_module
 from typing import Generic, TypeVar
@@ -40,20 +39,6 @@ class Registry(Mapping[str, T], Generic[T]):
             return thing
 
         return add
-
-    @contextmanager
-    def temporarily(self, name: str | None = None, thing: T | None = None) -> Iterator[None]:
-        """`name` stands for `thing` inside the block, for tests; the name may be new or taken.
-
-        When the block ends the registry is what it was, without what was registered meanwhile.
-        """
-        before = dict(self._entries)
-        if name is not None and thing is not None:
-            self._entries[name] = thing
-        try:
-            yield
-        finally:
-            self._entries = before
 
     def check(self, name: str) -> None:
         """PaperlibError for an unknown name; imports nothing."""

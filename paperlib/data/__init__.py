@@ -16,6 +16,7 @@ from paperlib.core.errors import PaperlibError
 from paperlib.core.io import write_atomically
 from paperlib.data.files import file_states
 from paperlib.data.imageset import ImageSet, Provenance, Split
+from paperlib.data.readers import class_folders
 from paperlib.data.registry import DATASETS
 from paperlib.data.sources import find_images, read_images
 from paperlib.data.spec import Spec, parse_name
@@ -53,8 +54,6 @@ def load(name: str, resolution: int | None = None, test_share: float = TEST_SHAR
 @lru_cache(maxsize=2)
 def _load(name: str, resolution: int | None, test_share: float, _files: str) -> ImageSet:
     if name.startswith(FOLDER):
-        from paperlib.data.readers import class_folders
-
         return class_folders.load_folder(name.removeprefix(FOLDER), resolution, test_share)
     spec = parse_name(name)
     source = find_images(spec, resolution)
@@ -69,12 +68,10 @@ def _load(name: str, resolution: int | None, test_share: float, _files: str) -> 
 
 def _files_key(name: str, resolution: int | None) -> str:
     """A key of the files that `load` would read now (names, sizes, times) and of their provenance."""
-    if resolution is not None and not RESOLUTIONS[0] <= resolution <= RESOLUTIONS[1]:
-        low, high = RESOLUTIONS
+    low, high = RESOLUTIONS
+    if resolution is not None and not low <= resolution <= high:
         raise PaperlibError(f"resolution must lie in {low} to {high} pixels, not {resolution}")
     if name.startswith(FOLDER):
-        from paperlib.data.readers import class_folders
-
         states: list[object] = [*file_states(class_folders.list_images(name.removeprefix(FOLDER)))]
     else:
         source = find_images(parse_name(name), resolution)

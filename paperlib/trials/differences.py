@@ -1,7 +1,8 @@
 """Two sets of results, trial by trial: the regression check of reviewers and of CI."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,13 +20,16 @@ COSTS = ("time_s", "energy_j", "co2_g", "peak_memory_bytes", "load_s", "median_s
 COUNTS = ("removed", "swapped", "zeros", "nonzeros", "csr_bytes", "compact_bytes", "inference_flops", "training_flops")
 _SCORES = ("loss", "accuracy", "balanced_accuracy", "macro_f1", "precision", "recall", "auc")
 TOLERANCES: Mapping[str, float] = {
-    **dict.fromkeys(_SCORES, 0.01),
-    "class_recall": math.inf,
-    "predictions": math.inf,
-    **dict.fromkeys(COUNTS, 0.01),
+    **dict.fromkeys((*_SCORES, *COUNTS), 0.01),
+    **dict.fromkeys(("class_recall", "predictions"), math.inf),
 }
 EXACT: Mapping[str, float] = {}
-_MEASURED = {"training", "inference", "load_s", "environment", "place", "finished", "command"}
+# What `model_dump` is to leave out; engines and costs are compared in another way.
+_MEASURED: Mapping[str, Any] = {
+    **dict.fromkeys(("training", "inference", "load_s", "environment", "place", "finished", "command", "engine"), True),
+    "curve": {"__all__": {"time_s"}},
+    "compute": {"step_s"},
+}
 _FROM_IMAGES = ("network", "layers", "curve", "test", "predictions", "costs", "compact_epochs", "status", "reason")
 
 
@@ -49,9 +53,7 @@ class Difference:
     @property
     def size(self) -> float | None:
         """How far apart two numbers are, relative for COSTS and COUNTS; None unless both are numbers."""
-        if isinstance(self.a, bool) or isinstance(self.b, bool):
-            return None
-        if not isinstance(self.a, int | float) or not isinstance(self.b, int | float):
+        if not all(isinstance(v, int | float) and not isinstance(v, bool) for v in (self.a, self.b)):
             return None
         apart = abs(self.a - self.b)
         if math.isnan(apart):
@@ -68,14 +70,13 @@ def unequal(a: Record, b: Record, costs: Mapping[str, float] = EXACT) -> list[Di
     Of different images only that they differ: all the rest follows from it. Every field of a record but what was
     measured is compared, so that a new one is, too.
     """
-    left, right = _computed(a), _computed(b)
-    if a.data.content_hash == b.data.content_hash:
-        _answers(left, right)
-        for each in (left, right):
-            each["data"].pop("note")  # by which file the same images came
-    else:
-        left |= dict.fromkeys(_FROM_IMAGES)
-        right |= dict.fromkeys(_FROM_IMAGES)
+    same_images = a.data.content_hash == b.data.content_hash
+    # By which file the same images came does not matter.
+    exclude = {**_MEASURED, **({"data": {"note"}} if same_images else dict.fromkeys(_FROM_IMAGES, True))}
+    left, right = (record.model_dump(mode="json", exclude=exclude) for record in (a, b))
+    if same_images and a.predictions is not None and b.predictions is not None:
+        left["predictions"] = 1.0
+        right["predictions"] = 1.0 - disagreement(unpack(a.predictions), unpack(b.predictions))
     x, y = _flat(left), _flat(right)
     engines, others = _engines(a), _engines(b)  # older records have none; variants may differ
     x |= {name: engine for name, engine in engines.items() if name in others}
@@ -84,7 +85,7 @@ def unequal(a: Record, b: Record, costs: Mapping[str, float] = EXACT) -> list[Di
         x |= _costs(a, costs)
         y |= _costs(b, costs)
     fields = [Difference(a.id, field, x.get(field), y.get(field)) for field in dict.fromkeys((*x, *y))]
-    return [d for d in fields if not _equal(d.a, d.b)]
+    return [d for d in fields if d.a != d.b and not (_is_nan(d.a) and _is_nan(d.b))]
 
 
 def list_differences(a: Record, b: Record, tolerances: Mapping[str, float] = EXACT) -> list[Difference]:
@@ -96,26 +97,10 @@ def list_differences(a: Record, b: Record, tolerances: Mapping[str, float] = EXA
     return [d for d in unequal(a, b, tolerances) if not d.within(tolerances)]
 
 
-def _computed(record: Record) -> dict[str, Any]:
-    computed = record.model_dump(mode="json", exclude=_MEASURED | {"engine"})
-    for epoch in computed["curve"]:
-        epoch.pop("time_s")
-    if computed["compute"]:
-        computed["compute"].pop("step_s")
-    return computed
-
-
 def _engines(record: Record) -> dict[str, str]:
     """What trained the network and what computed each variant of its inference, as far as the record says so."""
     named = {f"{t.variant}-b{t.batch_size}.engine": t.engine for t in record.inference} | {"engine": record.engine}
     return {name: engine for name, engine in named.items() if engine is not None}
-
-
-def _answers(left: dict[str, Any], right: dict[str, Any]) -> None:
-    """Put the share of equal answers where the packed predictions of both stand."""
-    one, other = left["predictions"], right["predictions"]
-    if one is not None and other is not None:
-        left["predictions"], right["predictions"] = 1.0, 1.0 - disagreement(unpack(one), unpack(other))
 
 
 def _costs(record: Record, allowed: Mapping[str, float]) -> dict[str, Any]:
@@ -128,19 +113,14 @@ def _costs(record: Record, allowed: Mapping[str, float]) -> dict[str, Any]:
 
 
 def _flat(value: Any, at: str = "") -> dict[str, Any]:
-    items: Iterator[tuple[Any, Any]]
-    if isinstance(value, dict):
-        items = iter(value.items())
-    elif isinstance(value, list):
-        items = enumerate(value)
-    else:
+    if not isinstance(value, dict | list):
         return {at: value}
+    items = value.items() if isinstance(value, dict) else enumerate(value)
     return {k: v for key, part in items for k, v in _flat(part, f"{at}.{key}" if at else str(key)).items()}
 
 
-def _equal(x: Any, y: Any) -> bool:
-    both_nan = isinstance(x, float) and isinstance(y, float) and math.isnan(x) and math.isnan(y)
-    return both_nan or bool(x == y)
+def _is_nan(value: Any) -> bool:
+    return isinstance(value, float) and math.isnan(value)
 
 
 def records_in(path: Path) -> dict[str, Record]:
@@ -148,9 +128,7 @@ def records_in(path: Path) -> dict[str, Record]:
 
     Raises PaperlibError if it holds no trials or is a damaged archive.
     """
-    if path.is_file():
-        with open_archive(path) as layout:
-            return {record.id: record for record in Store(layout).records()}
-    if not (path / "trials").is_dir():
+    if not path.is_file() and not (path / "trials").is_dir():
         raise PaperlibError(f"{path} holds no trials: give a folder of results, such as results/quick")
-    return {record.id: record for record in Store(Layout(path, path / "figures")).records()}
+    with open_archive(path) if path.is_file() else nullcontext(Layout(path, path / "figures")) as layout:
+        return {record.id: record for record in Store(layout).records()}

@@ -19,7 +19,7 @@ from paperlib.schema.trial import make_trial
 from paperlib.trials.runner import run
 from paperlib.trials.store import Store
 from tests import claim_records
-from tests.conftest import ROOT
+from tests.conftest import ROOT, temporarily
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
@@ -85,7 +85,7 @@ def test_the_example_of_a_meter_knows_its_limits(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("tiny_images")
 def test_the_example_of_a_method_is_a_method(layout: Layout) -> None:
     source, *_ = examples()
-    with METHODS.temporarily():
+    with temporarily(METHODS):
         exec(compile(source, "adding.md", "exec"), {})
         record = run(make_trial(method="largest", sparsity=0.5, epochs=2, batch_size=16), layout)
     assert record.status == "done" and record.network is not None

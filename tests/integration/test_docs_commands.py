@@ -18,7 +18,7 @@ from paperlib.costs.forecast import kind
 from paperlib.data.registry import DATASETS
 from paperlib.pruners import METHODS
 from paperlib.studies.sections import all_trials, batches
-from tests.conftest import REAL, served, tiny
+from tests.conftest import REAL, served, temporarily, tiny
 from tests.integration.test_docs import PAGES, ROOT
 
 PROGRAM = re.compile(
@@ -115,7 +115,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
             Image.new("L", (8, 8), 6 * i + 40 * (name == "nuts")).save(folder / "PATH" / name / f"{i}.png")
     images = tiny(size=16)
     shown = served(lambda wanted: data.load(wanted.name) if wanted.name.startswith("folder:") else images)
-    with shown, METHODS.temporarily(), pytest.MonkeyPatch.context() as patch:
+    with shown, temporarily(METHODS), pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setenv("PAPERLIB_OUTPUT", str(folder))
         patch.setenv("PAPERLIB_DEVICE", "cpu")

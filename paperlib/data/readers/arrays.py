@@ -26,10 +26,8 @@ BROKEN = (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.erro
 def candidates_in(spec: Spec, folder: Path, size: int, own_folder: bool) -> Iterator[Callable[[], ResolvedSource]]:
     """The set's npz file in `folder`, then its idx files or CIFAR batches; see `sources.Reader`."""
     info = spec.info
-    by_size = {
-        s: folder / f"{info.name}{'' if s == info.shape[0] else f'_{s}'}.npz" for s in info.sizes or (info.shape[0],)
-    }
-    by_size = {s: path for s, path in by_size.items() if path.is_file()}
+    names = {s: f"{info.name}{'' if s == info.shape[0] else f'_{s}'}.npz" for s in info.sizes or info.shape[:1]}
+    by_size = {s: folder / name for s, name in names.items() if (folder / name).is_file()}
     if by_size:  # the images of `size` pixels, else the next larger, else the largest
         best = min((s for s in by_size if s >= size), default=max(by_size))
         yield partial(_from_npz, info, by_size[best], best)
@@ -65,13 +63,12 @@ def _npz_provenance(info: DatasetInfo, path: Path, counts: tuple[int, int, int])
 
 def _from_batches(info: DatasetInfo, folder: Path, files: list[Path]) -> ResolvedSource:
     rgb = info.shape[2] == 3
-    counts = info.counts if rgb else (idx_count(info, files[0]), 0, idx_count(info, files[2]))
-    official = counts == info.counts
-    note = "the official files" if official else _share(info, counts)
-    return ResolvedSource(
-        "official" if official else "subset", note, str(folder), tuple(files), counts, info.shape[0],
-        lambda: (read_batches(info, files), ""),
-    )  # fmt: skip
+    train, test = (0, 0) if rgb else (len(_idx(info, files[i], 3, header_only=True)) for i in (0, 2))
+    counts = info.counts if rgb else (train, 0, test)
+    source: Source = "official" if counts == info.counts else "subset"
+    note = "the official files" if source == "official" else _share(info, counts)
+    paths, size = tuple(files), info.shape[0]
+    return ResolvedSource(source, note, str(folder), paths, counts, size, lambda: (read_batches(info, files), ""))
 
 
 def _share(info: DatasetInfo, counts: tuple[int, int, int]) -> str:
@@ -96,8 +93,7 @@ def checked(info: DatasetInfo, path: Path, images: NDArray[Any], labels: NDArray
         images = images[..., None]
     labels = labels.reshape(len(labels), -1)[:, 0] if labels.ndim in {1, 2} and labels.size else labels
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != info.shape[2]:
-        expected = f"uint8 images (N, H, W, {info.shape[2]})"
-        raise damaged(path, info.name, expected, f"{images.dtype} {images.shape}")
+        raise damaged(path, info.name, f"uint8 images (N, H, W, {info.shape[2]})", f"{images.dtype} {images.shape}")
     if labels.ndim != 1 or labels.dtype.kind not in "iu" or len(labels) != len(images) or not len(labels):
         expected = f"{len(images)} whole-number labels, one for each image"
         raise damaged(path, info.name, expected, f"{labels.dtype} labels {labels.shape}")
@@ -153,21 +149,13 @@ def read_npz(info: DatasetInfo, path: Path, size: int) -> Parts:
 
 def read_idx(info: DatasetInfo, paths: list[Path]) -> Parts:
     """The splits of the four files; EMNIST's images are stored transposed and come out upright."""
-    arrays = [_idx(info, path, 3 if "images" in path.name else 1) for path in paths]
-    if info.stem:
-        arrays[0], arrays[2] = arrays[0].transpose(0, 2, 1), arrays[2].transpose(0, 2, 1)
-    for path, array in ((paths[0], arrays[0]), (paths[2], arrays[2])):
-        if array.shape[1:] != info.shape[:2]:
-            raise damaged(path, info.name, f"images of {info.shape[:2]} pixels", f"{array.shape[1:]}")
-    return {
-        "train": checked(info, paths[0], arrays[0], arrays[1]),
-        "test": checked(info, paths[2], arrays[2], arrays[3]),
-    }
-
-
-def idx_count(info: DatasetInfo, path: Path) -> int:
-    """The number of images that the header of an idx file declares."""
-    return _idx(info, path, 3, header_only=True).shape[0]
+    parts = {}
+    for split, (path, labels) in {"train": paths[:2], "test": paths[2:]}.items():
+        images = _idx(info, path, 3)
+        if images.shape[1:] != info.shape[:2]:
+            raise damaged(path, info.name, f"images of {info.shape[:2]} pixels", f"{images.shape[1:]}")
+        parts[split] = checked(info, path, images.transpose(0, 2, 1) if info.stem else images, _idx(info, labels, 1))
+    return parts
 
 
 def _idx(info: DatasetInfo, path: Path, dims: int, header_only: bool = False) -> NDArray[np.uint8]:
@@ -201,10 +189,6 @@ class _Bytes:
         self.state = state
 
 
-def _encode(text: str, _coding: str) -> bytes:
-    return text.encode("latin1")
-
-
 class _Unpickler(pickle._Unpickler):
     """Knows four harmless names and refuses every other, so that a foreign pickle cannot act.
 
@@ -212,14 +196,11 @@ class _Unpickler(pickle._Unpickler):
     """
 
     def find_class(self, module: str, name: str) -> Any:
-        modules, names = (
-            {"numpy.core.multiarray", "numpy._core.multiarray", "numpy"},
-            {"_reconstruct", "ndarray", "dtype"},
-        )
-        if module in modules and name in names:
+        is_numpy = module in {"numpy.core.multiarray", "numpy._core.multiarray", "numpy"}
+        if is_numpy and name in {"_reconstruct", "ndarray", "dtype"}:
             return _Bytes
         if (module, name) == ("_codecs", "encode"):
-            return _encode
+            return lambda text, _: text.encode("latin1")
         raise ValueError(f"a call of {module}.{name}, which is not data")
 
 
@@ -227,10 +208,7 @@ def read_cifar(info: DatasetInfo, paths: list[Path]) -> Parts:
     """Train (five batches) and test split of CIFAR-10's python version."""
     parts = [_batch(info, path) for path in paths]
     images, labels = (np.concatenate([p[i] for p in parts[:-1]]) for i in (0, 1))
-    return {
-        "train": checked(info, paths[0], images, labels),
-        "test": checked(info, paths[-1], *parts[-1]),
-    }
+    return {"train": checked(info, paths[0], images, labels), "test": checked(info, paths[-1], *parts[-1])}
 
 
 def _batch(info: DatasetInfo, path: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:

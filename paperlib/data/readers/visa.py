@@ -71,21 +71,15 @@ def _resolve(spec: Spec, folder: Path, size: int) -> ResolvedSource:
 def _rows(table: Path, folder: Path) -> list[Row]:
     try:
         with table.open(newline="", encoding="utf-8") as file:
-            return [_row(table, folder, n, row) for n, row in enumerate(csv.DictReader(file), 2)]
+            rows = [[row.get(k) or "" for k in ("object", "split", "label", "image")] for row in csv.DictReader(file)]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise PaperlibError(f"{table}: cannot be read as a VisA split file ({error})") from None
-
-
-def _row(table: Path, folder: Path, line: int, row: dict[str, str]) -> Row:
-    name, split, label, image = (row.get(k) or "" for k in ("object", "split", "label", "image"))
-    path = Path(image)
-    plain_name = name == Path(name).name and name not in {".", ".."}
-    if not (
-        plain_name and split in {"train", "test"} and label in LABELS and image
-        and not path.is_absolute() and ".." not in path.parts
-    ):  # fmt: skip
-        raise PaperlibError(
-            f"{table}, line {line}: expected object, split train or test, label normal or anomaly and a"
-            f" relative image path, found {name!r}, {split!r}, {label!r}, {image!r}"
-        )
-    return Row(name, split == "train", LABELS[label], folder / path)
+    for line, (name, split, label, image) in enumerate(rows, 2):
+        plain_name = name == Path(name).name and name not in {".", ".."}
+        inside = image and not Path(image).is_absolute() and ".." not in Path(image).parts
+        if not (plain_name and inside and split in {"train", "test"} and label in LABELS):
+            raise PaperlibError(
+                f"{table}, line {line}: expected object, split train or test, label normal or anomaly and a"
+                f" relative image path, found {name!r}, {split!r}, {label!r}, {image!r}"
+            )
+    return [Row(name, split == "train", LABELS[label], folder / image) for name, split, label, image in rows]

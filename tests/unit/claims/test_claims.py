@@ -21,6 +21,7 @@ from paperlib.core.errors import PaperlibError
 from paperlib.core.paths import Layout
 from paperlib.trials.store import Store
 from tests import claim_records as made
+from tests.conftest import temporarily
 
 
 def saving(setting: Setting, factor: float) -> dict[str, float]:
@@ -71,7 +72,7 @@ def test_the_first_graph_is_all_that_set_changes(monkeypatch: pytest.MonkeyPatch
         update_masks = RandomMask.update_masks
 
     for other in (OtherUpdates, InTraining):  # other boundaries, and the same start
-        with registry.temporarily("set", other):
+        with temporarily(registry, "set", other):
             assert ask(pd.DataFrame(), "C10") == ["contradicted"]
 
 

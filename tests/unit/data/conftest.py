@@ -9,6 +9,7 @@ import pytest
 
 from paperlib import data
 from paperlib.data import DATASETS, sources
+from tests.conftest import temporarily
 
 
 @pytest.fixture(autouse=True)
@@ -25,5 +26,5 @@ def claim() -> Iterator[Callable[..., None]]:
     """claim(name, **fields): a data set says something else of itself until the test ends."""
     with ExitStack() as stack:
         yield lambda name, **changes: stack.enter_context(
-            DATASETS.temporarily(name, replace(DATASETS[name], **changes))
+            temporarily(DATASETS, name, replace(DATASETS[name], **changes))
         )

@@ -14,6 +14,7 @@ from paperlib.data import DATASETS, files, sources
 from paperlib.data.imageset import ImageSet, Provenance, Split
 from paperlib.data.spec import ResolvedSource, parse_name
 from paperlib.data.splits import holdout, resplit_train
+from tests.conftest import temporarily
 from tests.unit.data.test_readers import write_idx, write_npz
 
 SHA = "sha"
@@ -136,7 +137,7 @@ def test_a_new_set_is_a_registry_entry_and_a_reader(tmp_path, monkeypatch):
     info = replace(DATASETS["mnist"], name="rings", classes=("one", "two"), counts=(20, 0, 4), kind="raw")
     (tmp_path / "cache/rings").mkdir(parents=True)
     (tmp_path / "cache/rings/rings.raw").write_bytes(bytes(20 * 28 * 28))
-    with DATASETS.temporarily("rings", info), sources.READERS.temporarily("raw", candidates_in):
+    with temporarily(DATASETS, "rings", info), temporarily(sources.READERS, "raw", candidates_in):
         images = data.load("rings")
         assert (len(images.train), len(images.val), len(images.test)) == (18, 2, 4)
         assert data.status()[-1].source == images.provenance.source == "official"

@@ -14,6 +14,7 @@ from paperlib.pruners import METHODS, Masks, Method, Pruning, layers_of
 from paperlib.schema.trial import Trial
 from paperlib.trials.runner import run
 from paperlib.trials.training import DeviceSplit, fit
+from tests.conftest import temporarily
 
 FAST = {"epochs": 4, "lr": 0.05, "batch_size": 16}
 
@@ -66,7 +67,7 @@ def test_filters_that_come_back_can_learn(method: str) -> None:
             seen.append(super().update_masks(pruning, masks, epoch))
             return seen[-1]
 
-    with METHODS.temporarily("spy", Spy):
+    with temporarily(METHODS, "spy", Spy):
         fit(trial.model_copy(update={"method": "spy"}), model, layers, images, images, Meters.for_device("cpu"))
     regrown = seen[1]["0"] & ~seen[0]["0"]
     assert regrown.any()
@@ -125,7 +126,7 @@ def test_a_method_of_ones_own_is_one_class(layout: Layout) -> None:
                 layer.name: (torch.arange(layer.units) % 2 == 0).reshape(layer.mask_shape) for layer in pruning.targets
             }
 
-    with METHODS.temporarily("checkerboard", Checkerboard):
+    with temporarily(METHODS, "checkerboard", Checkerboard):
         record = run(Trial(method="checkerboard", sparsity=0.5, **FAST), layout)
     assert record.network is not None and record.network.scope_sparsity == 0.5
     assert record.status == "done"
