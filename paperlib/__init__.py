@@ -16,9 +16,9 @@ __all__ = ["load_results"]
 def load_results(name: str = "quick") -> "pd.DataFrame":
     """The tidy table of results/<name>: one row per trial, units in the column names.
 
-    Without own records there it is the committed one, which is said on stderr (`paperlib.report.committed.table_of`).
+    Without own records there it is the committed one, which is said on stderr (`paperlib.report.committed.tables_of`).
     Raises PaperlibError if there is neither.
     """
-    from paperlib.report.committed import table_of
+    from paperlib.report.committed import tables_of
 
-    return table_of(name)[0]
+    return tables_of(name).trials

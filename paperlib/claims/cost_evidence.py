@@ -107,7 +107,8 @@ class CostTable:
             return np.zeros(len(self.rows))
         rows = self.rows if models is None else self.rows[self.rows.model.isin(list(models))]
         network = ["model", "width", "resolution", "channels", "classes", "batch_size", "process"]
-        return (rows.drop_duplicates(network)[metric.control].astype(float) - 1).abs().to_numpy()
+        ratios = rows.drop_duplicates(network)[metric.control].to_numpy(np.float64)
+        return np.abs(ratios - 1)
 
     def floor(self, metric: CostMetric, models: Iterable[str] | None = None) -> float | None:
         """95th percentile of the A/A controls, as a share of dense; None without any."""

@@ -10,6 +10,7 @@ from paperlib.claims.builders import (
     below,
     effect_in,
     every,
+    judge,
     negate,
     not_above,
     on_device,
@@ -20,7 +21,7 @@ from paperlib.claims.cost_evidence import COSTS
 from paperlib.claims.evidence import PIXELS, Evidence, PairedSample, non_official_sources
 from paperlib.claims.ledger import claim
 from paperlib.claims.settings import METHODS, Setting, dense_of, grid_f, grid_p, versus
-from paperlib.claims.stats.estimates import Estimate, mean_interval
+from paperlib.claims.stats.estimates import Estimate
 from paperlib.claims.verdict import Verdict, between
 
 ABSTRACT = grid_p(sparsities=(0.5,), datasets=("mnist",), models=("mlp-small",))
@@ -77,29 +78,23 @@ claim("C8", "F 3.1.1", "time", "Pruning before training lowers computation and m
 @claim("C14", "F 3.5", "energy", "The laptop needs about half the training energy of the HPC system.")
 def _half_on_the_laptop(evidence: Evidence) -> Verdict:
     metric, needs = COSTS["training_energy"], "training energy of the same networks on an HPC GPU and on a laptop"
-    costs, name = evidence.costs, "|".join(HPC)
-    if costs.rows.empty or costs.rows.gpu.astype(str).nunique() < 2:
+    gpus = evidence.costs.rows.gpu.astype(str) if len(evidence.costs.rows) else pd.Series([], dtype=str)
+    if gpus.nunique() < 2:
         return Verdict("untestable here", "one machine only", needs=needs)
-    is_hpc = costs.rows.gpu.astype(str).str.contains(name)
-    hpc, laptop = costs.where(is_hpc), costs.where(costs.rows.gpu.notna() & ~is_hpc)
-    pairs = [
-        hpc.of(s).reset_index(names="row").merge(laptop.of(s).reset_index(names="row"), on="process")
-        for s in grid_f(ALL) if len(hpc.of(s)) and len(laptop.of(s))
-    ]  # fmt: skip
-    if not pairs or pairs[0].empty:
-        return Verdict("untestable here", "nothing was measured on both kinds of machine", needs=needs)
-    both = pd.concat(pairs)
-    logs = pd.Series(np.log(both[f"{metric.level}_y"] / both[f"{metric.level}_x"])).groupby(both.process).mean()
-    sample = PairedSample("", logs.index.to_numpy(), logs.to_numpy(float), both[["row_x", "row_y"]].to_numpy().ravel())
-    interval = mean_interval(sample.values)
-    ratio = interval and interval.mapped(np.exp)
-    if ratio is None or ratio.low is None or ratio.high is None:
-        return Verdict("inconclusive", "needs more processes, n = 1", needs=needs)
-    about_half, other = ratio.low > 0.4 and ratio.high < 0.6, ratio.high < 0.4 or ratio.low > 0.6
-    return Verdict(
-        *between(about_half, other, "needs more processes"), estimate=ratio, unit="ratio", needs=needs,
-        detail=f"{metric.title.lower()} of {len(pairs)} settings", **evidence.support(metric, [sample]),
-    )  # fmt: skip
+    hpc = evidence.with_costs("gpu", lambda gpu: gpu.astype(str).str.contains("|".join(HPC)))
+    laptop = evidence.with_costs("gpu", lambda gpu: gpu.notna() & ~gpu.astype(str).str.contains("|".join(HPC)))
+
+    def laptop_over_hpc(setting: Setting) -> PairedSample | None:
+        one, other = laptop.level(metric, setting), hpc.level(metric, setting)
+        if one is None or other is None:
+            return None
+        n = min(len(one.values), len(other.values))  # processes have nothing in common but their number
+        logs = np.log(one.values[:n] / other.values[:n])
+        return PairedSample(one.label, one.repeats[:n], logs, np.concatenate([one.rows, other.rows]))
+
+    settings = grid_f(ALL)
+    samples, (low, high) = [laptop_over_hpc(s) for s in settings], np.log([0.4, 0.6])
+    return judge(evidence, metric, settings, samples, [(high - low) / 2] * len(settings), middle=(high + low) / 2)
 
 
 claim("C28", "F 4.3", "time", "SET and In-Training train more slowly than dense; Pre- and Post-Training cost little.")(

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from paperlib.claims.cost_evidence import COSTS, CostMetric, CostTable
 from paperlib.claims.effects import ACCURACY, REAL, Metric, corrected_protocol, main_setting_only, near_chance
@@ -23,17 +23,14 @@ PIXELS = 224  # of paper F's images; its networks for small images cost otherwis
 F_MODELS = ("vgg16", "resnet18")
 ARM = ["dataset", "model", "method", "conv_sparsity", "sparsity", "scope"]  # as the fields of Setting
 PER_MODEL = {"lr", "batch_size", "options", "optimizer", "schedule"}  # what each model has of its own
-QUANTITIES: dict[str, Metric | CostMetric] = {
-    m.name: m
-    for m in (
-        ACCURACY,
-        Metric("train_accuracy", "Best training accuracy", "best_train_accuracy", "%", 100),
-        Metric("train_loss", "Last training loss", "last_train_loss", "nats"),
-        Metric("loss_change", "Change of training loss", "loss_change", "nats", signed=True),
-        Metric("loss_falling", "Epochs with falling loss", "train_loss_falling", "%", 100),
-        *COSTS.values(),
-    )
-}
+_LEARNT = (
+    ACCURACY,
+    Metric("train_accuracy", "Best training accuracy", "best_train_accuracy", "%", 100),
+    Metric("train_loss", "Last training loss", "last_train_loss", "nats"),
+    Metric("loss_change", "Change of training loss", "loss_change", "nats", signed=True),
+    Metric("loss_falling", "Epochs with falling loss", "train_loss_falling", "%", 100),
+)
+QUANTITIES: dict[str, Metric | CostMetric] = {**{m.name: m for m in _LEARNT}, **COSTS}
 # What training improves: it says nothing where nothing was learnt, and less where training was short.
 QUALITIES = {"accuracy", "train_accuracy", "train_loss", "loss_change", "loss_falling"}
 # What every table has; an empty one gets these columns.
@@ -200,12 +197,13 @@ class Evidence:
         }  # fmt: skip
 
 
-def _of_costs(label: str, rows: pd.DataFrame, values: pd.Series, places: Rows | None = None) -> PairedSample | None:
-    good = np.isfinite(values.to_numpy(float))
+def _of_costs(label: str, rows: pd.DataFrame, values: ArrayLike, places: Rows | None = None) -> PairedSample | None:
+    numbers = np.asarray(values, float)
+    good = np.isfinite(numbers)
     if not good.any():
         return None
     places = rows.index.to_numpy(np.intp) if places is None else places
-    return PairedSample(label, rows.process.to_numpy(np.int64)[good], values.to_numpy(float)[good], places)
+    return PairedSample(label, rows.process.to_numpy(np.int64)[good], numbers[good], places)
 
 
 def _support_of_costs(metric: CostMetric, rows: pd.DataFrame) -> dict[str, Any]:

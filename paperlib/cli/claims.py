@@ -10,10 +10,10 @@ from rich.text import Text
 from paperlib.claims import CLAIMS, Verdict, find, tally, verdicts
 from paperlib.claims import table as rows_of
 from paperlib.core.progress import wide_console
-from paperlib.report.committed import table_of
+from paperlib.report.committed import tables_of
 from paperlib.schema.trial import again
 
-SHOWN = 6  # trials and commands printed of one claim; claims.json has them all
+SHOWN = 6  # records and commands printed of one claim; claims.json has them all
 
 
 def command(
@@ -23,11 +23,11 @@ def command(
     """The verdict on each of the papers' 69 claims, or everything about one."""
     console = wide_console()
     chosen = find(claim) if claim is not None else None
-    tidy, whose = table_of(profile)
+    tidy, costs, whose = tables_of(profile)
     if chosen is not None:
-        console.print(_one(verdicts(tidy, [chosen])[0], dict(zip(tidy["id"], tidy["command"], strict=True))))
+        console.print(_one(verdicts(tidy, [chosen], costs)[0], dict(zip(tidy["id"], tidy["command"], strict=True))))
         return
-    found = verdicts(tidy)
+    found = verdicts(tidy, measured=costs)
     if not console.is_terminal:
         typer.echo(rows_of(found)[["id", "section", "kind", "verdict"]].to_csv(sep="\t", index=False), nl=False)
         return
@@ -41,17 +41,18 @@ def command(
 
 def _one(v: Verdict, commands: dict[str, str]) -> Group:
     about = CLAIMS[v.claim]
-    facts = Table.grid(padding=(0, 2))
+    facts, repeats = Table.grid(padding=(0, 2)), "processes" if about.kind in {"time", "energy", "memory"} else "seeds"
     rows = {
         "verdict": v.word,
-        "estimate": v.figure() + (" (95 % interval over seeds)" if v.estimate and v.estimate.low is not None else ""),
-        "n": f"{v.n} seeds" if v.n else "–",
+        "estimate": v.figure()
+        + (f" (95 % interval over {repeats})" if v.estimate and v.estimate.low is not None else ""),
+        "n": f"{v.n} {repeats}" if v.n else "–",
         "noise floor": v.floor_text(),
         "exact p": "–" if v.p is None else f"{v.p:.3g}",
         "found": v.detail or "–",
         "images": v.provenance or "–",
         "takes": v.needs,
-        "trials": f"{len(v.trials)}: {' '.join(v.trials[:SHOWN])}{' …' if len(v.trials) > SHOWN else ''}",
+        "records": f"{len(v.trials)}: {' '.join(v.trials[:SHOWN])}{' …' if len(v.trials) > SHOWN else ''}",
     }
     for name, text in rows.items():
         facts.add_row(Text(name, style="bold"), Text(text))

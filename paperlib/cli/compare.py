@@ -12,15 +12,18 @@ from rich.table import Table
 
 from paperlib.core.errors import FailedError, PaperlibError
 from paperlib.core.registry import unknown
+from paperlib.costs.records import read_costs
+from paperlib.schema.cost import CostRecord
 from paperlib.schema.record import Record
-from paperlib.trials.differences import COSTS, COUNTS, TOLERANCES, Difference, records_in, unequal
+from paperlib.trials.differences import COSTS, COUNTS, TOLERANCES, Difference, opened, unequal, unequal_costs
+from paperlib.trials.store import Store
 
 
 def command(
     a: Annotated[Path, typer.Argument(help="A folder of results, such as results/quick, or a kept records.tar.xz.")],
     b: Annotated[Path, typer.Argument(help="Another one.")],
     tolerance: Annotated[
-        list[str] | None, typer.Option(help="accuracy=0.002 (absolute) or time_s=0.2 (relative); may be repeated.")
+        list[str] | None, typer.Option(help="accuracy=0.002 (absolute) or ratio=0.1 (relative); may be repeated.")
     ] = None,
     exact: Annotated[bool, typer.Option("--exact", help="What was computed must be equal to the last bit.")] = False,
     details: Annotated[bool, typer.Option("--details", help="List the differences trial by trial, too.")] = False,
@@ -30,14 +33,16 @@ def command(
     On one machine the same seed gives the same numbers. Another one adds float32 numbers in another order, and a
     training magnifies that: without --exact or --tolerance, losses, accuracies and the scores beside them may differ
     by 0.01 (1 point), and counts that follow from trained weights by 1 %; single test answers and the recall of single
-    classes are told and not judged. All else must be equal. Times, energies and memory are compared only
-    if a tolerance for them is given, and only between records of one environment.
+    classes are told and not judged. All else must be equal. What networks cost (median_s, ratio to dense,
+    energy_j_per_image) is compared only if a tolerance for it is given, and only between records of one environment.
     """
     allowed = _tolerances(tolerance or (), exact)
-    left, right = records_in(a), records_in(b)
+    (left, costs), (right, other_costs) = _records(a), _records(b)
     both = [(left[i], right[i]) for i in left if i in right]
     lacking = [(i, "only in a") for i in left if i not in right] + [(i, "only in b") for i in right if i not in left]
-    unlike = [d for one, other in both for d in unequal(one, other, allowed)]
+    unlike = [d for one, other in both for d in unequal(one, other)]
+    measured = [d for i in costs.keys() & other_costs.keys() for d in unequal_costs(costs[i], other_costs[i])]
+    unlike += [d for d in measured if d.metric in allowed]
     beyond = [d for d in unlike if not d.within(allowed)]
     same_place = sum(one.environment == other.environment for one, other in both)
     console = Console()
@@ -50,8 +55,8 @@ def command(
         f"{len(left) - len(both)} only in a, {len(right) - len(both)} only in b",
         f"{len(both) - wrong} agree, {len(both) - len({d.id for d in unlike})} of them exactly; {wrong} differ",
     ]
-    if any(metric in COSTS for metric in allowed) and same_place < len(both):
-        lines.append(f"times and energies left out for {len(both) - same_place} trials: other environments")
+    if any(metric in COSTS for metric in allowed) and not measured:
+        lines.append("times and energies left out: no network was measured in one environment in both")
     for line in (*lines, *_answered(both, unlike), *_words(unlike)):
         console.print(line, soft_wrap=True, highlight=False, markup=False)
     if any(d.size is not None for d in unlike):
@@ -68,6 +73,11 @@ def command(
     if beyond or lacking:
         more = "" if details else "; --details lists them"
         raise FailedError(f"{wrong} trials differ, {len(lacking)} are in one only{more}")
+
+
+def _records(path: Path) -> tuple[dict[str, Record], dict[str, CostRecord]]:
+    with opened(path) as layout:
+        return {r.id: r for r in Store(layout).records()}, {r.id: r for r in read_costs(layout)}
 
 
 def _summary(unlike: Sequence[Difference], allowed: Mapping[str, float]) -> Table:

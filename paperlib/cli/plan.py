@@ -60,8 +60,11 @@ def command(
 
 def make_plan(profile: str, only: list[str] | None, layout: Layout) -> Plan:
     """Calibrate what is still to be run, and add it up. PaperlibError for unknown notebooks."""
-    from paperlib.costs.forecast import Cost, calibrate, cost, edge_cost, kind, total
-    from paperlib.studies.cpu import settings
+    from paperlib.costs.forecast import Cost, calibrate, cost, costs_cost, edge_cost, kind, total
+    from paperlib.costs.records import is_complete
+    from paperlib.studies import cpu
+    from paperlib.studies.costs import BUDGETS
+    from paperlib.studies.costs import settings as cost_settings
     from paperlib.studies.sections import CPU_STUDY, chosen
 
     notebooks = chosen(only)
@@ -79,10 +82,14 @@ def make_plan(profile: str, only: list[str] | None, layout: Layout) -> Plan:
             seed = total([costs[t] for t in trials if t.seed == 0])
             lines.append(Line(number, dataset, len(trials), len(trials) - len(left), total(left), seed))
         if number == CPU_STUDY:
-            networks = settings(profile)
+            networks = cpu.settings(profile)
             todo = [s for s in networks if not (layout.edge / f"{s.id}.json").exists()]
             measured = len(networks) - len(todo)
             lines.append(Line(number, "CPU study", len(networks), measured, edge_cost(todo, watts), Cost()))
+        if wanted := cost_settings(profile, number):
+            unmeasured = [s for s in wanted if not is_complete(s, layout)]
+            left_costs = costs_cost(unmeasured, BUDGETS[profile].effort, watts)
+            lines.append(Line(number, "costs", len(wanted), len(wanted) - len(unmeasured), left_costs, Cost()))
         drawn = (layout.notebooks / f"{notebook.name}.ipynb").exists()
         energy_j = None if watts is None else NOTEBOOK_S * watts
         drawing = Cost() if drawn else Cost(NOTEBOOK_S, energy_j, NOTEBOOK_BYTES, PROCESS_BYTES)
@@ -119,7 +126,7 @@ def sentences(made: Plan) -> list[str]:
     if made.seed.time_s:
         said.append(f"One more seed of every trial: {duration(made.seed.time_s)}.")
     said.append(
-        "Trials and CPU study: measured just now, a few steps on random images each. Tables and figures: "
+        "Trials, costs and CPU study: measured just now, a few steps on random images each. Tables and figures: "
         f"{NOTEBOOK_S:.0f} s a notebook, as on 2 cores of an AMD EPYC."
     )
     return said

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from paperlib.core.paths import Layout
 from paperlib.costs.inference import cold_start, forward_pass
 from paperlib.costs.paired import compare, load_time
+from paperlib.costs.records import BATCHES
 from paperlib.execution.backends import Network, engine_of, to_backend
 from paperlib.execution.compact import to_compact
 from paperlib.execution.flops import count
@@ -32,7 +33,6 @@ from paperlib.schema.trial import make_trial
 from paperlib.trials.environment import cores, describe_environment
 from paperlib.trials.resources import exclusive_resources, limit_threads
 
-BATCHES = (1, 64)
 QUANTISED = ("int8", "compact+int8")
 SHAPE = (32, 32, 3)
 # By scenario: share of filters removed per share of weights; paper F's three at 0.8 of the weights.

@@ -16,7 +16,10 @@ import numpy as np
 import torch
 
 from paperlib.core.errors import FailedError
-from paperlib.costs import cpu_study
+from paperlib.costs import cpu_study, measurement
+from paperlib.costs.memory import count_step_memory
+from paperlib.costs.paired import MIN_ROUNDS
+from paperlib.costs.records import BATCHES
 from paperlib.data import DATASETS
 from paperlib.data.imageset import Split
 from paperlib.data.sources import find_images
@@ -24,29 +27,28 @@ from paperlib.data.spec import parse_name
 from paperlib.data.splits import VALIDATION
 from paperlib.execution.flops import count
 from paperlib.meters import Meters
-from paperlib.meters.paired import MIN_ROUNDS
 from paperlib.pruners import METHODS, layers_of
-from paperlib.schema.measurement import EnergySource
+from paperlib.schema.cost import PROCESSES, CostSetting, Effort
+from paperlib.schema.measurement import EnergySource, Measurement
 from paperlib.schema.trial import Trial
 from paperlib.trials.autotune import apply_memory_format, autotune_compute
 from paperlib.trials.environment import cores, devices
-from paperlib.trials.inference_timing import BATCHES, BUDGET_S, benchmark_against_dense, load_seconds
 from paperlib.trials.runner import build_network, dense_baseline, threads_for
 from paperlib.trials.subprocess_runner import CRASHES
-from paperlib.trials.training import DeviceSplit, TrainingResult, evaluate, fit, make_optimizer
+from paperlib.trials.training import DeviceSplit, evaluate, fit, make_optimizer
 
 TRAIN_S = 1.0  # of training per kind
 REPEATS = 2  # of which the faster counts: what else the machine does only slows
-CALLS = 4 * (MIN_ROUNDS + 4)  # least forward calls of an inference comparison: four networks, warm-up included
-SLOW_S = 0.05  # a batch of 64 that takes longer makes the comparison too dear to try: it is computed then
+COPIES = 5  # of the weights in memory: gradients, optimiser state, a checkpoint
+START_S = 4.0  # of a fresh process with torch
 
 
 @dataclass(frozen=True)
 class Rate:
     """One kind of training as measured: seconds per image trained and evaluated and per epoch, watts, bytes.
 
-    rest_s: everything but training and evaluation: building, counting, inference beside dense.
-    watts: mean over training, None where no meter answers. memory_bytes: highest use above the images.
+    rest_s: everything but training and evaluation: building, counting.
+    watts: mean over training, None where no meter answers.
     """
 
     train_s: float
@@ -55,7 +57,6 @@ class Rate:
     rest_s: float
     watts: float | None
     source: EnergySource | None
-    memory_bytes: int | None
     weights_bytes: int
 
 
@@ -141,32 +142,22 @@ def measure(trial: Trial) -> Rate:
         images = _random(shape, steps * batch, device)
         part = replace(images, pixels=images.pixels[: len(images) // 4], labels=images.labels[: len(images) // 4])
 
-        def trained(on: DeviceSplit) -> TrainingResult:
-            return fit(few, model, layers_of(model, few), on, part, meters, bf16=bf16)
+        def trained(on: DeviceSplit) -> Measurement:
+            return meters.measure(lambda: fit(few, model, layers_of(model, few), on, part, bf16=bf16))
 
-        short, fitted = trained(part), trained(images)
-        spent = fitted.reading
-        assert spent is not None and short.reading is not None  # one epoch ran
+        short, spent = trained(part), trained(images)
         # An epoch begins with new masks and a new compact network: a cost of its own, beside that of its images.
-        slope = (spent.time_s - short.reading.time_s) / (len(images) - len(part))
+        slope = (spent.time_s - short.time_s) / (len(images) - len(part))
         train_s = slope if 0 < slope * len(images) < spent.time_s else spent.time_s / len(images)
         epoch_s = max(0.0, spent.time_s - train_s * len(images))
         sample = _random(shape, max(2, min(512, int(0.2 / eval_s))), device)
         evaluate(model, sample, bf16=bf16)
         eval_s = _seconds(lambda: evaluate(model, sample, bf16=bf16)) / len(sample)
-        forward = sum(BATCHES) * eval_s
-        if forward > SLOW_S:
-            rest_s = CALLS * forward
-        else:
-            networks = {"dense": model, "dense-again": model, "masked": model}
-            rest_s = _seconds(lambda: benchmark_against_dense(networks, fitted.masks, sample, meters, 0))
-        rest_s = max(rest_s, len(BATCHES) * BUDGET_S / 2)
-        rest_s += _seconds(lambda: (load_seconds(model, sample, meters), count(model, fitted.masks, shape)))
-        rest_s += _seconds(lambda: (build_network(trial, shape, len(info.classes)), make_optimizer(trial, model)))
+        rest_s = _seconds(lambda: (build_network(trial, shape, len(info.classes)), make_optimizer(trial, model)))
+        rest_s += _seconds(lambda: count(model, {}, shape))
     weights = sum(p.numel() * p.element_size() for p in model.parameters())
-    peak = None if spent.peak_memory_bytes is None else spent.peak_memory_bytes * trial.batch_size // batch
     watts = None if spent.energy_j is None else spent.energy_j / spent.time_s
-    return Rate(train_s, epoch_s, eval_s, rest_s, watts, spent.energy_source, peak, weights)
+    return Rate(train_s, epoch_s, eval_s, rest_s, watts, spent.energy_source, weights)
 
 
 def cost(trial: Trial, rate: Rate) -> Cost:
@@ -183,7 +174,7 @@ def cost(trial: Trial, rate: Rate) -> Cost:
         seconds,
         None if rate.watts is None else seconds * rate.watts,
         RECORD_BYTES + (rate.weights_bytes if trial.method == "dense" else 0),
-        images + (rate.memory_bytes or 0) + 2 * rate.weights_bytes,
+        images + COPIES * rate.weights_bytes,
     )
 
 
@@ -210,7 +201,7 @@ def split_sizes(
 
 def edge_cost(todo: Sequence[cpu_study.CpuSetting], watts: float | None) -> Cost:
     """The forecast of these networks of the CPU study: one of each model is tried without its time for repeats."""
-    seconds, repeats = 0.0, len(cpu_study.BATCHES) * len({1, cores()})
+    seconds, repeats = 0.0, len(BATCHES) * len({1, cores()})
     tried: dict[tuple[str, bool], float] = {}
     for setting in todo:
         like = (setting.model, setting.quantised)
@@ -219,6 +210,24 @@ def edge_cost(todo: Sequence[cpu_study.CpuSetting], watts: float | None) -> Cost
             tried[like] = _seconds(lambda quick=quick: cpu_study.measure(quick))  # type: ignore[misc]
         seconds += tried[like] + repeats * setting.budget_s
     return Cost(seconds, None if watts is None else seconds * watts, len(todo) * RECORD_BYTES, 0)
+
+
+def costs_cost(todo: Sequence[CostSetting], effort: Effort, watts: float | None) -> Cost:
+    """The forecast of measuring these costs: one dense step of each network is tried, if that fits into memory."""
+    networks: dict[CostSetting, int] = {}
+    for setting in todo:
+        networks[setting.network] = networks.get(setting.network, 2) + 2  # dense twice, then masked and realised
+    seconds, memory = 0.0, 0
+    for network, variants in networks.items():
+        step_s = measurement.seconds_of_step(network)
+        forward_s = step_s * sum(BATCHES) / network.batch_size / 3  # a training step is some three forward passes
+        least = (MIN_ROUNDS + 4) * variants * (step_s + forward_s)
+        seconds += PROCESSES * (START_S + max(least, 3 * effort.budget_s))
+        memory = max(
+            memory, measurement.NETWORKS * count_step_memory(network, measurement.build_network(network)).total
+        )
+    disk = len(todo) * RECORD_BYTES
+    return Cost(seconds, None if watts is None else seconds * watts, disk, memory)
 
 
 def total(costs: Sequence[Cost]) -> Cost:

@@ -71,7 +71,7 @@ def measure(settings: Sequence[CostSetting], effort: Effort, process: int) -> li
     """One run of each setting, all of one network, in this process, whose number seeds weights, masks and order."""
     network = settings[0].network
     with exclusive_resources() as place:
-        load, meters = BackgroundLoad(place.cores), Meters.time_and_energy(place.device)
+        load, meters = BackgroundLoad(place.cores), Meters.for_device(place.device)
         torch.manual_seed(process)
         height, width, channels = network.shape
         images = torch.randn(max(*BATCHES, network.batch_size), channels, height, width, device=place.device)
@@ -114,6 +114,16 @@ def _memory(training: MaskedTraining, dense: StepMemory) -> dict[str, StepMemory
 def build_network(setting: CostSetting) -> nn.Module:
     """The dense network of a setting, untrained."""
     return build(setting.model, setting.shape, setting.classes, setting.width)
+
+
+def seconds_of_step(network: CostSetting) -> float:
+    """Seconds of one dense training step, the second of two; for a forecast."""
+    height, width, channels = network.shape
+    labels = torch.arange(network.batch_size) % network.classes
+    trained = TrainableNetwork(
+        network, build_network(network), (torch.randn(network.batch_size, channels, height, width), labels)
+    )
+    return [trained.seconds_of(trained.step()) for _ in range(2)][1]
 
 
 def _grouped(settings: Sequence[CostSetting], dense: nn.Module, seed: int) -> list[_Pruned]:

@@ -7,7 +7,7 @@ import pandas as pd
 
 from paperlib.core.io import write_atomically
 from paperlib.core.paths import Layout
-from paperlib.schema.cost import CostRecord, CostRun
+from paperlib.schema.cost import PROCESSES, CostRecord, CostRun, CostSetting
 from paperlib.schema.measurement import Timing
 
 BATCHES = (1, 64)  # images per batch of inference
@@ -16,6 +16,12 @@ BATCHES = (1, 64)  # images per batch of inference
 def read_costs(layout: Layout) -> list[CostRecord]:
     """All records under results/<profile>/costs, by id; none before a measurement."""
     return [CostRecord.model_validate_json(path.read_bytes()) for path in sorted(layout.costs.glob("*.json"))]
+
+
+def is_complete(setting: CostSetting, layout: Layout) -> bool:
+    """Whether all PROCESSES have measured this setting."""
+    path = layout.costs / f"{setting.id}.json"
+    return path.exists() and len(CostRecord.model_validate_json(path.read_bytes()).runs) >= PROCESSES
 
 
 def write_costs(record: CostRecord, layout: Layout) -> None:
@@ -30,6 +36,14 @@ def cost_table(records: Iterable[CostRecord]) -> pd.DataFrame:
     variant, which is the masked one where none is faster; `<what>_ratio_again`: of dense measured a second time (A/A).
     """
     return pd.DataFrame([_row(record, number, run) for record in records for number, run in enumerate(record.runs)])
+
+
+def write_cost_table(layout: Layout) -> pd.DataFrame:
+    """Write costs.csv and costs.parquet beside the records and return the table."""
+    table = cost_table(read_costs(layout))
+    write_atomically(layout.results / "costs.csv", table.to_csv(index=False).encode())
+    write_atomically(layout.results / "costs.parquet", table.to_parquet(index=False))
+    return table
 
 
 def _row(record: CostRecord, process: int, run: CostRun) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from paperlib.trials.store import Store, tidy
 
 @dataclass(frozen=True)
 class Source:
-    """Trial records, their tidy table (one row each, see `trials.table`), what networks cost, and the folders for files."""
+    """Trial records, their tidy table (one row each, see `trials.table`), what networks cost, and the folders."""
 
     layout: Layout
     records: list[Record]

@@ -1,9 +1,9 @@
-"""What an energy meter and a memory meter are; a meter of your own has these attributes (docs/adding.md)."""
+"""What an energy meter is; a meter of your own has these attributes (docs/adding.md)."""
 
 import logging
-from typing import Any, Protocol
+from typing import Protocol
 
-from paperlib.schema.measurement import EnergySource, MemorySource
+from paperlib.schema.measurement import EnergySource
 
 log = logging.getLogger("paperlib.meters")
 
@@ -31,23 +31,10 @@ class EnergyMeter(Protocol):
         """
 
 
-class MemoryMeter(Protocol):
-    """A memory meter; `source` goes into the record, `note` into the table of `paperlib doctor`."""
-
-    source: MemorySource | None
-    note: str
-
-    def begin(self) -> None:
-        """Open the window."""
-
-    def end(self) -> int | None:
-        """Close the window: peak bytes above its start; 0 if no new page was taken, None where unknown."""
-
-
 class NoMeter:
-    """Stands in where energy or memory cannot be metered: every window is None."""
+    """Stands in where energy cannot be metered: every window is None."""
 
-    source: Any = None
+    source: EnergySource | None = None
     update_s = 0.0
 
     def __init__(self, note: str) -> None:

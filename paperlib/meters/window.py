@@ -8,40 +8,33 @@ from paperlib.core.errors import PaperlibError
 from paperlib.meters.carbon import Grid, grid
 from paperlib.meters.clock import Clock, clock_for
 from paperlib.meters.energy import energy_meter
-from paperlib.meters.memory import memory_meter
-from paperlib.meters.protocols import EnergyMeter, MemoryMeter, NoMeter
+from paperlib.meters.protocols import EnergyMeter, NoMeter
 from paperlib.meters.rapl import RaplEnergy
 from paperlib.schema.measurement import EnergySource, Measurement
 
 
 @dataclass
 class Meters:
-    """Clock, energy and memory meter of one device, and the grid that turns joules into CO2.
+    """Clock and energy meter of one device, and the grid that turns joules into CO2.
 
-    One window at a time: counters and peaks are the process's, so nested windows would spoil each other.
+    One window at a time: counters are the process's, so nested windows would spoil each other.
     """
 
     device: str
     clock: Clock
     energy: EnergyMeter
-    memory: MemoryMeter
     grid: Grid
     _opened: float | None = field(default=None, init=False, repr=False)
 
     @classmethod
     def for_device(cls, device: str) -> "Meters":
         """The best meters that this machine has for `device` ("cpu", "cuda", "cuda:1", "mps")."""
-        return cls(device, clock_for(device), energy_meter(device), memory_meter(device), grid())
-
-    @classmethod
-    def time_and_energy(cls, device: str) -> "Meters":
-        """Without a memory meter."""
-        return cls(device, clock_for(device), energy_meter(device), NoMeter("switched off"), grid())
+        return cls(device, clock_for(device), energy_meter(device), grid())
 
     @classmethod
     def time_only(cls, device: str) -> "Meters":
         """Meters that tell the time and answer None to all else."""
-        return cls(device, clock_for(device), NoMeter("switched off"), NoMeter("switched off"), grid())
+        return cls(device, clock_for(device), NoMeter("switched off"), grid())
 
     def begin(self) -> None:
         """Open a window; PaperlibError if one is open, or if the energy meter's source is not a word of records."""
@@ -51,7 +44,6 @@ class Meters:
         if self._opened is not None:
             raise PaperlibError("a meter window is open already: windows do not nest, end the first one before")
         self.clock()  # work queued before the window must not be charged to it
-        self.memory.begin()
         self.energy.begin()
         self._opened = self.clock()
 
@@ -67,8 +59,6 @@ class Meters:
             energy_j=energy_j,
             energy_source=self.energy.source,
             dram_j=self.energy.dram_j if isinstance(self.energy, RaplEnergy) else None,
-            peak_memory_bytes=self.memory.end(),
-            memory_source=self.memory.source,
             co2_g=self.grid.grams(energy_j),
             grid=self.grid.code,
             grid_g_per_kwh=self.grid.g_per_kwh,

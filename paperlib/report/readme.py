@@ -6,8 +6,10 @@ from collections.abc import Iterator, Sequence
 import pandas as pd
 
 from paperlib.claims import CLAIMS, Verdict, tally, verdicts
+from paperlib.claims.cost_evidence import CostTable
 from paperlib.core.errors import PaperlibError
 from paperlib.core.paths import Layout
+from paperlib.costs.records import cost_table, read_costs
 from paperlib.exhibits.manifest import Exhibit, output_root, read_manifest
 from paperlib.report.findings import findings
 from paperlib.trials.store import Store
@@ -23,10 +25,10 @@ PICTURES = ("pareto_mlp-small", "edge_ratio_t1", "accuracy_mlp-small", "pareto_v
 
 def section(layout: Layout) -> tuple[str, dict[str, bytes]]:
     """Markdown and its pictures (name to PNG bytes) from a folder that `regenerate` has filled."""
-    table = Store(layout).table()
-    decided = verdicts(table)
+    table, costs = Store(layout).table(), cost_table(read_costs(layout))
+    decided = verdicts(table, measured=costs)
     counts = ", ".join(f"{n} {word}" for word, n in tally(decided).items())
-    *others, images = findings(table)
+    *others, images = findings(table, CostTable(costs))
     exhibits = {e.name: e for e in read_manifest(layout)}
     shown = [exhibits[name] for name in PICTURES if name in exhibits][:2]
     pictures = {
@@ -35,7 +37,7 @@ def section(layout: Layout) -> tuple[str, dict[str, bytes]]:
     untestable = sum(v.base.startswith(("untestable", "inconclusive")) for v in decided)
     lines = [
         "## What was found",
-        f"From the {len(table)} trials in `results/{layout.name}/`. Images: {images.text}",
+        f"From the {len(table)} trials and {costs.id.nunique()} cost records in `results/{layout.name}/`. Images: {images.text}",
         "\n".join(f"- {finding.markdown()}" for finding in others),
         "### Do the claims hold?",
         f"Verdicts on {len(decided)} claims: {counts}. Those of the abstracts and conclusions:",

@@ -13,7 +13,7 @@ from paperlib.exhibits import collation
 from paperlib.exhibits.manifest import Exhibit
 from paperlib.schema.record import Record
 from paperlib.schema.trial import Trial
-from paperlib.studies import cpu
+from paperlib.studies import costs, cpu, sections
 from paperlib.studies.sections import all_trials
 from paperlib.trials.runner import run_all
 
@@ -37,6 +37,7 @@ def run(number: str, profile: str, **axes: Any) -> SectionRun:
     trials, layout = studies.study(number, profile, **axes), Layout.of(profile)
     if set(trials) == set(studies.study(number, profile)):
         set_aside(layout, profile)
+        sections.NOTEBOOKS[number].measure(profile, layout)
         return SectionRun(layout, trials, run_all(trials, layout), collation.write(number, layout))
     study = set(all_trials(profile))
     of_study = [trial for trial in trials if trial in study]
@@ -45,6 +46,8 @@ def run(number: str, profile: str, **axes: Any) -> SectionRun:
         for name in (f"trials/{trial.id}.json", f"checkpoints/{trial.id}.safetensors"):
             _link_or_copy(layout.results / name, layout.tweaked.results / name)
     records = run_all(trials, layout.tweaked)
+    for path in layout.costs.glob("*.json"):
+        _link_or_copy(path, layout.tweaked.costs / path.name)
     exhibits = collation.write(number, layout.tweaked, profile=profile, ids={t.id for t in trials}, axes=axes)
     return SectionRun(layout.tweaked, trials, records, exhibits)
 
@@ -52,9 +55,9 @@ def run(number: str, profile: str, **axes: Any) -> SectionRun:
 def set_aside(layout: Layout, profile: str) -> None:
     """Move the records that are not of the profile's study into results/<profile>-tweaked, and say so on stderr."""
     study = {trial.id for trial in all_trials(profile)}
-    measured = {"machine", *(setting.id for setting in cpu.settings(profile))}
+    measured = {"machine", *(s.id for s in cpu.settings(profile)), *(s.id for s in costs.settings(profile))}
     others = [path for path in layout.trials.glob("*.json") if path.stem not in study]
-    others += [path for path in layout.edge.glob("*.json") if path.stem not in measured]
+    others += [p for folder in (layout.edge, layout.costs) for p in folder.glob("*.json") if p.stem not in measured]
     for path in others:
         for file in (path, layout.checkpoints / f"{path.stem}.safetensors"):
             target = layout.tweaked.results / file.relative_to(layout.results)

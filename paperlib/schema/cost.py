@@ -65,7 +65,7 @@ class CostSetting(BaseModel):
     def trial(self) -> Trial:
         """A trial of the same network, pruning and optimiser; its images and budget mean nothing."""
         names = ("model", "width", "method", "scope", "sparsity", "conv_sparsity", "batch_size", "optimizer")
-        return make_trial(lr=1e-4, options=self.options, **{name: getattr(self, name) for name in names})  # type: ignore[misc]
+        return make_trial(lr=1e-4, options=self.options, **{name: getattr(self, name) for name in names})
 
     def __hash__(self) -> int:
         return hash(self.id)

@@ -21,10 +21,11 @@ ORDER: tuple[str, ...] = get_args(ProfileName)[::-1]
 
 
 def pack(layout: Layout) -> bytes:
-    """All records (trials, costs and CPU measurements) as tar.xz: sorted names, no dates, so equal records, equal bytes."""
+    """All records (trials, costs, CPU study) as tar.xz: sorted names, no dates, so equal records, equal bytes."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as tar:
-        for path in [p for folder in (layout.trials, layout.costs, layout.edge) for p in sorted(folder.glob("*.json"))]:
+        folders = (layout.trials, layout.costs, layout.edge)
+        for path in [path for folder in folders for path in sorted(folder.glob("*.json"))]:
             member = tarfile.TarInfo(path.relative_to(layout.results).as_posix())
             member.size, member.mode = path.stat().st_size, 0o644
             tar.addfile(member, io.BytesIO(path.read_bytes()))

@@ -1,21 +1,21 @@
 """Two sets of results, trial by trial: the regression check of reviewers and of CI."""
 
 import math
-from collections.abc import Mapping
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from paperlib.core.errors import PaperlibError
 from paperlib.core.paths import Layout
+from paperlib.schema.cost import CostRecord
 from paperlib.schema.record import Record
 from paperlib.trials.archive import open_archive
 from paperlib.trials.predictions import disagreement, unpack
-from paperlib.trials.store import Store
 
-# Time, energy and memory belong to a machine: relative tolerances, and only on request within one environment.
-COSTS = ("time_s", "energy_j", "co2_g", "peak_memory_bytes", "load_s", "median_s", "ratio", "energy_j_per_image")
+# Times and energies belong to a machine: relative tolerances, and only on request within one environment.
+COSTS = ("ratio", "median_s", "energy_j_per_image")
 # Counts that follow from trained weights: which of two nearly equal weights is removed hangs on the last bit.
 COUNTS = ("removed", "swapped", "zeros", "nonzeros", "csr_bytes", "compact_bytes", "inference_flops", "training_flops")
 _SCORES = ("loss", "accuracy", "balanced_accuracy", "macro_f1", "precision", "recall", "auc")
@@ -24,9 +24,9 @@ TOLERANCES: Mapping[str, float] = {
     **dict.fromkeys(("class_recall", "predictions"), math.inf),
 }
 EXACT: Mapping[str, float] = {}
-# What `model_dump` is to leave out; engines and costs are compared in another way.
+# What `model_dump` is to leave out; engines are compared in another way.
 _MEASURED: Mapping[str, Any] = {
-    **dict.fromkeys(("training", "inference", "load_s", "environment", "place", "finished", "command", "engine"), True),
+    **dict.fromkeys(("train_s", "environment", "place", "finished", "command", "engine"), True),
     "curve": {"__all__": {"time_s"}},
     "compute": {"step_s"},
 }
@@ -64,8 +64,8 @@ class Difference:
         return self.size is not None and self.size <= tolerances.get(self.metric, 0.0)
 
 
-def unequal(a: Record, b: Record, costs: Mapping[str, float] = EXACT) -> list[Difference]:
-    """Every field in which two records of one trial are not equal, however little; `costs` that it names, too.
+def unequal(a: Record, b: Record) -> list[Difference]:
+    """Every field in which two records of one trial are not equal, however little.
 
     Of different images only that they differ: all the rest follows from it. Every field of a record but what was
     measured is compared, so that a new one is, too.
@@ -78,38 +78,39 @@ def unequal(a: Record, b: Record, costs: Mapping[str, float] = EXACT) -> list[Di
         left["predictions"] = 1.0
         right["predictions"] = 1.0 - disagreement(unpack(a.predictions), unpack(b.predictions))
     x, y = _flat(left), _flat(right)
-    engines, others = _engines(a), _engines(b)  # older records have none; variants may differ
-    x |= {name: engine for name, engine in engines.items() if name in others}
-    y |= {name: engine for name, engine in others.items() if name in engines}
-    if a.environment == b.environment:
-        x |= _costs(a, costs)
-        y |= _costs(b, costs)
+    if None not in (a.engine, b.engine):  # older records have none
+        x["engine"], y["engine"] = a.engine, b.engine
     fields = [Difference(a.id, field, x.get(field), y.get(field)) for field in dict.fromkeys((*x, *y))]
     return [d for d in fields if d.a != d.b and not (_is_nan(d.a) and _is_nan(d.b))]
 
 
 def list_differences(a: Record, b: Record, tolerances: Mapping[str, float] = EXACT) -> list[Difference]:
-    """Where two records disagree by more than `tolerances` (metric -> absolute; relative for COSTS and COUNTS).
+    """Where two records disagree by more than `tolerances` (metric -> absolute; relative for COUNTS).
 
-    What no tolerance names must be equal. What was measured (COSTS) is looked at only if a tolerance names it and the
-    two environments are one, for times compare only within one.
+    What no tolerance names must be equal.
     """
-    return [d for d in unequal(a, b, tolerances) if not d.within(tolerances)]
+    return [d for d in unequal(a, b) if not d.within(tolerances)]
 
 
-def _engines(record: Record) -> dict[str, str]:
-    """What trained the network and what computed each variant of its inference, as far as the record says so."""
-    named = {f"{t.variant}-b{t.batch_size}.engine": t.engine for t in record.inference} | {"engine": record.engine}
-    return {name: engine for name, engine in named.items() if engine is not None}
+def unequal_costs(a: CostRecord, b: CostRecord) -> list[Difference]:
+    """Means over processes of what was measured of one setting, where they differ (COSTS).
+
+    Empty for records of two environments: times compare only within one.
+    """
+    if {r.environment for r in a.runs} != {r.environment for r in b.runs}:
+        return []
+    x, y = _means(a), _means(b)
+    return [Difference(a.id, field, x[field], y[field]) for field in x if field in y and x[field] != y[field]]
 
 
-def _costs(record: Record, allowed: Mapping[str, float]) -> dict[str, Any]:
-    parts = {
-        "load_s": record.load_s,
-        "training": record.training.model_dump() if record.training else None,
-        "inference": {f"{t.variant}-b{t.batch_size}": t.model_dump() for t in record.inference},
-    }
-    return {f: v for f, v in _flat(parts).items() if (m := f.rsplit(".", 1)[-1]) in COSTS and m in allowed}
+def _means(record: CostRecord) -> dict[str, float]:
+    values: dict[str, list[float]] = {}
+    for run in record.runs:
+        for what, timing in [("step", t) for t in run.step] + [("inference", t) for t in run.inference]:
+            for name in COSTS:
+                if (value := getattr(timing, name)) is not None:
+                    values.setdefault(f"{what}.{timing.variant}-b{timing.batch_size}.{name}", []).append(value)
+    return {field: sum(found) / len(found) for field, found in values.items()}
 
 
 def _flat(value: Any, at: str = "") -> dict[str, Any]:
@@ -123,12 +124,13 @@ def _is_nan(value: Any) -> bool:
     return isinstance(value, float) and math.isnan(value)
 
 
-def records_in(path: Path) -> dict[str, Record]:
-    """The records of a folder of results, such as results/quick, or of a records.tar.xz, by trial id.
+@contextmanager
+def opened(path: Path) -> Iterator[Layout]:
+    """A folder of results, such as results/quick, or a records.tar.xz, unpacked for the length of the block.
 
     Raises PaperlibError if it holds no trials or is a damaged archive.
     """
     if not path.is_file() and not (path / "trials").is_dir():
         raise PaperlibError(f"{path} holds no trials: give a folder of results, such as results/quick")
     with open_archive(path) if path.is_file() else nullcontext(Layout(path, path / "figures")) as layout:
-        return {record.id: record for record in Store(layout).records()}
+        yield layout

@@ -23,13 +23,13 @@ def dense_baseline(trial: Trial) -> Trial:
 
 
 def prune_trained(trial: Trial, layout: Layout, dense: Record, model: nn.Module, layers: list[Layer]) -> TrainingResult:
-    """Load the dense trial's weights into `model` and return its curve and cost with the trial's masks.
+    """Load the dense trial's weights into `model` and return its curve with the trial's masks.
 
     A failed dense trial gives a failed result. Raises PaperlibError for a damaged checkpoint.
     """
     if dense.status == "failed":
         why = f"its dense trial {dense.id} {dense.reason}"
-        return TrainingResult(dense.curve, dense.training, {}, why, engine=dense.engine)
+        return TrainingResult(dense.curve, dense.train_s or 0.0, {}, why, engine=dense.engine)
     path = checkpoint(layout, dense.id)
     try:
         model.load_state_dict(load_file(path))
@@ -38,4 +38,4 @@ def prune_trained(trial: Trial, layout: Layout, dense: Record, model: nn.Module,
         raise PaperlibError(f"damaged checkpoint {path} ({first}); delete it, and its trial trains again") from None
     pruning = Pruning(trial, layers, torch.Generator().manual_seed(trial.seed + 1))
     masks = METHODS[trial.method]().final_masks(pruning, {})
-    return TrainingResult(dense.curve, dense.training, masks, engine=dense.engine)
+    return TrainingResult(dense.curve, dense.train_s or 0.0, masks, engine=dense.engine)

@@ -24,7 +24,7 @@ DIVERGED = 100.0  # times the loss of a uniform guess
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """What training left: curve, seconds, masks, why it failed if it did, how many epochs ran compact, on what engine."""
+    """What training left: curve, seconds, masks, why it failed if it did, how many epochs ran compact, which engine."""
 
     curve: tuple[Epoch, ...]
     seconds: float
