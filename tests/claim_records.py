@@ -1,4 +1,4 @@
-"""Tidy tables with known truth: every setting of both papers, with effects that a test chooses."""
+"""Tables with known truth: every setting of both papers, with effects that a test chooses."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,9 +7,15 @@ import numpy as np
 import pandas as pd
 
 from paperlib.claims.settings import Setting, dense_of, grid_f, grid_p
+from paperlib.costs.records import BATCHES, cost_table
+from paperlib.schema.cost import PROCESSES, CostRecord, CostRun, StepMemory
+from paperlib.schema.measurement import EnergySource, Timing
+from paperlib.schema.record import Costs, Environment
+from paperlib.studies.costs import cost_settings
 
 Truth = Callable[[Setting], dict[str, float]]
 COUNTS = {"bloodmnist": 11_959, "industrial": 70_000, "visa": 8_657}
+NO_COUNTS = Costs(*[0] * 10)
 
 
 def settings() -> list[Setting]:
@@ -20,53 +26,93 @@ def settings() -> list[Setting]:
 
 def table(
     truth: Truth = lambda s: {}, *, seeds: int = 5, noise: float = 0.01, source: str = "official",
-    energy_source: str | None = "nvml", device: str = "cpu", gpu: str | None = None, seed: int = 0,
-    arms: list[Setting] | None = None,
+    device: str = "cpu", gpu: str | None = None, seed: int = 0, arms: list[Setting] | None = None,
 ) -> pd.DataFrame:  # fmt: skip
-    """Rows as `store.tidy` writes them. truth(setting): factors on the dense costs (`time`, `energy`, `memory`,
-    `inference`, `inference_energy`), `accuracy` (a level), and any column by its own name."""
+    """Rows as `store.tidy` writes them. truth(setting): `accuracy` (a level), and any column by its own name."""
     rng = np.random.default_rng(seed)
-    rows: list[dict[str, Any]] = []
     arms = settings() if arms is None else arms
     controls = [dense_of(s)._replace(method="random") for s in arms if s.method == "dense"]
-    for arm in arms + controls:
-        for number in range(seeds):
-            rows.append(_row(arm, number, truth(arm), rng, noise))
+    rows = [_row(arm, number, truth(arm), rng, noise) for arm in arms + controls for number in range(seeds)]
     frame = pd.DataFrame(rows)
     frame["id"] = [f"{i:016x}" for i in range(len(frame))]
-    return frame.assign(
-        source=source, main_setting=True, energy_source=energy_source, inference_energy_source=energy_source,
-        device=device, gpu=gpu,
-    )  # fmt: skip
+    return frame.assign(source=source, main_setting=True, device=device, gpu=gpu)
 
 
 def _row(arm: Setting, seed: int, truth: dict[str, float], rng: np.random.Generator, noise: float) -> dict[str, Any]:
-    def near(name: str, base: float = 1.0) -> float:
-        return base * truth.get(name, 1.0) * float(np.exp(rng.normal(0, noise)))
-
     accuracy = truth.get("accuracy", 0.9) + rng.normal(0, noise / 10)
     row: dict[str, Any] = {
         "dataset": arm.dataset, "model": arm.model, "method": arm.method, "conv_sparsity": arm.conv,
         "sparsity": arm.linear, "scope": arm.scope, "seed": seed, "width": 1.0, "swap": 0.2, "epochs": 50,
-        "batch_size": 64, "optimizer": "SGD", "lr": 0.01,
-        "resolution": 224, "options": "{}", "schedule": "constant",
-        "augment": False, "compute": "fp32",
-        "compact_epochs": 0, "protocol": "corrected", "quirks": "", "status": "done",
+        "batch_size": 64, "optimizer": "SGD", "lr": 0.01, "resolution": 224, "options": "{}", "schedule": "constant",
+        "augment": False, "compute": "fp32", "protocol": "corrected", "quirks": "", "status": "done",
         "train_images": COUNTS.get(arm.dataset, 60_000), "test_images": 10_000, "test_majority": 0.2,
         "shared_training": f"dense{seed}" if arm.method == "post-training" else None, "cpu": "x", "command": "paperlib",
-        "memory_source": "process-peak", "test_accuracy": accuracy, "best_train_accuracy": accuracy,
-        "first_train_loss": 2.0, "last_train_loss": 0.2 + rng.normal(0, noise / 10), "train_loss_falling": 0.95,
-        "train_time_s": near("time", 100), "train_energy_j": near("energy", 1000), "train_co2_g": near("energy", 10),
-        "train_peak_memory_bytes": near("memory", 1e9),
+        "test_accuracy": accuracy, "best_train_accuracy": accuracy, "first_train_loss": 2.0,
+        "last_train_loss": 0.2 + rng.normal(0, noise / 10), "train_loss_falling": 0.95, "train_time_s": 100.0,
     }  # fmt: skip
-    for batch in ("b1", "b64"):
-        pruned = arm.method != "dense"
-        row |= {
-            f"inference_s_{batch}": near("inference", 0.004),
-            f"inference_energy_j_{batch}": near("inference_energy", 0.1),
-            f"inference_ratio_{batch}": near("inference") if pruned else np.nan,
-            f"inference_energy_ratio_{batch}": near("inference_energy") if pruned else np.nan,
-            f"inference_ratio_{batch}_again": near("none"),
-            f"inference_energy_ratio_{batch}_again": near("none"),
-        }
     return row | {k: v for k, v in truth.items() if k in row}
+
+
+def costs(truth: Truth = lambda s: {}, **options: Any) -> pd.DataFrame:
+    """`cost_table` of `cost_records`."""
+    return cost_table(cost_records(truth, **options))
+
+
+def cost_records(
+    truth: Truth = lambda s: {}, *, processes: int = PROCESSES, noise: float = 0.005, seed: int = 0,
+    energy_source: EnergySource | None = "rapl", device: str = "cpu", gpu: str | None = None, large: bool = True,
+    arms: list[Setting] | None = None,
+) -> list[CostRecord]:  # fmt: skip
+    """One record for each setting of a cost that the arms have. truth(setting): factors on the dense costs: `time`,
+    `energy`, `memory`, `inference`, `inference_energy`; noise: of the logarithm of a ratio, between processes; large:
+    F's networks at 224 px, else on small images."""
+    rng, records = np.random.default_rng(seed), dict[str, CostRecord]()
+    environment = Environment(
+        python="3.11", torch="2.13", paperlib="0", platform="x", cpu="x", cores=2, threads=2, device=device, gpu=gpu
+    )
+    for arm in settings() if arms is None else arms:
+        setting = cost_settings(*arm)[0 if large else -1].model_copy(update={"device": device.partition(":")[0]})
+        factors = truth(arm)
+
+        def timings(
+            time: str, energy: str, batch: int, variants: tuple[str, ...], factors=factors
+        ) -> tuple[Timing, ...]:  # type: ignore[no-untyped-def]
+            return tuple(
+                _timing(name, batch, factors if name == "masked" else {}, (time, energy), rng, noise, energy_source)
+                for name in ("dense", "dense-again", *variants)
+            )
+
+        pruned = arm.method != "dense"
+        trains = ("masked",) if pruned and arm.method != "post-training" else ()
+        runs = [
+            CostRun(
+                step=timings("time", "energy", setting.batch_size, trains),
+                inference=sum((timings("inference", "inference_energy", n, ("masked",) * pruned) for n in BATCHES), ()),
+                boundary_s=dict.fromkeys(trains, 0.0), cold_s={"dense": 0.01}, grid_g_per_kwh=400.0, others=0.0,
+                environment=environment, finished="2026-11-24T00:00:00+00:00",
+            )
+            for _ in range(processes)
+        ]  # fmt: skip
+        memory = {"dense": _memory(1.0)} | {name: _memory(factors.get("memory", 1.0)) for name in trains}
+        records[setting.id] = CostRecord(
+            id=setting.id, setting=setting, memory=memory, costs=NO_COUNTS, runs=tuple(runs)
+        )
+    return list(records.values())
+
+
+def _memory(factor: float) -> StepMemory:
+    sizes = dict.fromkeys(("gradients", "optimizer", "activations", "masks", "temporaries"), 0)
+    return StepMemory(parameters=round(1e9 * factor), **sizes)
+
+
+def _timing(
+    name: str, batch: int, factors: dict[str, float], keys: tuple[str, str], rng: np.random.Generator, noise: float,
+    source: EnergySource | None,
+) -> Timing:  # fmt: skip
+    time, energy = (
+        1.0 if name == "dense" else factors.get(key, 1.0) * float(np.exp(rng.normal(0, noise))) for key in keys
+    )
+    return Timing(
+        variant=name, batch_size=batch, rounds=5, median_s=0.004 * time, p95_s=0.004, p99_s=0.004, ratio=time,
+        ratio_low=time, ratio_high=time, energy_j_per_image=0.1 * energy if source else None, energy_source=source,
+    )  # fmt: skip

@@ -21,6 +21,7 @@ from paperlib.claims.verdict import Base, Verdict, deny, inconsistent, join
 Test = Callable[[Evidence], Verdict]
 MARGIN = 0.01  # "comparable accuracy": within one point
 COST_MARGIN = 0.05  # "equal" times and energies: within 5 %, or the noise floor if that is wider
+TRAINING = {"training_time", "training_energy", "co2", "peak_memory"}
 WIDE = 0.2  # a noise floor above it is named in the verdict
 ON_IMAGES = {"accuracy", "train_accuracy", "train_loss"}  # on drawn images they stand beside no published figure
 
@@ -175,6 +176,8 @@ def _compare(
     margin: float | None = None,
 ) -> Test:
     metric = QUANTITIES[name]
+    every_setting = settings
+    settings = [s for s in every_setting if not _equal_by_definition(metric, s, than(s))] or every_setting
 
     def no_difference(evidence: Evidence, setting: Setting) -> float | None:
         # What counts as none: the margin of a score, else the noise floor, or the margin if that is wider.
@@ -193,12 +196,20 @@ def _compare(
             [None if w is None else math.log1p(w) if _is_ratio(metric) else w for w in widths], accept, reject,
             share, equivalence=margin is not None, floor=max((w for w in widths if w is not None), default=None),
         )  # fmt: skip
+        if len(settings) < len(every_setting) and verdict.detail:
+            verdict = replace(verdict, detail=f"{verdict.detail} (post-training trains as dense, by definition)")
         if not idle or verdict.base not in {"inconclusive", "untestable here"}:
             return verdict
         few = f"dense hardly learns in {len(idle)} of {len(settings)} settings, such as {dense_of(idle[0])}"
         return replace(verdict, base="inconclusive", reason=few, needs=f"{verdict.needs}; longer training")
 
     return test
+
+
+def _equal_by_definition(metric: Metric | CostMetric, setting: Setting, other: Setting) -> bool:
+    """Whether both have one and the same training: that of dense, which post-training prunes afterwards."""
+    one_network = (setting.dataset, setting.model) == (other.dataset, other.model)
+    return metric.name in TRAINING and one_network and {setting.method, other.method} <= {"dense", "post-training"}
 
 
 def judge(
@@ -262,6 +273,8 @@ def judge(
             reason = f"of ±{floor:.0%}"
     elif len(measured) < total:
         reason = f"needs {total - len(measured)} more of {total} settings, such as {settings[samples.index(None)]}"
+    elif "unclear" not in said:
+        reason = f"{none} of {total} comparisons show no effect"
     else:
         reason = f"needs more {repeats}: {said.count('unclear')} of {total} comparisons are unclear"
     return replace(

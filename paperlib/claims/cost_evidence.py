@@ -1,8 +1,7 @@
 """Cost records as evidence: what an arm costs beside dense, one value per fresh process."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -68,14 +67,15 @@ class CostTable:
     """The table of `costs.records.cost_table`, asked by the settings of claims. An empty one is no evidence."""
 
     rows: pd.DataFrame
-
-    @cached_property
-    def _by_id(self) -> dict[str, pd.DataFrame]:
-        return {str(name): group for name, group in self.rows.groupby("id")} if len(self.rows) else {}
+    _by_dataset: dict[str, dict[str, pd.DataFrame]] = field(default_factory=dict, repr=False)
+    _floors: dict[tuple[object, ...], float | None] = field(default_factory=dict, repr=False)
+    _parts: dict[bytes, "CostTable"] = field(default_factory=dict, repr=False)
 
     def where(self, chosen: "pd.Series[bool]") -> "CostTable":
-        """Only the rows that are chosen."""
-        return CostTable(self.rows[chosen]) if len(self.rows) else self
+        """Only the rows that are chosen; itself where all are."""
+        if chosen.all():
+            return self
+        return self._parts.setdefault(chosen.to_numpy(bool).tobytes(), CostTable(self.rows[chosen]))
 
     def of(self, setting: Setting, width: float = 1.0) -> pd.DataFrame:
         """Rows of the largest network measured for this arm, one per process, with the cost of a whole training.
@@ -83,11 +83,16 @@ class CostTable:
         `train_s`, `train_energy_j`, `train_co2_g` and their ratios are steps times step plus boundaries times
         boundary, for the official images of the data set and the paper's epochs. Empty where nothing was measured.
         """
+        if self.rows.empty:
+            return self.rows
+        if setting.dataset not in self._by_dataset:
+            trained = _with_training(self.rows, setting.dataset)
+            self._by_dataset[setting.dataset] = {str(name): group for name, group in trained.groupby("id")}
+        by_id = self._by_dataset[setting.dataset]
         for candidate in cost_settings(*setting, width=width):
-            for device in ("cuda", "cpu"):
-                rows = self._by_id.get(candidate.model_copy(update={"device": device}).id)
-                if rows is not None:
-                    return _with_training(rows, setting.dataset)
+            for name in (candidate.model_copy(update={"device": "cuda"}).id, candidate.id):
+                if name in by_id:
+                    return by_id[name]
         return self.rows[:0]
 
     def effect(
@@ -101,23 +106,26 @@ class CostTable:
         log = mean_interval(np.log(rows[column].astype(float)))
         return log and log.mapped(np.exp)
 
-    def controls(self, metric: CostMetric, models: Iterable[str] | None = None) -> NDArray[np.float64]:
+    def controls(self, metric: CostMetric, models: frozenset[str] | None = None) -> NDArray[np.float64]:
         """Distances from 1 of the A/A ratios of these networks (None: all), each network and process once."""
         if self.rows.empty or metric.control is None:
             return np.zeros(len(self.rows))
-        rows = self.rows if models is None else self.rows[self.rows.model.isin(list(models))]
+        rows = self.rows if models is None else self.rows[self.rows.model.isin(models)]
         network = ["model", "width", "resolution", "channels", "classes", "batch_size", "process"]
         ratios = rows.drop_duplicates(network)[metric.control].to_numpy(np.float64)
         return np.abs(ratios - 1)
 
     def floor(self, metric: CostMetric, models: Iterable[str] | None = None) -> float | None:
         """95th percentile of the A/A controls, as a share of dense; None without any."""
-        deviations = self.controls(metric, models)
-        return float(np.percentile(deviations, 95)) if len(deviations) else None
+        key = (metric.name, None if models is None else frozenset(models))
+        if key not in self._floors:
+            deviations = self.controls(metric, key[1])
+            self._floors[key] = float(np.percentile(deviations, 95)) if len(deviations) else None
+        return self._floors[key]
 
 
 def _with_training(rows: pd.DataFrame, dataset: str) -> pd.DataFrame:
-    """The rows of one setting with what a whole training costs, masked and in the fastest exact way."""
+    """The rows with what a whole training on this data set costs, masked and in the fastest exact way."""
     epochs, images = (EPOCHS_F if dataset in F_DATASETS else EPOCHS_P), DATASETS[dataset].counts[0]
     steps, boundaries = epochs * -(-images // rows.batch_size), epochs - 1
     dense_s = steps * rows.dense_step_s

@@ -119,7 +119,7 @@ class Evidence:
         """The quantity itself in the unit of its column, one value per repeat; None where it was not measured."""
         if isinstance(metric, CostMetric):
             rows = self.costs.of(setting)
-            return _of_costs(str(setting), rows, rows[metric.level]) if len(rows) else None
+            return _of_costs(str(setting), rows.process, rows[metric.level], rows.index) if len(rows) else None
         at = self.groups.get(setting, np.array([], np.intp))
         return self._sample(str(setting), at, self._column(metric.column)[at], at)
 
@@ -144,14 +144,19 @@ class Evidence:
         mine = self.costs.of(left)
         one_network = (left.dataset, left.model) == (right.dataset, right.model)
         if one_network and right.method == "dense":
-            return _of_costs(label, mine, np.log(mine[metric.ratio].astype(float))) if len(mine) else None
+            return (
+                _of_costs(label, mine.process, np.log(mine[metric.ratio].to_numpy(float)), mine.index)
+                if len(mine)
+                else None
+            )
         other = self.costs.of(right)
         if mine.empty or other.empty or (mine.resolution.max() < PIXELS) != (other.resolution.max() < PIXELS):
             return None
         column = metric.ratio if one_network else metric.level
-        both = mine.reset_index(names="row").merge(other.reset_index(names="row"), on="process")
-        logs = np.log(both[f"{column}_x"].astype(float) / both[f"{column}_y"].astype(float))
-        return _of_costs(label, both, logs, both[["row_x", "row_y"]].to_numpy().ravel())
+        both, x, y = np.intersect1d(mine.process, other.process, return_indices=True)
+        logs = np.log(mine[column].to_numpy(float)[x] / other[column].to_numpy(float)[y])
+        places = np.concatenate([mine.index.to_numpy()[x], other.index.to_numpy()[y]])
+        return _of_costs(label, both, logs, places)
 
     def _sample(self, label: str, mine: Rows, values: Floats, rows: Rows) -> PairedSample | None:
         good = np.isfinite(values)
@@ -197,13 +202,12 @@ class Evidence:
         }  # fmt: skip
 
 
-def _of_costs(label: str, rows: pd.DataFrame, values: ArrayLike, places: Rows | None = None) -> PairedSample | None:
+def _of_costs(label: str, processes: ArrayLike, values: ArrayLike, places: ArrayLike) -> PairedSample | None:
     numbers = np.asarray(values, float)
     good = np.isfinite(numbers)
     if not good.any():
         return None
-    places = rows.index.to_numpy(np.intp) if places is None else places
-    return PairedSample(label, rows.process.to_numpy(np.int64)[good], numbers[good], places)
+    return PairedSample(label, np.asarray(processes, np.int64)[good], numbers[good], np.asarray(places, np.intp))
 
 
 def _support_of_costs(metric: CostMetric, rows: pd.DataFrame) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import product
 
 from paperlib.core.paths import Layout
@@ -20,6 +21,7 @@ LARGE_BATCH = 8
 CLASSES = 10  # of a convolutional network: its last layer weighs next to nothing
 
 
+@cache
 def cost_settings(
     dataset: str,
     model: str,
@@ -28,7 +30,7 @@ def cost_settings(
     linear: float = 0.0,
     scope: str = "global",
     width: float = 1.0,
-) -> list[CostSetting]:
+) -> tuple[CostSetting, ...]:
     """The settings whose costs stand for such an arm, best first: F's networks at 224 px, then on small images.
 
     conv, linear: shares of filters and linear weights removed. Perceptrons take the images of their data set as they
@@ -36,21 +38,21 @@ def cost_settings(
     the classes. Empty for arms whose costs are not measured.
     """
     if method not in MEASURED or model not in BATCH_SIZE or dataset not in DATASETS:
-        return []
+        return ()
     pruned = {"method": method, "conv_sparsity": conv, "sparsity": linear, "scope": scope}
     if model in PERCEPTRONS:
         info, batch = DATASETS[dataset], BATCH_SIZE[model]
         shape, classes = info.shape, len(info.classes)
-        return [make_cost_setting(model=model, width=width, shape=shape, classes=classes, batch_size=batch, **pruned)]
+        return (make_cost_setting(model=model, width=width, shape=shape, classes=classes, batch_size=batch, **pruned),)
     sides = [LARGE_SIDE] * (dataset in F_DATASETS) + [SMALL_SIDE[model]]
-    return [
+    return tuple(
         make_cost_setting(
             model=model, width=width, shape=(side, side, 3), classes=CLASSES, optimizer="AdamW",
             options={"weight_decay": 0.05}, batch_size=LARGE_BATCH if side == LARGE_SIDE else BATCH_SIZE[model],
             **pruned,
         )
         for side in sides
-    ]  # fmt: skip
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)

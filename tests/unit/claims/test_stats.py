@@ -7,19 +7,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats as oracle
 
-from paperlib.claims.effects import METRICS
+from paperlib.claims.effects import ACCURACY
 from paperlib.claims.stats import (
     POSITIVE,
     SHARE,
     SHARE_DIFFERENCE,
     mean_interval,
-    noise_floor,
     paired_difference,
     paired_ratio,
 )
 from paperlib.claims.stats.estimates import bootstrap_interval
 from paperlib.exhibits.effect_figures import CURVES
-from paperlib.exhibits.paper_f_figures import COSTS_AND_SCORES
 
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=20))
@@ -54,7 +52,7 @@ def test_an_interval_is_cut_only_where_it_is_impossible() -> None:
     free, cut = mean_interval([0.9, 1.0, 1.0]), mean_interval([0.9, 1.0, 1.0], SHARE)
     assert free and cut and free.high and free.high > 1 and cut.high == 1 and cut.low == free.low
     assert cut.scaled(100).text() == f"{100 * cut.mean:.2f} [{100 * cut.low:.2f}, 100.00]"  # type: ignore[operator]
-    for quantity in (*METRICS.values(), *COSTS_AND_SCORES, *CURVES):
+    for quantity in (ACCURACY, *CURVES):
         assert quantity.bounds == (SHARE if quantity.unit == "%" else POSITIVE)
 
 
@@ -88,15 +86,3 @@ def test_intervals_cover_what_they_promise() -> None:
         assert estimate and estimate.low is not None and estimate.high is not None
         hits += estimate.low <= 3.0 <= estimate.high
     assert hits / 2000 == pytest.approx(0.95, abs=0.02)
-
-
-def test_noise_floor_is_the_95th_percentile_of_the_controls() -> None:
-    ratios = 1 + np.linspace(-0.1, 0.1, 201)
-    table = pd.DataFrame(
-        {"dataset": "mnist", "model": "mlp-small", "inference_ratio_b64": 1.0, "inference_ratio_b64_again": ratios}
-    )
-    assert noise_floor(table, "inference_ratio_b64") == pytest.approx(0.095)
-    assert (
-        noise_floor(table.drop(columns=["inference_ratio_b64", "inference_ratio_b64_again"]), "inference_ratio_b64")
-        is None
-    )
