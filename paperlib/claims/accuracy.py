@@ -1,5 +1,6 @@
 """Claims on accuracy and on training curves."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -24,41 +25,42 @@ SCENARIO_I, SCENARIO_II, SCENARIO_III = (grid_f(scenarios=(name,)) for name in (
 VISA = grid_f(datasets=("visa",))
 
 
+def _claim(id: str, section: str, text: str) -> Callable[..., Test]:
+    """Declares a claim on accuracy."""
+    return claim(id, section, "accuracy", text)
+
+
 def industrial(*scenarios: str, **axes: tuple[str, ...]) -> list[Setting]:
     """Settings of the industrial set (F's MVTec3D)."""
     return grid_f(scenarios=scenarios, datasets=("industrial",), **axes)
 
 
-def beside_majority(dataset: str, test: Test) -> Test:
+def beside_majority(dataset: str, *tests: Test) -> Test:
     """Says beside the level what a constant predictor reaches: F's collapsed runs equal it to the stated digits."""
 
+    @at_scale
     def with_majority(evidence: Evidence) -> Verdict:
-        verdict, (rate, entropy) = test(evidence), majority(dataset)
+        verdict, (rate, entropy) = every(*tests)(evidence), majority(dataset)
         said = f"a constant predictor has accuracy {rate:.1%}, loss {entropy:.3f}"
         return replace(verdict, detail="; ".join(filter(None, (verdict.detail, said))))
 
     return with_majority
 
 
-claim("A6", "P abstract", "accuracy", "Layer-wise pruning loses next to no accuracy.")(
-    same("accuracy", grid_p(), or_above=True)
-)
-claim("C3", "F 2", "accuracy", "On BloodMNIST the sparse networks beat Doerrich et al. by about 2 points on average.")(
+_claim("A6", "P abstract", "Layer-wise pruning loses next to no accuracy.")(same("accuracy", grid_p(), or_above=True))
+_claim("C3", "F 2", "On BloodMNIST the sparse networks beat Doerrich et al. by about 2 points on average.")(
     at_scale(value_in("accuracy", grid_f(("set",), ("ii",), ("bloodmnist",)), DOERRICH_28 + 0.01, DOERRICH_28 + 0.03))
 )
-claim("C5", "F 2", "accuracy", "Dense VGG16 and ResNet18 reach about 86 % on VisA.")(
-    at_scale(beside_majority("visa", value_in("accuracy", grid_f(("dense",), datasets=("visa",)), 0.84, 0.88)))
+_claim("C5", "F 2", "Dense VGG16 and ResNet18 reach about 86 % on VisA.")(
+    beside_majority("visa", value_in("accuracy", grid_f(("dense",), datasets=("visa",)), 0.84, 0.88))
 )
-claim("C6", "F 2", "accuracy", "Removing half of the filters raises accuracy.")(above("accuracy", SCENARIO_II))
-claim(
-    "C9",
-    "F 3.1.3, 6",
-    "accuracy",
-    "Post-Training cannot adapt any more and takes over the dense network's overfitting.",
-)(below("accuracy", grid_f(("post-training",), ("i", "ii")), versus(method="set")))
+_claim("C6", "F 2", "Removing half of the filters raises accuracy.")(above("accuracy", SCENARIO_II))
+_claim("C9", "F 3.1.3, 6", "Post-Training cannot adapt any more and takes over the dense network's overfitting.")(
+    below("accuracy", grid_f(("post-training",), ("i", "ii")), versus(method="set"))
+)
 
 
-@claim("C15", "F 3.5", "accuracy", "Above 80 % sparsity training fails after about 10 epochs.")
+@_claim("C15", "F 3.5", "Above 80 % sparsity training fails after about 10 epochs.")
 def _fails_above_80(evidence: Evidence) -> Verdict:
     rows, needs = evidence.rows, "trials of at least 10 epochs with a sparsity above 80 %"
     # Of F's own methods: random removal after training, say, tells nothing about them.
@@ -77,12 +79,10 @@ def _fails_above_80(evidence: Evidence) -> Verdict:
     )  # fmt: skip
 
 
-claim("C16", "F 3.5", "accuracy", "50 % sparsity gives comparable accuracy.")(
-    same("accuracy", SCENARIO_II, or_above=True)
-)
+_claim("C16", "F 3.5", "50 % sparsity gives comparable accuracy.")(same("accuracy", SCENARIO_II, or_above=True))
 
 
-@claim("C17", "F 3.5", "accuracy", "Three repeats agree with each other.")
+@_claim("C17", "F 3.5", "Three repeats agree with each other.")
 @at_scale
 def _repeats_agree(evidence: Evidence) -> Verdict:
     metric, needs = QUANTITIES["accuracy"], "two seeds or more of each setting of paper F"
@@ -99,94 +99,74 @@ def _repeats_agree(evidence: Evidence) -> Verdict:
     )  # fmt: skip
 
 
-claim(
-    "C19",
-    "F 4.1",
-    "accuracy",
-    "Scenario i, VGG16, BloodMNIST and MVTec3D: training accuracy stays near 20 % (Pre, SET).",
-)(
-    at_scale(
-        beside_majority(
-            "bloodmnist", value_in("train_accuracy", grid_f(("pre-training", "set"), ("i",), HARD, VGG), 0.0, 0.25)
-        )
+_claim("C19", "F 4.1", "Scenario i, VGG16, BloodMNIST and MVTec3D: training accuracy stays near 20 % (Pre, SET).")(
+    beside_majority(
+        "bloodmnist", value_in("train_accuracy", grid_f(("pre-training", "set"), ("i",), HARD, VGG), 0.0, 0.25)
     )
 )
-claim("C20", "F 4.1", "accuracy", "The same with ResNet18: near 50 %.")(
+_claim("C20", "F 4.1", "The same with ResNet18: near 50 %.")(
     at_scale(value_in("train_accuracy", grid_f(("pre-training", "set"), ("i",), HARD, RESNET), 0.4, 0.6))
 )
-claim("C21", "F 4.1", "accuracy", "In scenario ii training accuracy is closer to dense than in i.")(
+_claim("C21", "F 4.1", "In scenario ii training accuracy is closer to dense than in i.")(
     above("train_accuracy", grid_f(scenarios=("ii",), datasets=HARD), THAN_I)
 )
-claim("C22", "F 4.1", "accuracy", "In scenario iii training accuracy mostly matches dense.")(
+_claim("C22", "F 4.1", "In scenario iii training accuracy mostly matches dense.")(
     same("train_accuracy", SCENARIO_III, share=0.75)
 )
-claim("C23", "F 4.1", "accuracy", "On VisA training accuracy is as good as dense in every scenario.")(
+_claim("C23", "F 4.1", "On VisA training accuracy is as good as dense in every scenario.")(
     same("train_accuracy", VISA, or_above=True)
 )
 COLLAPSED = grid_f(("in-training", "set"), ("i",), HARD, VGG)
-claim(
-    "C24", "F 4.2", "accuracy", "Scenario i, VGG16, BloodMNIST and MVTec3D: the loss stays near 2 (In-Training, SET)."
-)(
-    at_scale(
-        beside_majority(
-            "bloodmnist",
-            every(value_in("train_loss", COLLAPSED, 1.7, 2.4), value_in("loss_change", COLLAPSED, -0.3, 0.1)),
-        )
+_claim("C24", "F 4.2", "Scenario i, VGG16, BloodMNIST and MVTec3D: the loss stays near 2 (In-Training, SET).")(
+    beside_majority(
+        "bloodmnist", value_in("train_loss", COLLAPSED, 1.7, 2.4), value_in("loss_change", COLLAPSED, -0.3, 0.1)
     )
 )
-claim("C25", "F 4.2", "accuracy", "On VisA the training loss stays near 0.35.")(
-    at_scale(beside_majority("visa", value_in("train_loss", VISA, 0.32, 0.38)))
+_claim("C25", "F 4.2", "On VisA the training loss stays near 0.35.")(
+    beside_majority("visa", value_in("train_loss", VISA, 0.32, 0.38))
 )
-claim("C26", "F 4.2", "accuracy", "In scenario ii the loss falls steadily over all epochs, but not on VisA.")(
+_claim("C26", "F 4.2", "In scenario ii the loss falls steadily over all epochs, but not on VisA.")(
     at_scale(
         value_in("loss_falling", grid_f(scenarios=("ii",), datasets=HARD), 0.9, 1.01),
         negate(value_in("loss_falling", grid_f(scenarios=("ii",), datasets=("visa",)), 0.9, 1.01)),
     )
 )
-claim("C27", "F 4.2", "accuracy", "In scenario iii the training loss is close to dense.")(
+_claim("C27", "F 4.2", "In scenario iii the training loss is close to dense.")(
     same("train_loss", SCENARIO_III, margin=0.1)
 )
-claim(
-    "C36",
-    "F 4.4",
-    "accuracy",
-    "Pruning 50 % instead of 80 % of the filters raises the test accuracy of SET everywhere.",
-)(above("accuracy", grid_f(("set",), ("ii",)), THAN_I))
-claim("C37", "F 4.4", "accuracy", "MVTec3D, scenario i: VGG16 near 10 %, ResNet18 at most 30 %.")(
+_claim("C36", "F 4.4", "Pruning 50 % instead of 80 % of the filters raises the test accuracy of SET everywhere.")(
+    above("accuracy", grid_f(("set",), ("ii",)), THAN_I)
+)
+_claim("C37", "F 4.4", "MVTec3D, scenario i: VGG16 near 10 %, ResNet18 at most 30 %.")(
     at_scale(
         value_in("accuracy", industrial("i", models=VGG), 0.05, 0.15),
         value_in("accuracy", industrial("i", models=RESNET), 0.0, 0.30),
     )
 )
-claim("C38", "F 4.4", "accuracy", "MVTec3D, scenario ii: both models near 90 %.")(
+_claim("C38", "F 4.4", "MVTec3D, scenario ii: both models near 90 %.")(
     at_scale(value_in("accuracy", industrial("ii"), 0.85, 0.95))
 )
-claim("C39", "F 4.4", "accuracy", "MVTec3D, scenario iii: all methods like dense, near 92 %.")(
+_claim("C39", "F 4.4", "MVTec3D, scenario iii: all methods like dense, near 92 %.")(
     at_scale(value_in("accuracy", industrial("iii"), 0.89, 0.95), same("accuracy", industrial("iii")))
 )
-claim(
-    "C40",
-    "F 4.4",
-    "accuracy",
-    "Scenario i: ResNet18 beats VGG16 for every method but Post-Training, where it is the reverse.",
-)(
+_claim("C40", "F 4.4", "Scenario i: ResNet18 beats VGG16 for every method but Post-Training, where it is the reverse.")(
     at_scale(
         above("accuracy", grid_f(("pre-training", "in-training", "set"), ("i",), models=RESNET), THAN_VGG),
         below("accuracy", grid_f(("post-training",), ("i",), models=RESNET), THAN_VGG),
     )
 )
-claim("C41", "F 4.4", "accuracy", "Pre-Training, VGG16, MVTec3D: below 20 % in scenario i, above 90 % in iii.")(
+_claim("C41", "F 4.4", "Pre-Training, VGG16, MVTec3D: below 20 % in scenario i, above 90 % in iii.")(
     at_scale(
         value_in("accuracy", industrial("i", methods=("pre-training",), models=VGG), 0.0, 0.20),
         value_in("accuracy", industrial("iii", methods=("pre-training",), models=VGG), 0.90, 1.0),
     )
 )
-claim("C42", "F 4.4", "accuracy", "Test accuracy rises in all experiments as fewer filters are removed.")(
+_claim("C42", "F 4.4", "Test accuracy rises in all experiments as fewer filters are removed.")(
     above("accuracy", SCENARIO_II, THAN_I), above("accuracy", SCENARIO_III, versus(scenario="ii"))
 )
 
 
-@claim("C57", "F 5", "accuracy", "Removing 80 % instead of 50 % of the filters costs up to 80 points of accuracy.")
+@_claim("C57", "F 5", "Removing 80 % instead of 50 % of the filters costs up to 80 points of accuracy.")
 @at_scale
 def _largest_loss(evidence: Evidence) -> Verdict:
     than_ii = versus(scenario="ii")
@@ -196,6 +176,6 @@ def _largest_loss(evidence: Evidence) -> Verdict:
     return effect_in("accuracy", [worst], -0.9, -0.7, than_ii)(evidence)
 
 
-claim("C58", "F 5", "accuracy", "Pruning linear layers only (80 %) is comparable to dense in 21 of 24 cases (87.5 %).")(
+_claim("C58", "F 5", "Pruning linear layers only (80 %) is comparable to dense in 21 of 24 cases (87.5 %).")(
     same("accuracy", SCENARIO_III, share=21 / 24, margin=MARGIN, or_above=True)
 )

@@ -1,16 +1,17 @@
 """`paperlib claims [ID] [--profile quick]`."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from paperlib.claims import CLAIMS, Verdict, find, tally, verdicts
+from paperlib.claims import table as rows_of
 from paperlib.core.progress import wide_console
-
-if TYPE_CHECKING:
-    from paperlib.claims import Verdict
+from paperlib.report.committed import table_of
+from paperlib.schema.trial import again
 
 SHOWN = 6  # trials and commands printed of one claim; claims.json has them all
 
@@ -20,10 +21,6 @@ def command(
     profile: Annotated[str, typer.Option(help="Which results: smoke, quick, laptop, paper or another name.")] = "quick",
 ) -> None:
     """The verdict on each of the papers' 69 claims, or everything about one."""
-    from paperlib.claims import find, tally, verdicts
-    from paperlib.claims import table as rows_of
-    from paperlib.report.committed import table_of
-
     console = wide_console()
     chosen = find(claim) if claim is not None else None
     tidy, whose = table_of(profile)
@@ -35,8 +32,6 @@ def command(
         typer.echo(rows_of(found)[["id", "section", "kind", "verdict"]].to_csv(sep="\t", index=False), nl=False)
         return
     ledger = Table("claim", "where", "what it says", "verdict", "estimate", "n", title=f"Claims on {whose}")
-    from paperlib.claims import CLAIMS
-
     for v in found:
         about = CLAIMS[v.claim]
         ledger.add_row(v.claim, about.section, *map(Text, (about.text, v.word, v.figure())), str(v.n or "–"))
@@ -44,10 +39,7 @@ def command(
     console.print(ledger)
 
 
-def _one(v: "Verdict", commands: dict[str, str]) -> Group:
-    from paperlib.claims import CLAIMS
-    from paperlib.schema.trial import again
-
+def _one(v: Verdict, commands: dict[str, str]) -> Group:
     about = CLAIMS[v.claim]
     facts = Table.grid(padding=(0, 2))
     rows = {

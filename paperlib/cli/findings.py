@@ -23,7 +23,7 @@ def command(
         typer.echo(f"paperlib: these are your own results in {layout.results}", err=True)
         typer.echo(readme.section(layout)[0])
         return
-    page = None if write is None else _read(write)
+    page = _read(write) if write else ""
     if not (largest := next(iter(archives()), None)):
         raise PaperlibError("no results are committed: `paperlib keep-results quick` after a run")
     reason = "" if write else f"no own results in {layout.results}: "
@@ -31,7 +31,7 @@ def command(
     with open_archive(largest) as unpacked:
         regenerate(unpacked)
         text, pictures = readme.section(unpacked)
-    if write is None or page is None:
+    if not write:
         typer.echo(text)
         return
     write_atomically(write, readme.written(page, text).encode())

@@ -269,7 +269,7 @@ def test_drawn_images_stand_beside_no_published_accuracy(equal: pd.DataFrame) ->
 def test_value_unit_and_floor_agree_in_every_output(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
     tidy = made.table(lambda s: saving(s, 0.9) | {"accuracy": 0.85 if s.conv or s.linear else 0.9})
     monkeypatch.setattr(Store, "table", lambda self: tidy)
-    monkeypatch.setattr("paperlib.report.committed.table_of", lambda name: (tidy, f"results/{name}"))
+    monkeypatch.setattr("paperlib.cli.claims.table_of", lambda name: (tidy, f"results/{name}"))
     found = {v.claim: v for v in write(layout)}
     entries = {e["id"]: e for e in json.loads((layout.results / "claims.json").read_text())}
     rows = pd.read_csv(layout.results / "claims.csv").set_index("id")
