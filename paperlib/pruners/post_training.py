@@ -2,25 +2,21 @@
 
 from paperlib.pruners import criteria
 from paperlib.pruners.masks import Masks
-from paperlib.pruners.methods import Method, Pruning
+from paperlib.pruners.methods import Method, PostTraining, Pruning
 
 
-class PostTrainingRandom(Method):
+class PostTrainingRandom(PostTraining):
     """Random weights removed from the trained dense network: what `post-training` is worth beyond its count."""
-
-    weights_from = "dense"
 
     def final_masks(self, pruning: Pruning, masks: Masks) -> Masks:
         return pruning.remove_lowest(pruning.random_score)
 
 
-class Threshold(Method):
+class Threshold(PostTraining):
     """All weights with |w| below the trial's threshold removed from the trained dense network.
 
     The sparsity is what comes out, layer by layer, but each keeps its largest weight: none is empty. Filters stay.
     """
-
-    weights_from = "dense"
 
     def final_masks(self, pruning: Pruning, masks: Masks) -> Masks:
         scores = {x.name: criteria.l1(x) for x in pruning.targets if x.unit == "weight"}
