@@ -13,7 +13,7 @@ from rich.table import Table
 from paperlib.core.errors import FailedError, PaperlibError
 from paperlib.core.registry import unknown
 from paperlib.schema.record import Record
-from paperlib.trials.differences import COSTS, COUNTS, TOLERANCES, Difference, records_in, unequal
+from paperlib.trials.differences import COSTS, COUNTS, TOLERANCES, Difference, list_differences, records_in
 
 
 def command(
@@ -37,7 +37,7 @@ def command(
     left, right = records_in(a), records_in(b)
     both = [(left[i], right[i]) for i in left if i in right]
     lacking = [(i, "only in a") for i in left if i not in right] + [(i, "only in b") for i in right if i not in left]
-    unlike = [d for one, other in both for d in unequal(one, other, allowed)]
+    unlike = [d for one, other in both for d in list_differences(one, other, allowed)]
     beyond = [d for d in unlike if not d.within(allowed)]
     same_place = sum(one.environment == other.environment for one, other in both)
     console = Console()

@@ -173,12 +173,8 @@ def save(figure: Figure, name: str, title: str, caption: str, trials: Iterable[s
     for ending, metadata in formats.items():
         buffer = io.BytesIO()
         figure.savefig(buffer, format=ending[1:], metadata=metadata)
-        contents[ending] = _small(buffer) if ending == ".png" else buffer.getvalue()
+        if ending == ".png":  # 256 colours lose nothing that an eye sees, and two thirds of the bytes in a notebook
+            picture, buffer = Image.open(buffer).convert("RGB"), io.BytesIO()
+            picture.quantize(256, dither=Image.Dither.NONE).save(buffer, format="PNG", optimize=True)
+        contents[ending] = buffer.getvalue()
     return manifest.save("figure", name, title, caption, contents, trials, layout)
-
-
-def _small(png: io.BytesIO) -> bytes:
-    # Notebooks and reports embed these: 256 colours lose nothing that an eye sees, and two thirds of the bytes.
-    out = io.BytesIO()
-    Image.open(png).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(out, format="PNG", optimize=True)
-    return out.getvalue()

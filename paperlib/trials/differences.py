@@ -64,11 +64,12 @@ class Difference:
         return self.size is not None and self.size <= tolerances.get(self.metric, 0.0)
 
 
-def unequal(a: Record, b: Record, costs: Mapping[str, float] = EXACT) -> list[Difference]:
-    """Every field in which two records of one trial are not equal, however little; `costs` that it names, too.
+def list_differences(a: Record, b: Record, costs: Mapping[str, float] = EXACT) -> list[Difference]:
+    """Every field in which two records of one trial are not equal, however little.
 
-    Of different images only that they differ: all the rest follows from it. Every field of a record but what was
-    measured is compared, so that a new one is, too.
+    What was measured (COSTS) is looked at only if `costs` names it and the two environments are one, for times compare
+    only within one. Every other field is compared, so that a new one is, too; of different images only that they
+    differ, since all the rest follows from it.
     """
     same_images = a.data.content_hash == b.data.content_hash
     # By which file the same images came does not matter.
@@ -86,15 +87,6 @@ def unequal(a: Record, b: Record, costs: Mapping[str, float] = EXACT) -> list[Di
         y |= _costs(b, costs)
     fields = [Difference(a.id, field, x.get(field), y.get(field)) for field in dict.fromkeys((*x, *y))]
     return [d for d in fields if d.a != d.b and not (_is_nan(d.a) and _is_nan(d.b))]
-
-
-def list_differences(a: Record, b: Record, tolerances: Mapping[str, float] = EXACT) -> list[Difference]:
-    """Where two records disagree by more than `tolerances` (metric -> absolute; relative for COSTS and COUNTS).
-
-    What no tolerance names must be equal. What was measured (COSTS) is looked at only if a tolerance names it and the
-    two environments are one, for times compare only within one.
-    """
-    return [d for d in unequal(a, b, tolerances) if not d.within(tolerances)]
 
 
 def _engines(record: Record) -> dict[str, str]:
