@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from paperlib.core.errors import PaperlibError
 from paperlib.meters.protocols import lost, positive
-from paperlib.schema.measurement import EnergySource, MemorySource
+from paperlib.schema.measurement import EnergySource
 
 
 @dataclass
@@ -84,29 +84,3 @@ class SimulatedEnergy:
         if shown is None or self._start is None or self.clock.now - self._start[0] < self.update_s:
             return None
         return positive(shown - self._start[1])
-
-
-@dataclass
-class SimulatedMemory:
-    """An allocator whose use is set by hand: `take` and `give` bytes."""
-
-    source: MemorySource | None = "simulated"
-    note: str = "a simulated allocator"
-    used: int = 0
-    _peak: int = field(default=0, repr=False)
-    _start: int = field(default=0, repr=False)
-
-    def take(self, size: int) -> None:
-        """Allocate `size` bytes."""
-        self.used += size
-        self._peak = max(self._peak, self.used)
-
-    def give(self, size: int) -> None:
-        """Free `size` bytes."""
-        self.used -= size
-
-    def begin(self) -> None:
-        self._start = self._peak = self.used
-
-    def end(self) -> int | None:
-        return self._peak - self._start

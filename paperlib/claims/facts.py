@@ -13,8 +13,11 @@ from paperlib.claims.verdict import Verdict
 from paperlib.data import DATASETS
 from paperlib.models import MODELS, build
 
-COUNTED = "nothing: it is counted"
 SET = grid_f(("set",))
+
+
+def _decided(holds: bool, detail: str, needs: str = "nothing: it is counted") -> Verdict:
+    return Verdict("supported" if holds else "contradicted", detail=detail, needs=needs)
 
 
 @cache
@@ -83,11 +86,11 @@ def _set_is_in_training(evidence: Evidence) -> Verdict:
         masks = [m.final_masks(p, mask) for m, p, mask in zip(methods, states, masks, strict=True)]
         equal.append(differing(*masks) == 0)
     first = differing(*starts)
-    return Verdict(
-        "supported" if first and all(equal) else "contradicted", needs="nothing: it is tried out",
-        detail=f"masks of both methods from one start, one generator and the same weights: equal at {sum(equal)} of "
-        f"{len(equal)} epoch boundaries and ends; their own first masks differ in {first} of {len(layers)} layers",
-    )  # fmt: skip
+    detail = (
+        f"masks of both methods from one start, one generator and the same weights: equal at {sum(equal)} of "
+        f"{len(equal)} epoch boundaries and ends; their own first masks differ in {first} of {len(layers)} layers"
+    )
+    return _decided(first > 0 and all(equal), detail, "nothing: it is tried out")
 
 
 @claim("C11", "F 3.2.1, 4.7", "count", "VGG16 has 138 M parameters, VGG19 143 M, ResNet18 11 M.")
@@ -97,10 +100,7 @@ def _parameter_counts(evidence: Evidence) -> Verdict:
     ours, *_ = counts_of("vgg16", len(DATASETS["industrial"].classes))
     good = all(stated[name] in {int(count / 1e6), round(count / 1e6)} for name, count in counts.items())
     detail = ", ".join(f"{name} {count / 1e6:.1f} M" for name, count in counts.items())
-    return Verdict(
-        "supported" if good else "contradicted", needs=COUNTED,
-        detail=f"{detail} with the 1000-class head; VGG16 with 10 classes {ours / 1e6:.1f} M",
-    )  # fmt: skip
+    return _decided(good, f"{detail} with the 1000-class head; VGG16 with 10 classes {ours / 1e6:.1f} M")
 
 
 @claim(
@@ -111,17 +111,13 @@ def _parameter_counts(evidence: Evidence) -> Verdict:
 )
 def _splits(evidence: Evidence) -> Verdict:
     counts = {name: np.array(DATASETS[name].counts) for name in ("bloodmnist", "industrial", "visa")}
-    good = all(
-        np.allclose(c / c.sum(), (0.7, 0.1, 0.2), atol=0.005) for c in (counts["bloodmnist"], counts["industrial"])
-    )
+    blood, parts = (counts[name] / counts[name].sum() for name in ("bloodmnist", "industrial"))
+    good = np.allclose((blood, parts), (0.7, 0.1, 0.2), atol=0.005)
     normal, anomalous = DATASETS["visa"].balance
     total = counts["visa"].sum()
     good &= total == normal + anomalous == 10_821 and round(counts["visa"][2] / total, 2) == 0.2
     said = ", ".join(f"{name} {'/'.join(f'{c:,}' for c in split)}" for name, split in counts.items())
-    return Verdict(
-        "supported" if good else "contradicted", needs=COUNTED,
-        detail=f"train/val/test: {said}; VisA {normal:,} + {anomalous:,}. §4.5 says 10 % test",
-    )  # fmt: skip
+    return _decided(good, f"train/val/test: {said}; VisA {normal:,} + {anomalous:,}. §4.5 says 10 % test")
 
 
 @claim("C13", "F 3.5", "count", "PyTorch does not allow pruning during training.")
@@ -140,11 +136,8 @@ def _prunes_during_training(evidence: Evidence) -> Verdict:
             layer(torch.randn(4, 8)).square().sum().backward()
             torch.optim.SGD(layer.parameters(), 0.1).step()
             removed.append(layer.weight.numel() - int(torch.count_nonzero(layer.get_buffer("weight_mask"))))
-    works = 0 < removed[0] < removed[1]
-    return Verdict(
-        "contradicted" if works else "supported", needs="nothing: it is tried out",
-        detail=f"torch.nn.utils.prune between steps of a training: {removed[0]}, then {removed[1]} of 64 weights gone",
-    )  # fmt: skip
+    detail = f"torch.nn.utils.prune between steps of a training: {removed[0]}, then {removed[1]} of 64 weights gone"
+    return _decided(not 0 < removed[0] < removed[1], detail, "nothing: it is tried out")
 
 
 @claim("C18", "F 3.5", "energy", "Zeus cannot tell the energy of one partition of a GPU.")
@@ -161,12 +154,11 @@ def _energy_of_a_partition(evidence: Evidence) -> Verdict:
 @claim("C35", "F 4.3", "count", "ResNet18 is faster in spite of more convolutions, thanks to its residual blocks.")
 def _because_of_residuals(evidence: Evidence) -> Verdict:
     (_, vgg_layers, vgg), (_, res_layers, res) = counts_of("vgg16"), counts_of("resnet18")
-    arithmetic = vgg / res
-    return Verdict(
-        "contradicted" if arithmetic > 2 and res_layers > vgg_layers else "supported", needs=COUNTED,
-        detail=f"convolutions: ResNet18 {res_layers}, VGG16 {vgg_layers}; but a 224 px image costs ResNet18 "
-        f"{arithmetic:.1f} times fewer multiply-adds, which explains its speed without the shortcuts",
-    )  # fmt: skip
+    detail = (
+        f"convolutions: ResNet18 {res_layers}, VGG16 {vgg_layers}; but a 224 px image costs ResNet18 "
+        f"{vgg / res:.1f} times fewer multiply-adds, which explains its speed without the shortcuts"
+    )
+    return _decided(vgg / res <= 2 or res_layers <= vgg_layers, detail)
 
 
 claim(

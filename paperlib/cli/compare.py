@@ -15,7 +15,15 @@ from paperlib.core.registry import unknown
 from paperlib.costs.records import read_costs
 from paperlib.schema.cost import CostRecord
 from paperlib.schema.record import Record
-from paperlib.trials.differences import COSTS, COUNTS, TOLERANCES, Difference, opened, unequal, unequal_costs
+from paperlib.trials.differences import (
+    COSTS,
+    COUNTS,
+    TOLERANCES,
+    Difference,
+    list_cost_differences,
+    list_differences,
+    opened,
+)
 from paperlib.trials.store import Store
 
 
@@ -40,8 +48,8 @@ def command(
     (left, costs), (right, other_costs) = _records(a), _records(b)
     both = [(left[i], right[i]) for i in left if i in right]
     lacking = [(i, "only in a") for i in left if i not in right] + [(i, "only in b") for i in right if i not in left]
-    unlike = [d for one, other in both for d in unequal(one, other)]
-    measured = [d for i in costs.keys() & other_costs.keys() for d in unequal_costs(costs[i], other_costs[i])]
+    unlike = [d for one, other in both for d in list_differences(one, other)]
+    measured = [d for i in costs.keys() & other_costs.keys() for d in list_cost_differences(costs[i], other_costs[i])]
     unlike += [d for d in measured if d.metric in allowed]
     beyond = [d for d in unlike if not d.within(allowed)]
     same_place = sum(one.environment == other.environment for one, other in both)

@@ -59,9 +59,9 @@ def fetch(
 @app.command()
 def verify(names: Names = None) -> None:
     """Reads and hashes every file that is here; exits with 1 if one is damaged."""
-    from paperlib.data import verification
+    from paperlib.data import sources
 
-    outcomes = verification.verify(names or ())
+    outcomes = sources.verify(names or ())
     _show("Checked", ("set", "state", "detail"), [(o.name, "ok" if o.ok else "damaged", o.message) for o in outcomes])
     raise typer.Exit(int(not all(o.ok for o in outcomes)))
 

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,7 +22,6 @@ COMMANDS = (
     "reproduce", "run", "claims", "findings", "plan", "data", "doctor", "export", "compare", "reference", "trials",
     "run-batch", "keep-outputs", "keep-results",
 )  # fmt: skip
-_SETTINGS = {"help_option_names": ["-h", "--help"]}
 # What torch raises as plain RuntimeError on a CPU, and OutOfMemoryError on a GPU.
 _NO_MEMORY = re.compile("allocate memory|out of memory|not enough memory", re.IGNORECASE)
 _GOES_ON = "the same command goes on where this one stopped"
@@ -58,7 +58,7 @@ class _Commands(TyperGroup):
 
 app = typer.Typer(
     cls=_Commands,
-    context_settings=_SETTINGS,
+    context_settings={"help_option_names": ["-h", "--help"]},
     help="A runnable companion to two papers on neural-network pruning.",
     pretty_exceptions_enable=False,
 )
@@ -70,8 +70,6 @@ def _start(
     say_version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
 ) -> None:
     if say_version:
-        from importlib.metadata import version
-
         typer.echo(f"paperlib {version('paperlib')}")
         raise typer.Exit
     if context.invoked_subcommand is None:

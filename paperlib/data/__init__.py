@@ -39,16 +39,15 @@ class DatasetStatus:
     cure: str
 
 
-def load(name: str, resolution: int | None = None, test_share: float = TEST_SHARE) -> ImageSet:
+def load(name: str, resolution: int | None = None) -> ImageSet:
     """The images of a registered set, or of a folder of class folders (`folder:PATH`).
 
     name: a key of DATASETS, `industrial-reduced`, `visa[@2cls_highshot][:object,…]` or `folder:PATH`.
     resolution: height and width in pixels; None for the set's own (28, 32 or 224).
-    test_share: of each class of a folder that has no test images of its own.
     Sets without an official validation split hold out 10 % of train, stratified, the same every time.
     The last two sets stay in memory. Raises PaperlibError for unknown names and damaged files.
     """
-    return _load(name, resolution, test_share, _files_key(name, resolution))
+    return _load(name, resolution, TEST_SHARE, _files_key(name, resolution))
 
 
 @lru_cache(maxsize=2)

@@ -10,6 +10,7 @@ import urllib.error
 import urllib.request
 import zipfile
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from functools import partial
 from http.client import HTTPException
 from pathlib import Path
@@ -50,13 +51,10 @@ def fetch(
 
 
 def _fetch(info: DatasetInfo, force: bool, size: int, apt_update: bool) -> Outcome:
-    if not force:
-        try:
-            source = find_images(parse_name(info.name), size)
-            if source.source == "official" and (not info.sizes or source.size == size):
-                return Outcome(info.name, True, f"here already: {source.where}")
-        except PaperlibError:
-            pass  # damaged: get it anew
+    with suppress(PaperlibError):  # damaged: get it anew
+        source = None if force else find_images(parse_name(info.name), size)
+        if source and source.source == "official" and (not info.sizes or source.size == size):
+            return Outcome(info.name, True, f"here already: {source.where}")
     if not info.files:
         return Outcome(info.name, False, f"no direct download; {info.manual}")
     official: _Getter = partial(_official, size=size)

@@ -1,6 +1,8 @@
 """The data sets of both papers: shape, classes, official counts, files, checksums, licence, published accuracies."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from paperlib.core.registry import Registry
 
@@ -79,13 +81,15 @@ def _idx_files(host: str, *md5s: str) -> tuple[RemoteFile, ...]:
     return tuple(RemoteFile(n, host + n, m) for n, m in zip(names, md5s, strict=True))
 
 
-def _medmnist(name: str, *md5s: str) -> tuple[RemoteFile, ...]:
+def _medmnist(name: str, channels: int, citation: str, md5s: Sequence[str], **fields: Any) -> DatasetInfo:
+    """A set of MedMNIST v2, which has a file and its MD5 for each of MEDMNIST_SIZES."""
     host = "https://zenodo.org/records/10519652/files/"
     names = [f"{name}{'' if size == 28 else f'_{size}'}.npz" for size in MEDMNIST_SIZES]
-    return tuple(RemoteFile(n, f"{host}{n}?download=1", m) for n, m in zip(names, md5s, strict=True))
+    files = tuple(RemoteFile(n, f"{host}{n}?download=1", m) for n, m in zip(names, md5s, strict=True))
+    citation = f"Yang et al., MedMNIST v2, Scientific Data 10:41, 2023; {citation}"
+    shape, sizes = (28, 28, channels), MEDMNIST_SIZES
+    return DatasetInfo(name, shape, files=files, licence="CC BY 4.0", citation=citation, sizes=sizes, **fields)
 
-
-_MEDMNIST = "Yang et al., MedMNIST v2, Scientific Data 10:41, 2023"
 
 for _info in (
     DatasetInfo(
@@ -161,42 +165,36 @@ for _info in (
         folders=("cifar-10-batches-py", "cifar10/cifar-10-batches-py"),
         pixels="80387ddb9a0edf3fc4a964ee3770296169bb26a651050df20035579673099660",
     ),
-    DatasetInfo(
-        name="octmnist",
-        shape=(28, 28, 1),
-        classes=("choroidal neovascularization", "diabetic macular edema", "drusen", "normal"),
-        counts=(97_477, 10_832, 1_000),
-        files=_medmnist(
-            "octmnist",
+    _medmnist(
+        "octmnist",
+        channels=1,
+        citation="Kermany et al., Cell 172, 2018",
+        md5s=(
             "c68d92d5b585d8d81f7112f81e2d0842",
             "e229e9440236b774d9f0dfef9d07bdaf",
             "0a97e76651ace45c5d943ee3f65b63ae",
             "abc493b6d529d5de7569faaef2773ba3",
         ),
-        licence="CC BY 4.0",
-        citation=f"{_MEDMNIST}; Kermany et al., Cell 172, 2018",
+        classes=("choroidal neovascularization", "diabetic macular edema", "drusen", "normal"),
+        counts=(97_477, 10_832, 1_000),
         balance=(33_484, 10_213, 7_754, 46_026),
-        sizes=MEDMNIST_SIZES,
     ),
-    DatasetInfo(
-        name="bloodmnist",
-        shape=(28, 28, 3),
-        classes=(
-            *("basophil", "eosinophil", "erythroblast", "immature granulocyte"),
-            *("lymphocyte", "monocyte", "neutrophil", "platelet"),
-        ),
-        counts=(11_959, 1_712, 3_421),
-        files=_medmnist(
-            "bloodmnist",
+    _medmnist(
+        "bloodmnist",
+        channels=3,
+        citation="Acevedo et al., Data in Brief 30, 2020",
+        md5s=(
             "7053d0359d879ad8a5505303e11de1dc",
             "2b94928a2ae4916078ca51e05b6b800b",
             "adace1e0ed228fccda1f39692059dd4c",
             "b718ff6835fcbdb22ba9eacccd7b2601",
         ),
-        licence="CC BY 4.0",
-        citation=f"{_MEDMNIST}; Acevedo et al., Data in Brief 30, 2020",
+        classes=(
+            *("basophil", "eosinophil", "erythroblast", "immature granulocyte"),
+            *("lymphocyte", "monocyte", "neutrophil", "platelet"),
+        ),
+        counts=(11_959, 1_712, 3_421),
         balance=(852, 2181, 1085, 2026, 849, 993, 2330, 1643),
-        sizes=MEDMNIST_SIZES,
     ),
     DatasetInfo(
         name="visa",

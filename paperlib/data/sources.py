@@ -1,17 +1,18 @@
 """Which images a name stands for: mirrors, cache, system package, packaged digits, stand-in (in order)."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
 from paperlib.core import paths
+from paperlib.core.errors import PaperlibError
 from paperlib.core.registry import Registry
 from paperlib.data.files import damaged, pixel_hash
 from paperlib.data.imageset import Parts, Split
-from paperlib.data.registry import DatasetInfo
-from paperlib.data.spec import ResolvedSource, Spec
+from paperlib.data.registry import DATASETS, DatasetInfo
+from paperlib.data.spec import Outcome, ResolvedSource, Spec, parse_name
 from paperlib.data.splits import holdout
 from paperlib.data.synthetic import gratings
 
@@ -75,6 +76,38 @@ def read_images(spec: Spec, source: ResolvedSource) -> tuple[Parts, str]:
         if info.pixels and (actual := pixel_hash(parts)) != info.pixels:
             raise damaged(place, info.name, f"pixels of SHA-256 {info.pixels}", actual)
     return parts, "; ".join(filter(None, (source.note, reading_note)))
+
+
+def verify(names: Sequence[str] = ()) -> list[Outcome]:
+    """Every place with files of the named sets (none: all), best first, each read to the last byte.
+
+    The message is the provenance of the images, or what is wrong and what mends it.
+    """
+    return [check for name in names or DATASETS for check in _checks(name)]
+
+
+def _checks(name: str) -> Iterator[Outcome]:
+    spec = parse_name(name)
+    told: set[str] = set()  # places and errors
+    for size in spec.info.sizes or spec.info.shape[:1]:
+        for candidate in candidates(spec, size):
+            try:
+                source = candidate()
+                if source.where not in told:
+                    told.add(source.where)
+                    parts, note = read_images(spec, source)
+                    leaked = f"{leaks(parts):,} of {len(parts['test']):,} test images are in train, too"
+                    yield Outcome(name, True, f"{source.where}: {source.source} ({note}); {leaked}")
+            except PaperlibError as error:
+                if str(error) not in told:
+                    told.add(str(error))
+                    yield Outcome(name, False, str(error))
+
+
+def leaks(parts: Parts) -> int:
+    """How many test images have the very pixels of a training or validation image."""
+    seen = {image.tobytes() for name, split in parts.items() if name != "test" for image in split.images}
+    return sum(image.tobytes() in seen for image in parts["test"].images)
 
 
 def _packaged_digits(info: DatasetInfo) -> ResolvedSource:

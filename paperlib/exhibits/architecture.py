@@ -61,12 +61,12 @@ def draw(axes: Axes, model: nn.Module, shape: tuple[int, int, int]) -> None:
     drawn = blocks(model, shape)
     x, right, labelled = 0.0, {-1: 0.0}, ""
     for block in drawn:
-        side = block.shape[1] if len(block.shape) == 3 else 1
-        width, height = 0.12 * (1 + log2(block.shape[0])) / 2, 0.5 + log2(side)
         if block.shortcut:
             continue
+        side = block.shape[1] if len(block.shape) == 3 else 1
+        width, height = 0.12 * (1 + log2(block.shape[0])) / 2, 0.5 + log2(side)
         axes.add_patch(Rectangle((x, -height / 2), width, height, facecolor=FILL[block.kind], edgecolor="white"))
-        label = "×".join(map(str, block.shape[:1] if len(block.shape) == 1 else block.shape[:2]))
+        label = "×".join(map(str, block.shape[:2]))
         if label != labelled:
             axes.text(x + width / 2, height / 2 + 0.15, label, rotation=90, ha="center", va="bottom", fontsize=7)
         labelled = label

@@ -20,16 +20,14 @@ from paperlib.exhibits.manifest import Exhibit
 
 # Seaborn's colour-blind safe palette; each method keeps its colour and its marker everywhere.
 _PALETTE = sns.color_palette("colorblind")
-_ORDER = (
-    "random", "pre-training", "in-training", "post-training", "set", "magnitude-gradual", "rigl", "small-dense",
-    "iterative",
-)  # fmt: skip
-COLOURS = (
-    {"dense": (0.15, 0.15, 0.15), "majority": (0.5, 0.5, 0.5)}
-    | {name: _PALETTE[i] for name, i in zip(_ORDER, (7, 0, 1, 2, 3, 5, 4, 9, 6), strict=True)}
-    | {"post-training-random": (0.45, 0.25, 0.1)}
-)
-MARKERS = {"dense": "_", "majority": "_"} | dict(zip(_ORDER, "XosD^vP*<", strict=True)) | {"post-training-random": ">"}
+_LOOKS = {
+    "dense": ((0.15, 0.15, 0.15), "_"), "majority": ((0.5, 0.5, 0.5), "_"), "random": (_PALETTE[7], "X"),
+    "pre-training": (_PALETTE[0], "o"), "in-training": (_PALETTE[1], "s"), "post-training": (_PALETTE[2], "D"),
+    "set": (_PALETTE[3], "^"), "magnitude-gradual": (_PALETTE[5], "v"), "rigl": (_PALETTE[4], "P"),
+    "small-dense": (_PALETTE[9], "*"), "iterative": (_PALETTE[6], "<"),
+    "post-training-random": ((0.45, 0.25, 0.1), ">"),
+}  # fmt: skip
+COLOURS = {method: colour for method, (colour, _) in _LOOKS.items()}
 SERIES = tuple(_PALETTE)  # of things that are not methods
 NOISE = (0.85, 0.85, 0.85)
 # Inches: one panel, and at most three of them in a row, so that text stays readable at column width.
@@ -65,7 +63,7 @@ def colour(method: str) -> tuple[float, float, float]:
 
 def marker(method: str) -> str:
     """The method's marker, so that colour is never the only difference."""
-    return MARKERS.get(method, "h")
+    return _LOOKS[method][1] if method in _LOOKS else "h"
 
 
 def panels(
@@ -175,12 +173,8 @@ def save(figure: Figure, name: str, title: str, caption: str, trials: Iterable[s
     for ending, metadata in formats.items():
         buffer = io.BytesIO()
         figure.savefig(buffer, format=ending[1:], metadata=metadata)
-        contents[ending] = _small(buffer) if ending == ".png" else buffer.getvalue()
+        if ending == ".png":  # 256 colours lose nothing that an eye sees, and two thirds of the bytes in a notebook
+            picture, buffer = Image.open(buffer).convert("RGB"), io.BytesIO()
+            picture.quantize(256, dither=Image.Dither.NONE).save(buffer, format="PNG", optimize=True)
+        contents[ending] = buffer.getvalue()
     return manifest.save("figure", name, title, caption, contents, trials, layout)
-
-
-def _small(png: io.BytesIO) -> bytes:
-    # Notebooks and reports embed these: 256 colours lose nothing that an eye sees, and two thirds of the bytes.
-    out = io.BytesIO()
-    Image.open(png).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(out, format="PNG", optimize=True)
-    return out.getvalue()

@@ -48,10 +48,8 @@ def write(
         shown["group"] = shown[groups].agg(", ".join, axis=1)
         shown = shown.drop(columns=groups)
         if "paper" in shown and shown.paper.isin([NOT_PUBLISHED, DRAWN]).all():
-            if DRAWN in set(shown.paper):
-                caption += " What the paper publishes stands beside results on real images alone."
-            else:
-                caption += " The paper's values are not published."
+            real_only = " What the paper publishes stands beside results on real images alone."
+            caption += real_only if DRAWN in set(shown.paper) else " The paper's values are not published."
             shown = shown.drop(columns="paper")
     plain = GT(shown, groupname_col="group" if groups else None, id=name).tab_header(title=title)
     plain = plain.tab_source_note(md(caption)).sub_missing(missing_text="–")

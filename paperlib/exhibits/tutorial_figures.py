@@ -38,19 +38,19 @@ def compression(source: Source) -> Exhibit | None:
         in_panel = rows[rows.dataset == dataset]
         style.dense_level(axes, mean_interval(in_panel[in_panel.method == "dense"].test_accuracy, SHARE), 100)
         for i, method in enumerate(methods):
-            groups = [group for _, group in in_panel[in_panel.method == method].groupby("sparsity")]
-            x = [1 / (1 - float(group.sparsity.iloc[0])) * 1.04 ** (i - 1) for group in groups]
-            estimates = [mean_interval(group.test_accuracy, SHARE) for group in groups]
-            axes.plot(x, [e.mean * 100 for e in estimates if e], color=style.colour(method), linewidth=0.8)
-            for at, estimate in zip(x, estimates, strict=True):
-                style.dot(axes, at, estimate, 100, method)
+            scores = in_panel[in_panel.method == method].groupby("sparsity").test_accuracy
+            estimates = {1 / (1 - s) * 1.04 ** (i - 1): mean_interval(group, SHARE) for s, group in scores}
+            means = [e.mean * 100 for e in estimates.values() if e]
+            axes.plot(list(estimates), means, color=style.colour(method), linewidth=0.8)
+            for x, estimate in estimates.items():
+                style.dot(axes, x, estimate, 100, method)
         style.majority(axes, in_panel.test_majority)
         axes.set_xscale("log", base=2)
         factors = sorted({round(1 / (1 - s)) for s in in_panel.sparsity if s})
         axes.set_xticks(factors, [f"{f}×" for f in factors])
         style.limit_percent(axes)
-    several = rows["seed"].nunique() > 1
-    style.legend(figure, methods, ["dense (95 % interval)" if several else "dense", "majority rate"])
+    dense = "dense (95 % interval)" if rows["seed"].nunique() > 1 else "dense"
+    style.legend(figure, methods, [dense, "majority rate"])
     text = (
         "Small MLP, the same share of every linear layer removed. `iterative` prunes and fine-tunes in rounds within "
         f"the budget of the others; the others cut the trained network once. {seeds_and_images(rows)}. The paper's "

@@ -28,9 +28,9 @@ METHODS: "Registry[type[Method]]" = Registry(
         "rigl": "paperlib.pruners.baselines:RigL",
         "small-dense": "paperlib.pruners.baselines:SmallDense",
         "majority": "paperlib.pruners.baselines:Majority",
-        "post-training-random": "paperlib.pruners.post_training:PostTrainingRandom",
-        "threshold": "paperlib.pruners.post_training:Threshold",
-        "iterative": "paperlib.pruners.post_training:Iterative",
+        "post-training-random": "paperlib.pruners.baselines:PostTrainingRandom",
+        "threshold": "paperlib.pruners.baselines:Threshold",
+        "iterative": "paperlib.pruners.baselines:Iterative",
     },
 )
 

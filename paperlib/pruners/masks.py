@@ -1,13 +1,14 @@
-"""Masks: what is kept, how it is applied, and that the removed stays removed."""
+"""Masks: what is kept, how it is applied, that the removed stays removed, and how much that is, by counting."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from paperlib.core.errors import PaperlibError
 from paperlib.pruners.layers import Layer
+from paperlib.schema.record import LayerSparsity, Network
 
 Masks = dict[str, Tensor]
 """Layer name -> bool tensor, True = kept; (out, in) for linear layers, (out_channels,) for convolutions."""
@@ -128,3 +129,30 @@ class MaskEnforcer:
                 name = type(self.optimizer).__name__
                 raise PaperlibError(f"optimizer {name!r} keeps state {key!r} that masks cannot follow; use SGD or Adam")
         return tensors
+
+
+def count_layers(layers: Sequence[Layer], masks: Masks) -> tuple[LayerSparsity, ...]:
+    """Nominal and counted sparsity of every layer."""
+    return tuple(
+        LayerSparsity(
+            name=layer.name,
+            unit=layer.unit,
+            shape=tuple(layer.module.weight.shape),
+            units=layer.units,
+            removed=int((~masks[layer.name]).sum()) if layer.name in masks else 0,
+            nominal=layer.nominal,
+            in_scope=layer.in_scope,
+        )
+        for layer in layers
+    )
+
+
+def count_network(model: nn.Module, layers: Sequence[Layer], masks: Masks) -> Network:
+    """Sizes of the network; a removed filter counts with all its weights."""
+    removed = {count.name: count.removed for count in count_layers(layers, masks)}
+    return Network(
+        parameters=sum(p.numel() for p in model.parameters()),
+        weights=sum(layer.module.weight.numel() for layer in layers),
+        prunable=sum(layer.module.weight.numel() for layer in layers if layer.in_scope),
+        zeros=sum(removed[layer.name] * layer.weights_per_unit for layer in layers),
+    )

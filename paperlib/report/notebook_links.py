@@ -16,14 +16,22 @@ def link(sources: Sequence[Path]) -> list[Path]:
     """Write both cells anew into every notebook, in the order given; returns the files that changed."""
     import nbformat
 
+    notebooks = [nbformat.read(source, as_version=4) for source in sources]
+    titles = [notebook.cells[0].source.splitlines()[0].lstrip("# ") for notebook in notebooks]
+    links = [f"[{title}]({source.name})" for title, source in zip(titles, sources, strict=True)]
     changed = []
-    for place, source in enumerate(sources):
-        notebook = nbformat.read(source, as_version=4)
+    for place, (source, notebook) in enumerate(zip(sources, notebooks, strict=True)):
         before = nbformat.writes(notebook)
         title, *others = written(notebook.cells)
-        neighbours = _neighbours(sources, place)
-        contents = " · ".join(f"[{name}](#{name.replace(' ', '-')})" for name in _headings([title, *others]))
-        top, end = _cell(TOP, f"{neighbours}\n\n**Contents**: {contents}"), _cell(END, neighbours)
+        near = {"Previous": links[:place][-1:], "Next": links[place + 1 :][:1]}
+        neighbours = " · ".join(f"{word}: {to}" for word, links_there in near.items() for to in links_there)
+        lines = [x for cell in [title, *others] if cell.cell_type == "markdown" for x in cell.source.splitlines()]
+        headings = [line.removeprefix("## ") for line in lines if line.startswith("## ")]
+        contents = " · ".join(f"[{name}](#{name.replace(' ', '-')})" for name in headings)
+        top, end = (
+            nbformat.v4.new_markdown_cell(text, id=identity, metadata={"tags": ["contents"]})
+            for identity, text in ((TOP, f"{neighbours}\n\n**Contents**: {contents}"), (END, neighbours))
+        )
         notebook.cells = [title, top, *others, end]
         if (after := nbformat.writes(notebook)) != before:
             write_atomically(source, (after + "\n").encode())
@@ -34,27 +42,3 @@ def link(sources: Sequence[Path]) -> list[Path]:
 def written(cells: Sequence["NotebookNode"]) -> list["NotebookNode"]:
     """The cells without the generated ones."""
     return [cell for cell in cells if cell.id not in {TOP, END}]
-
-
-def _headings(cells: Sequence["NotebookNode"]) -> list[str]:
-    """The second-level headings, in order."""
-    lines = [line for cell in cells if cell.cell_type == "markdown" for line in cell.source.splitlines()]
-    return [line.removeprefix("## ") for line in lines if line.startswith("## ")]
-
-
-def _neighbours(sources: Sequence[Path], place: int) -> str:
-    neighbours = (("Previous", sources[:place][-1:]), ("Next", sources[place + 1 :][:1]))
-    return " · ".join(f"{word}: [{_title(source)}]({source.name})" for word, near in neighbours for source in near)
-
-
-def _title(source: Path) -> str:
-    import nbformat
-
-    first: str = nbformat.read(source, as_version=4).cells[0].source
-    return first.splitlines()[0].lstrip("# ")
-
-
-def _cell(identity: str, text: str) -> "NotebookNode":
-    import nbformat
-
-    return nbformat.v4.new_markdown_cell(text, id=identity, metadata={"tags": ["contents"]})

@@ -34,6 +34,8 @@ def section(layout: Layout) -> tuple[str, dict[str, bytes]]:
     pictures = {
         e.name: (output_root(layout) / next(f for f in e.files if f.endswith(".png"))).read_bytes() for e in shown
     }
+    summed_up = ((v, CLAIMS[v.claim]) for v in decided if _HEADLINE.search(CLAIMS[v.claim].section))
+    headlines = [(v.claim, about.section, about.text, f"**{v.word}**", _figure(v)) for v, about in summed_up]
     untestable = sum(v.base.startswith(("untestable", "inconclusive")) for v in decided)
     lines = [
         "## What was found",
@@ -41,7 +43,7 @@ def section(layout: Layout) -> tuple[str, dict[str, bytes]]:
         "\n".join(f"- {finding.markdown()}" for finding in others),
         "### Do the claims hold?",
         f"Verdicts on {len(decided)} claims: {counts}. Those of the abstracts and conclusions:",
-        _headlines(decided),
+        _markdown([("", "in", "the paper says", "here", "found"), *headlines]),
         "All that these records decide, with what was found:",
         *_decided(decided),
         *_dense([exhibits[name] for name in WORLD if name in exhibits], layout),
@@ -51,13 +53,6 @@ def section(layout: Layout) -> tuple[str, dict[str, bytes]]:
         "papers' own; no number here is from one of the papers' machines.",
     ]
     return "\n\n".join(lines), pictures
-
-
-def _headlines(decided: Sequence[Verdict]) -> str:
-    """What the papers' abstracts and conclusions claim, as a table."""
-    shown = [v for v in decided if _HEADLINE.search(CLAIMS[v.claim].section)]
-    cells = [(v.claim, CLAIMS[v.claim].section, CLAIMS[v.claim].text, f"**{v.word}**", _figure(v)) for v in shown]
-    return _markdown([("", "in", "the paper says", "here", "found"), *cells])
 
 
 def _markdown(rows: Sequence[Sequence[str]]) -> str:

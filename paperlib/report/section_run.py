@@ -1,13 +1,12 @@
 """Runs what a notebook asks for, then writes its tables and figures; keeps a profile's study apart from the rest."""
 
-import os
-import shutil
 import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from paperlib import studies
+from paperlib.core.io import write_atomically
 from paperlib.core.paths import Layout
 from paperlib.exhibits import collation
 from paperlib.exhibits.manifest import Exhibit
@@ -74,9 +73,8 @@ def _link_or_copy(source: Path, target: Path) -> None:
     if not source.exists() or (target.exists() and target.samefile(source)):
         return
     target.parent.mkdir(parents=True, exist_ok=True)
-    draft = target.with_name(f".{target.name}.{os.getpid()}")
+    target.unlink(missing_ok=True)
     try:
-        os.link(source, draft)
+        target.hardlink_to(source)
     except OSError:
-        shutil.copy2(source, draft)
-    draft.replace(target)
+        write_atomically(target, source.read_bytes())

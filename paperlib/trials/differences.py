@@ -23,7 +23,6 @@ TOLERANCES: Mapping[str, float] = {
     **dict.fromkeys((*_SCORES, *COUNTS), 0.01),
     **dict.fromkeys(("class_recall", "predictions"), math.inf),
 }
-EXACT: Mapping[str, float] = {}
 # What `model_dump` is to leave out; engines are compared in another way.
 _MEASURED: Mapping[str, Any] = {
     **dict.fromkeys(("train_s", "environment", "place", "finished", "command", "engine"), True),
@@ -64,11 +63,11 @@ class Difference:
         return self.size is not None and self.size <= tolerances.get(self.metric, 0.0)
 
 
-def unequal(a: Record, b: Record) -> list[Difference]:
+def list_differences(a: Record, b: Record) -> list[Difference]:
     """Every field in which two records of one trial are not equal, however little.
 
-    Of different images only that they differ: all the rest follows from it. Every field of a record but what was
-    measured is compared, so that a new one is, too.
+    Every field but what is measured is compared, so that a new one is, too; of different images only that they
+    differ, since all the rest follows from it.
     """
     same_images = a.data.content_hash == b.data.content_hash
     # By which file the same images came does not matter.
@@ -84,15 +83,7 @@ def unequal(a: Record, b: Record) -> list[Difference]:
     return [d for d in fields if d.a != d.b and not (_is_nan(d.a) and _is_nan(d.b))]
 
 
-def list_differences(a: Record, b: Record, tolerances: Mapping[str, float] = EXACT) -> list[Difference]:
-    """Where two records disagree by more than `tolerances` (metric -> absolute; relative for COUNTS).
-
-    What no tolerance names must be equal.
-    """
-    return [d for d in unequal(a, b) if not d.within(tolerances)]
-
-
-def unequal_costs(a: CostRecord, b: CostRecord) -> list[Difference]:
+def list_cost_differences(a: CostRecord, b: CostRecord) -> list[Difference]:
     """Means over processes of what was measured of one setting, where they differ (COSTS).
 
     Empty for records of two environments: times compare only within one.

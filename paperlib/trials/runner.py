@@ -19,7 +19,7 @@ from paperlib.execution.flops import count
 from paperlib.models import build
 from paperlib.models.constant import Constant
 from paperlib.pruners import METHODS, apply_masks, layers_of
-from paperlib.pruners.sparsity_counts import count_layers, count_network
+from paperlib.pruners.masks import count_layers, count_network
 from paperlib.schema.record import Epoch, Record, ResourceAllocation
 from paperlib.schema.trial import Trial
 from paperlib.trials.autotune import apply_memory_format, autotune_compute

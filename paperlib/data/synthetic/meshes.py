@@ -14,6 +14,7 @@ Points = NDArray[np.float64]
 Faces = NDArray[np.intp]
 MAX_FACES = 3_000
 MAX_EDGE = 0.4
+SEGMENTS = 32  # of a solid of revolution
 MESH_SUFFIXES = (".ply", ".stl")
 
 
@@ -75,15 +76,14 @@ def _unit(vertices: Points) -> Points:
     return centred / np.linalg.norm(centred, axis=1).max()
 
 
-def _revolve(profile: list[tuple[float, float]], segments: int = 32) -> tuple[Points, Faces]:
+def _revolve(profile: list[tuple[float, float]]) -> tuple[Points, Faces]:
     """A solid of revolution about z from (radius, height) pairs, bottom to top; caps included."""
     rings = [(0.0, profile[0][1]), *profile, (0.0, profile[-1][1])]
-    points = np.concatenate([_at_height(_polar(np.full(segments, r)), z) for r, z in rings])
-    i = np.arange(segments)
-    j = (i + 1) % segments
+    points = np.concatenate([_at_height(_polar(np.full(SEGMENTS, r)), z) for r, z in rings])
+    i = np.arange(SEGMENTS)
+    j = (i + 1) % SEGMENTS
     faces = []
-    for ring in range(len(rings) - 1):
-        low, high = ring * segments, (ring + 1) * segments
+    for low, high in pairwise(SEGMENTS * np.arange(len(rings))):
         faces += [np.stack([low + i, low + j, high + j], 1), np.stack([low + i, high + j, high + i], 1)]
     return points, np.concatenate(faces)
 

@@ -11,18 +11,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from paperlib.core.errors import PaperlibError
-from paperlib.meters import Meters, Timing, compare, load_time
+from paperlib.costs.paired import compare, load_time, paired_interval
+from paperlib.meters import Meters
 from paperlib.meters.carbon import Grid
-from paperlib.meters.paired import paired_interval
 from paperlib.meters.protocols import NoMeter
-from tests.simulated_meters import PowerTrace, SimulatedEnergy, SimulatedMemory, SimulatedTime
+from paperlib.schema.measurement import Timing
+from tests.simulated_meters import PowerTrace, SimulatedEnergy, SimulatedTime
 
 GRID = Grid("ITA", "Italy", 360.0)
 
 
 def fake() -> tuple[Meters, SimulatedTime]:
     clock = SimulatedTime()
-    return Meters("cpu", clock, NoMeter("none"), NoMeter("none"), GRID), clock
+    return Meters("cpu", clock, NoMeter("none"), GRID), clock
 
 
 def takes(clock: SimulatedTime, seconds: float) -> Callable[[], None]:
@@ -46,11 +47,7 @@ def test_constant_speeds_give_exact_ratios(dense: float, factors: list[float], s
         assert timing.ratio_low == pytest.approx(factor, rel=1e-3)
         assert timing.ratio_high == pytest.approx(factor, rel=1e-3)
         assert (timing.batch_size, timing.rounds) == (64, 7)
-        assert (timing.energy_j_per_image, timing.energy_source, timing.peak_memory_bytes) == (
-            None,
-            None,
-            None,
-        )
+        assert (timing.energy_j_per_image, timing.energy_source) == (None, None)
 
 
 def noisy(clock: SimulatedTime, seconds: float, rng: np.random.Generator) -> Callable[[], None]:
@@ -112,47 +109,31 @@ def test_the_budget_ends_the_rounds_but_leaves_enough_for_an_interval() -> None:
     assert compare(two, batch_size=1, meters=meters, rounds=1000, budget_s=0, seed=0)[0].rounds == 5
 
 
-def gpu(lost_at_s: float | None = None) -> tuple[Meters, SimulatedTime, SimulatedMemory]:
+def gpu(lost_at_s: float | None = None) -> tuple[Meters, SimulatedTime]:
     """A GPU at 300 W whose counter moves ten times a second."""
-    clock, memory = SimulatedTime(), SimulatedMemory()
+    clock = SimulatedTime()
     energy = SimulatedEnergy(clock, PowerTrace((0.0, 1.0), (300.0, 300.0)), lost_at_s=lost_at_s)
-    return Meters("cuda", clock, energy, memory, GRID), clock, memory
+    return Meters("cuda", clock, energy, GRID), clock
 
 
-def test_a_counter_gets_a_long_window_and_memory_its_own() -> None:
-    meters, clock, memory = gpu()
-
-    def work(seconds: float, size: int) -> Callable[[], None]:
-        def call() -> None:
-            memory.take(size)
-            clock.advance(seconds)
-            memory.give(size)
-
-        return call
-
-    dense, half = compare(
-        {"dense": work(2e-3, 4000), "half": work(1e-3, 1000)},
-        batch_size=4,
-        meters=meters,
-        rounds=5,
-        budget_s=5,
-        seed=0,
-    )
+def test_a_counter_gets_a_long_window() -> None:
+    meters, clock = gpu()
+    variants = {"dense": takes(clock, 2e-3), "half": takes(clock, 1e-3)}
+    dense, half = compare(variants, batch_size=4, meters=meters, rounds=5, budget_s=5, seed=0)
     # 300 W x 2 ms / 4 images; the counter's two cut updates are a tenth of the window each at most.
     assert dense.energy_j_per_image == pytest.approx(0.15, rel=0.1)
     assert half.energy_j_per_image == pytest.approx(0.075, rel=0.1)
-    assert (dense.peak_memory_bytes, half.peak_memory_bytes) == (4000, 1000)
-    assert dense.energy_source == dense.memory_source == "simulated"
+    assert dense.energy_source == "simulated"
 
 
 def test_a_gpu_that_is_lost_leaves_the_times_standing() -> None:
-    meters, clock, _ = gpu(lost_at_s=0.0)
+    meters, clock = gpu(lost_at_s=0.0)
     timing = compare({"dense": takes(clock, 1e-3)}, batch_size=1, meters=meters, rounds=5, budget_s=1, seed=0)[0]
     assert timing.median_s == pytest.approx(1e-3)
     assert timing.energy_j_per_image is None
 
 
-def test_real_work_is_compared_with_modelled_energy_and_process_memory() -> None:
+def test_real_work_is_compared_with_modelled_energy() -> None:
     # No speeds are asserted: other work on the machine may stop a thread at any time.
     large = torch.randn(768, 768)
     variants = {"dense": lambda: large @ large, "dense-again": lambda: large @ large, "nothing": lambda: None}
@@ -164,8 +145,6 @@ def test_real_work_is_compared_with_modelled_energy_and_process_memory() -> None
     assert 0 < nothing.median_s < dense.median_s <= dense.p95_s <= dense.p99_s
     assert dense.energy_source in {"modelled", "rapl"}
     assert dense.energy_j_per_image is not None and dense.energy_j_per_image > 0
-    assert dense.peak_memory_bytes is not None
-    assert dense.peak_memory_bytes >= 768 * 768 * 4 * 0.9
     assert gc.isenabled()
 
 

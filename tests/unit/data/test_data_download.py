@@ -17,7 +17,7 @@ from paperlib.core.errors import PaperlibError
 from paperlib.data import DATASETS, download, files
 from paperlib.data.readers import arrays
 from paperlib.data.registry import RemoteFile
-from paperlib.data.verification import verify
+from paperlib.data.sources import verify
 from tests.unit.data.test_readers import write_idx
 
 RUN = download._run

@@ -13,7 +13,7 @@ from paperlib.core.errors import PaperlibError
 from paperlib.data import DATASETS
 from paperlib.data.imageset import Split
 from paperlib.data.readers import image_files
-from paperlib.data.verification import leaks, verify
+from paperlib.data.sources import leaks, verify
 from tests.unit.data.test_readers import write_idx
 
 CLASSES = DATASETS["industrial"].classes

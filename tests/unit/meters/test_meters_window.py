@@ -10,44 +10,37 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from paperlib.core.errors import PaperlibError
-from paperlib.meters import Measurement, Meters, Timing
+from paperlib.meters import Measurement, Meters
 from paperlib.meters.carbon import Grid
 from paperlib.meters.clock import clock_for
-from tests.simulated_meters import PowerTrace, SimulatedEnergy, SimulatedMemory, SimulatedTime
+from paperlib.schema.measurement import Timing
+from tests.simulated_meters import PowerTrace, SimulatedEnergy, SimulatedTime
 
 GRID = Grid("ITA", "Italy", 360.0)
 
 
-def simulated(trace: PowerTrace, lost_at_s: float | None = None) -> tuple[Meters, SimulatedTime, SimulatedMemory]:
-    """Meters over a replayed trace, with the clock and the allocator that move them."""
-    clock, memory = SimulatedTime(), SimulatedMemory()
-    return (
-        Meters("cuda", clock, SimulatedEnergy(clock, trace, lost_at_s=lost_at_s), memory, GRID),
-        clock,
-        memory,
-    )
+def simulated(trace: PowerTrace, lost_at_s: float | None = None) -> tuple[Meters, SimulatedTime]:
+    """Meters over a replayed trace, with the clock that moves them."""
+    clock = SimulatedTime()
+    return Meters("cuda", clock, SimulatedEnergy(clock, trace, lost_at_s=lost_at_s), GRID), clock
 
 
 FLAT = PowerTrace((0.0, 100.0), (200.0, 200.0))
 
 
-def test_a_window_reports_time_energy_memory_and_co2_with_their_sources() -> None:
-    meters, clock, memory = simulated(FLAT)
-    memory.take(500)
+def test_a_window_reports_time_energy_and_co2_with_their_sources() -> None:
+    meters, clock = simulated(FLAT)
     meters.begin()
-    memory.take(3000)
-    memory.give(3000)
     clock.advance(5.0)
     measured = meters.end()
     assert measured.time_s == pytest.approx(5.0)
     assert measured.energy_j == pytest.approx(1000.0)
     assert measured.co2_g == pytest.approx(1000 / 3.6e6 * 360)
-    assert measured.peak_memory_bytes == 3000
-    assert (measured.energy_source, measured.memory_source, measured.grid) == ("simulated", "simulated", "ITA")
+    assert (measured.energy_source, measured.grid) == ("simulated", "ITA")
 
 
 def test_a_window_shorter_than_the_update_period_has_no_energy_rather_than_zero() -> None:
-    meters, clock, _ = simulated(FLAT)
+    meters, clock = simulated(FLAT)
     clock.advance(0.05)
     within = meters.measure(lambda: clock.advance(0.04))
     across = meters.measure(lambda: clock.advance(0.04))  # crosses a tick: the counter shows 20 J for 40 ms
@@ -57,18 +50,17 @@ def test_a_window_shorter_than_the_update_period_has_no_energy_rather_than_zero(
 
 
 def test_losing_the_gpu_midway_gives_none_and_one_warning_line(caplog: pytest.LogCaptureFixture) -> None:
-    meters, clock, _ = simulated(FLAT, lost_at_s=12.0)
+    meters, clock = simulated(FLAT, lost_at_s=12.0)
     with caplog.at_level(logging.WARNING, logger="paperlib.meters"):
         windows = [meters.measure(lambda: clock.advance(5.0)) for _ in range(4)]
     assert [w.energy_j for w in windows] == [pytest.approx(1000), pytest.approx(1000), None, None]
     assert [w.time_s for w in windows] == [pytest.approx(5.0)] * 4
     assert len(caplog.records) == 1
     assert "GPU lost at 12 s" in caplog.records[0].getMessage()
-    assert (windows[0] + windows[2]).energy_j is None
 
 
 def test_nested_windows_are_refused_and_the_outer_one_survives() -> None:
-    meters, clock, _ = simulated(FLAT)
+    meters, clock = simulated(FLAT)
     meters.begin()
     clock.advance(1.0)
     with pytest.raises(PaperlibError, match="do not nest"):
@@ -78,13 +70,13 @@ def test_nested_windows_are_refused_and_the_outer_one_survives() -> None:
 
 
 def test_a_window_that_was_not_opened_is_named() -> None:
-    meters, _, _ = simulated(FLAT)
+    meters, _ = simulated(FLAT)
     with pytest.raises(PaperlibError, match="call begin"):
         meters.end()
 
 
 def test_failing_work_closes_its_window() -> None:
-    meters, _, _ = simulated(FLAT)
+    meters, _ = simulated(FLAT)
     with pytest.raises(ZeroDivisionError):
         meters.measure(lambda: 1 / 0)
     meters.begin()
@@ -94,13 +86,7 @@ def test_failing_work_closes_its_window() -> None:
 def test_time_only_meters_answer_none_never_zero() -> None:
     measured = Meters.time_only("cpu").measure(lambda: time.sleep(0.01))
     assert measured.time_s >= 0.009
-    assert (measured.energy_j, measured.co2_g, measured.peak_memory_bytes) == (None, None, None)
-    assert (measured.energy_source, measured.memory_source) == (None, None)
-
-
-def test_readings_of_different_sources_do_not_add() -> None:
-    with pytest.raises(ValueError, match="different sources"):
-        _ = Measurement(time_s=1, energy_source="nvml") + Measurement(time_s=1, energy_source="modelled")
+    assert (measured.energy_j, measured.co2_g, measured.energy_source) == (None, None, None)
 
 
 def test_energy_without_a_source_is_impossible() -> None:
@@ -117,30 +103,10 @@ def test_energy_without_a_source_is_impossible() -> None:
 
 @pytest.mark.parametrize("source", [None, "", "my-plug"])
 def test_an_energy_meter_names_its_source_before_anything_is_measured(source: str | None) -> None:
-    meters, _, _ = simulated(FLAT)
+    meters, _ = simulated(FLAT)
     meters.energy.source = source  # type: ignore[assignment]
     with pytest.raises(PaperlibError, match=f"must be one of nvml, rapl.*external.*, not {source!r}"):
         meters.begin()
-
-
-figures = st.one_of(st.none(), st.integers(0, 2**40))
-
-
-@given(st.lists(st.tuples(st.integers(0, 1000), figures, figures), min_size=3, max_size=3))
-def test_adding_readings_sums_costs_takes_the_larger_peak_and_keeps_gaps(
-    rows: list[tuple[int, int | None, int | None]],
-) -> None:
-    a, b, c = (
-        Measurement(time_s=t, energy_j=e, energy_source="rapl", dram_j=e, co2_g=e, peak_memory_bytes=m)
-        for t, e, m in rows
-    )
-    left, right = (a + b) + c, a + (b + c)
-    assert left == right
-    energies, peaks = [r[1] for r in rows], [r[2] for r in rows]
-    assert left.time_s == sum(r[0] for r in rows)
-    total = None if None in energies else sum(e for e in energies if e is not None)
-    assert (left.energy_j, left.dram_j, left.co2_g) == (total, total, total)
-    assert left.peak_memory_bytes == (None if None in peaks else max(p for p in peaks if p is not None))
 
 
 @given(

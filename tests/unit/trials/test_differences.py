@@ -3,18 +3,22 @@
 import base64
 import math
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
+from paperlib.claims.settings import Setting
 from paperlib.cli.compare import command
 from paperlib.core.paths import Layout
+from paperlib.costs.records import write_costs
 from paperlib.schema.record import Record
 from paperlib.schema.trial import Trial
-from paperlib.trials.differences import TOLERANCES, list_differences
+from paperlib.trials.differences import TOLERANCES, Difference, list_cost_differences, list_differences
 from paperlib.trials.predictions import unpack
 from paperlib.trials.runner import run
 from paperlib.trials.store import Store
+from tests.claim_records import cost_records
 from tests.integration.test_cli import call
 
 
@@ -40,18 +44,16 @@ def elsewhere(record: Record) -> Record:
     return record.model_copy(update={"environment": record.environment.model_copy(update={"cpu": "another"})})
 
 
-def slower(record: Record) -> Record:
-    assert record.training is not None
-    training = record.training.model_copy(update={"time_s": record.training.time_s * 2})
-    return record.model_copy(update={"training": training})
+def beyond(a: Record, b: Record, tolerances: Mapping[str, float]) -> list[Difference]:
+    return [d for d in list_differences(a, b) if not d.within(tolerances)]
 
 
 def test_a_moved_number_is_one_difference_unless_tolerated(record: Record) -> None:
     assert list_differences(record, record) == []
     (found,) = list_differences(record, moved(record, 0.02))
     assert found.field == "test.accuracy" and found.size == pytest.approx(0.02)
-    assert list_differences(record, moved(record, 0.02), {"accuracy": 0.0201}) == []
-    assert list_differences(record, moved(record, 0.02), {"loss": 1.0}) == [found]
+    assert beyond(record, moved(record, 0.02), {"accuracy": 0.0201}) == []
+    assert beyond(record, moved(record, 0.02), {"loss": 1.0}) == [found]
 
 
 def test_rounding_of_another_machine_is_no_difference_but_it_is_not_exact(record: Record) -> None:
@@ -61,16 +63,16 @@ def test_rounding_of_another_machine_is_no_difference_but_it_is_not_exact(record
     other = record.model_copy(
         update={"test": test, "curve": (record.curve[0].model_copy(update={"train": train, "time_s": 99.0}),)}
     )
-    assert list_differences(record, other, TOLERANCES) == []
+    assert beyond(record, other, TOLERANCES) == []
     assert [d.field for d in list_differences(record, other)] == ["curve.0.train.loss", "test.loss"]
-    assert list_differences(record, moved(record, 0.009), TOLERANCES) == []
+    assert beyond(record, moved(record, 0.009), TOLERANCES) == []
     assert list_differences(record, moved(record, 0.009))
 
 
 def test_what_is_neither_measured_nor_a_number_must_be_equal_whatever_is_tolerated(record: Record) -> None:
     for name in ("status", "reason", "shared_training"):
         other = record.model_copy(update={name: "another"})
-        assert [d.field for d in list_differences(record, other, dict.fromkeys(TOLERANCES, math.inf))] == [name]
+        assert [d.field for d in beyond(record, other, dict.fromkeys(TOLERANCES, math.inf))] == [name]
 
     class Newer(Record):
         engine_of_tomorrow: str
@@ -81,15 +83,10 @@ def test_what_is_neither_measured_nor_a_number_must_be_equal_whatever_is_tolerat
 
 
 def test_another_engine_is_a_difference_and_an_unknown_one_is_none(record: Record) -> None:
-    assert record.engine == "numpy" and {t.engine for t in record.inference} == {"torch"}
+    assert record.engine == "numpy"
     other = record.model_copy(update={"engine": "torch"})
     assert [(d.field, d.a, d.b) for d in list_differences(record, other)] == [("engine", "numpy", "torch")]
     assert list_differences(record, record.model_copy(update={"engine": None})) == [], "an older record"
-    first, *rest = record.inference
-    other = record.model_copy(update={"inference": (first.model_copy(update={"engine": "llvm"}), *rest)})
-    (found,) = list_differences(record, other)
-    assert (found.field, found.a, found.b) == (f"{first.variant}-b{first.batch_size}.engine", "torch", "llvm")
-    assert list_differences(record, record.model_copy(update={"inference": (first,)})) == [], "measured ways may differ"
 
 
 def test_of_other_images_only_that_is_told(record: Record) -> None:
@@ -137,11 +134,28 @@ def test_the_help_states_the_tolerances_that_hold() -> None:
     assert TOLERANCES["removed"] == 0.01 and "trained weights by 1 %" in told
 
 
-def test_times_are_compared_on_request_and_within_one_environment(record: Record) -> None:
-    assert list_differences(record, slower(record)) == []
-    assert [d.field for d in list_differences(record, slower(record), {"time_s": 0.4})] == ["training.time_s"]
-    assert list_differences(record, slower(record), {"time_s": 0.5}) == []
-    assert list_differences(record, elsewhere(slower(record)), {"time_s": 0.0}) == []
+def test_costs_are_compared_on_request_and_within_one_environment(
+    record: Record, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arm = Setting("mnist", "mlp-small", "set", 0.0, 0.5)
+    (cost,), (slower,) = (cost_records(lambda s: {"time": f}, noise=0, arms=[arm]) for f in (1.0, 1.2))
+    assert list_cost_differences(cost, cost) == []
+    found = {d.field: d.size for d in list_cost_differences(cost, slower)}
+    assert set(found) == {
+        f"step.{name}-b64.{what}" for name in ("masked", "dense-again") for what in ("ratio", "median_s")
+    }
+    assert found["step.masked-b64.ratio"] == pytest.approx(0.2 / 1.2)
+    folders = [folder(tmp_path / name, record) for name in ("a", "b")]
+    for path, each in zip(folders, (cost, slower), strict=True):
+        write_costs(each, Layout(Path(path), Path(path)))
+    for words, code in (((), 0), (("--tolerance", "ratio=0.1"), 1), (("--tolerance", "ratio=0.2"), 0)):
+        assert call(monkeypatch, "compare", *folders, *words) == code
+    elsewhere = [run.model_copy(update={"environment": record.environment}) for run in slower.runs]
+    assert list_cost_differences(cost, slower.model_copy(update={"runs": tuple(elsewhere)})) == []
+    write_costs(slower.model_copy(update={"runs": tuple(elsewhere)}), Layout(Path(folders[1]), Path(folders[1])))
+    capsys.readouterr()
+    assert call(monkeypatch, "compare", *folders, "--tolerance", "ratio=0.1") == 0
+    assert "times and energies left out" in capsys.readouterr().out
 
 
 def test_a_failed_record_is_not_equal_to_a_done_one(record: Record) -> None:
@@ -155,8 +169,7 @@ def test_compare_ends_with_0_1_or_2(
     a, same, other = (
         folder(tmp_path / n, r) for n, r in (("a", record), ("same", elsewhere(record)), ("b", moved(record, 0.1)))
     )
-    assert call(monkeypatch, "compare", a, same, "--tolerance", "time_s=0.1") == 0
-    assert "left out for 1 trials" in capsys.readouterr().out
+    assert call(monkeypatch, "compare", a, same) == 0
     assert call(monkeypatch, "compare", a, other) == 1
     assert "test accuracy" in capsys.readouterr().out
     assert call(monkeypatch, "compare", a, other, "--tolerance", "accuracy=0.11") == 0

@@ -11,7 +11,6 @@ from paperlib.core.errors import PaperlibError
 from paperlib.core.paths import Layout
 from paperlib.data.augmentation import crop_and_flip
 from paperlib.data.imageset import ImageSet
-from paperlib.meters import Meters
 from paperlib.models import build
 from paperlib.pruners import layers_of
 from paperlib.schema.trial import Trial, make_trial
@@ -64,9 +63,8 @@ def test_cosine_sets_the_rate_of_every_step(model: str, monkeypatch: pytest.Monk
                 seen.append(optimizers[0].param_groups[0]["lr"])
 
     data = images()
-    monkeypatch.setattr(training, "warm_up", lambda *_: None)
     monkeypatch.setattr(DeviceSplit, "batches", batches)
-    fit(trial, network, layers_of(network, trial), data, data, Meters.time_only("cpu"))
+    fit(trial, network, layers_of(network, trial), data, data)
     assert seen == pytest.approx([0.05 * (1 + math.cos(math.pi * k / 9)) for k in range(9)])
 
 
@@ -75,7 +73,7 @@ def test_training_sees_crops_and_evaluation_does_not(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(image_batches, "crop_and_flip", lambda pixels, generator: calls.append(len(pixels)) or pixels)
     trial = make_trial(model="resnet18", width=0.05, epochs=2, batch_size=8, augment=True, lr=0.01)
     network, data = build("resnet18", (8, 8, 3), 3, 0.05), images()
-    fit(trial, network, layers_of(network, trial), data, data, Meters.time_only("cpu"))
+    fit(trial, network, layers_of(network, trial), data, data)
     assert sum(calls) == 2 * len(data)
 
 
