@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from paperlib.claims.settings import Setting
 from paperlib.claims.stats.estimates import Estimate, mean_interval
-from paperlib.data import DATASETS
+from paperlib.data import parse_name
 from paperlib.studies.costs import cost_settings
 from paperlib.studies.profiles import F_DATASETS
 
@@ -126,7 +126,7 @@ class CostTable:
 
 def _with_training(rows: pd.DataFrame, dataset: str) -> pd.DataFrame:
     """The rows with what a whole training on this data set costs, masked and in the fastest exact way."""
-    epochs, images = (EPOCHS_F if dataset in F_DATASETS else EPOCHS_P), DATASETS[dataset].counts[0]
+    epochs, images = (EPOCHS_F if dataset in F_DATASETS else EPOCHS_P), parse_name(dataset).info.counts[0]
     steps, boundaries = epochs * -(-images // rows.batch_size), epochs - 1
     dense_s = steps * rows.dense_step_s
     watts = rows.dense_step_energy_j.astype(float) * rows.batch_size / rows.dense_step_s

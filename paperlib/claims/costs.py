@@ -10,7 +10,6 @@ from paperlib.claims.builders import (
     below,
     effect_in,
     every,
-    judge,
     negate,
     not_above,
     on_device,
@@ -19,6 +18,7 @@ from paperlib.claims.builders import (
 )
 from paperlib.claims.cost_evidence import COSTS
 from paperlib.claims.evidence import PIXELS, Evidence, PairedSample, non_official_sources
+from paperlib.claims.judging import judge
 from paperlib.claims.ledger import claim
 from paperlib.claims.settings import METHODS, Setting, dense_of, grid_f, grid_p, versus
 from paperlib.claims.stats.estimates import Estimate

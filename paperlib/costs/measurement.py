@@ -1,7 +1,7 @@
 """Settings measured side by side in fresh processes; each process gives every setting one more run."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -67,11 +67,19 @@ class _Pruned:
     model: nn.Module
 
 
-def measure(settings: Sequence[CostSetting], effort: Effort, process: int) -> list[CostRecord]:
-    """One run of each setting, all of one network, in this process, whose number seeds weights, masks and order."""
+def measure(
+    settings: Sequence[CostSetting],
+    effort: Effort,
+    process: int,
+    meters_for: Callable[[str], Meters] = Meters.for_device,
+) -> list[CostRecord]:
+    """One run of each setting, all of one network, in this process, whose number seeds weights, masks and order.
+
+    meters_for: gives the meters of a device such as "cpu"; the best that this machine has if left out.
+    """
     network = settings[0].network
     with exclusive_resources() as place:
-        load, meters = BackgroundLoad(place.cores), Meters.for_device(place.device)
+        load, meters = BackgroundLoad(place.cores), meters_for(place.device)
         torch.manual_seed(process)
         height, width, channels = network.shape
         images = torch.randn(max(*BATCHES, network.batch_size), channels, height, width, device=place.device)
@@ -84,7 +92,7 @@ def measure(settings: Sequence[CostSetting], effort: Effort, process: int) -> li
             cold = {n: load_time(cold_start(g.model, images[:1]), meters, repeats=3) for n, g in enumerate(groups)}
             dense_cold_s = load_time(cold_start(dense, images[:1]), meters, repeats=3)
         memory = {"dense": count_step_memory(network, dense)}
-        records = []
+        records: dict[CostSetting, CostRecord] = {}
         for n, group in enumerate(groups):
             costs = count(group.model, group.masks, network.shape)
             for setting in group.settings:
@@ -100,8 +108,8 @@ def measure(settings: Sequence[CostSetting], effort: Effort, process: int) -> li
                     finished=datetime.now(UTC).isoformat(timespec="seconds"),
                 )
                 bytes_of = memory | (_memory(trainings[setting.id], memory["dense"]) if trains else {})
-                records.append(CostRecord(id=setting.id, setting=setting, memory=bytes_of, costs=costs, runs=(run,)))
-    return records
+                records[setting] = CostRecord(id=setting.id, setting=setting, memory=bytes_of, costs=costs, runs=(run,))
+    return [records[setting] for setting in settings]
 
 
 def _memory(training: MaskedTraining, dense: StepMemory) -> dict[str, StepMemory]:

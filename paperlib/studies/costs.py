@@ -7,7 +7,7 @@ from itertools import product
 
 from paperlib.core.paths import Layout
 from paperlib.core.registry import unknown
-from paperlib.data import DATASETS
+from paperlib.data import FOLDER, parse_name
 from paperlib.schema.cost import MEASURED, CostRecord, CostSetting, Effort, make_cost_setting
 from paperlib.studies.paper_f import SCENARIOS
 from paperlib.studies.profiles import F_DATASETS, P_DATASETS
@@ -37,11 +37,11 @@ def cost_settings(
     are, so sets of equal shape and number of classes share a setting; a convolutional network's costs hardly depend on
     the classes. Empty for arms whose costs are not measured.
     """
-    if method not in MEASURED or model not in BATCH_SIZE or dataset not in DATASETS:
+    if method not in MEASURED or model not in BATCH_SIZE or dataset.startswith(FOLDER):
         return ()
     pruned = {"method": method, "conv_sparsity": conv, "sparsity": linear, "scope": scope}
     if model in PERCEPTRONS:
-        info, batch = DATASETS[dataset], BATCH_SIZE[model]
+        info, batch = parse_name(dataset).info, BATCH_SIZE[model]
         shape, classes = info.shape, len(info.classes)
         return (make_cost_setting(model=model, width=width, shape=shape, classes=classes, batch_size=batch, **pruned),)
     sides = [LARGE_SIDE] * (dataset in F_DATASETS) + [SMALL_SIDE[model]]

@@ -114,9 +114,8 @@ def test_a_clock_set_back_makes_no_negative_time(layout: Layout, monkeypatch: py
     now = iter(range(2_000_000_000, 0, -3600))
     monkeypatch.setattr(time, "time", lambda: float(next(now)))
     record = run(Trial(epochs=2, batch_size=16), layout)
-    assert record.training is not None and 0 <= record.training.time_s < 60
+    assert record.train_s is not None and 0 <= record.train_s < 60
     assert all(0 <= epoch.time_s < 60 for epoch in record.curve)
-    assert all(0 < timing.median_s < 60 for timing in record.inference)
 
 
 @pytest.mark.usefixtures("tiny_images")

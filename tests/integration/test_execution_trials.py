@@ -11,7 +11,6 @@ from paperlib.core.paths import Layout
 from paperlib.schema.record import Record
 from paperlib.schema.trial import Trial, make_trial
 from paperlib.trials.runner import checkpoint, run
-from paperlib.trials.store import tidy
 from tests.conftest import served, tiny
 
 METHODS = ["pre-training", "in-training", "set", "rigl"]
@@ -87,7 +86,7 @@ def test_what_does_not_pay_or_cannot_be_followed_trains_with_masks(layout: Layou
 
 
 @pytest.mark.usefixtures("images")
-def test_records_hold_costs_and_the_realised_inference(layout: Layout) -> None:
+def test_records_hold_counted_costs(layout: Layout) -> None:
     record = run(trial("resnet18", "pre-training"), layout)
     costs, network = record.costs, record.network
     assert costs is not None
@@ -96,13 +95,6 @@ def test_records_hold_costs_and_the_realised_inference(layout: Layout) -> None:
     assert costs.nonzeros <= costs.parameters - network.zeros
     assert costs.compact_bytes < costs.dense_bytes
     assert costs.inference_flops < costs.dense_inference_flops < costs.dense_training_flops
-    variants = {t.variant for t in record.inference}
-    assert {"dense", "dense-again", "masked"} < variants
-    assert variants - {"dense", "dense-again", "masked"} <= {"compact", "compact+sparse"}
-    row = tidy([record]).iloc[0]
-    timed = {t.variant: t for t in record.inference if t.batch_size == 64}
-    assert row.realised_ratio_b64 == timed[row.realised_way_b64].ratio
-    assert row.inference_ratio_b64 == timed["masked"].ratio
 
 
 @pytest.mark.usefixtures("images")

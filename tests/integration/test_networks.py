@@ -28,7 +28,6 @@ from paperlib.exhibits import (
 )
 from paperlib.exhibits.manifest import output_root
 from paperlib.exhibits.results import Source
-from paperlib.meters import Meters
 from paperlib.models import build
 from paperlib.pruners import METHODS, apply_masks, layers_of
 from paperlib.report import pages
@@ -55,7 +54,7 @@ def test_a_removed_filter_emits_zero_after_steps_of_adam(model: str, method: str
     trial = make_trial(model=model, method=method, conv_sparsity=0.5, sparsity=0.8, **(CNN | {"width": 0.1}))
     network, data = build(model, (16, 16, 3), 3, trial.width), images()
     layers = layers_of(network, trial)
-    masks = fit(trial, network, layers, data, data, Meters.time_only("cpu")).masks
+    masks = fit(trial, network, layers, data, data).masks
     apply_masks(layers, masks)
     seen: dict[str, torch.Tensor] = {}
     names = dict(network.named_modules())

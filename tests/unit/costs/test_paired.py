@@ -158,8 +158,8 @@ def test_bad_requests_are_refused(variants: dict[str, Callable[[], None]], round
         compare(variants, batch_size=1, meters=meters, rounds=rounds, budget_s=1, seed=0)
 
 
-def test_comparing_inside_an_open_window_is_refused() -> None:
-    meters, clock = fake()
+def test_a_counter_inside_an_open_window_is_refused() -> None:
+    meters, clock = gpu()
     meters.begin()
     with pytest.raises(PaperlibError, match="do not nest"):
         compare({"dense": takes(clock, 1.0)}, batch_size=1, meters=meters, rounds=5, budget_s=1, seed=0)

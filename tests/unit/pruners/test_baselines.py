@@ -8,7 +8,6 @@ from torch.nn import functional as F
 
 from paperlib.core.paths import Layout
 from paperlib.data.imageset import ImageSet
-from paperlib.meters import Meters
 from paperlib.models.mlp import build_mlp
 from paperlib.pruners import METHODS, Masks, Method, Pruning, layers_of
 from paperlib.schema.trial import Trial
@@ -68,7 +67,7 @@ def test_filters_that_come_back_can_learn(method: str) -> None:
             return seen[-1]
 
     with temporarily(METHODS, "spy", Spy):
-        fit(trial.model_copy(update={"method": "spy"}), model, layers, images, images, Meters.for_device("cpu"))
+        fit(trial.model_copy(update={"method": "spy"}), model, layers, images, images)
     regrown = seen[1]["0"] & ~seen[0]["0"]
     assert regrown.any()
     moved = (model[0].weight.detach() - initial).abs().flatten(1).sum(1)
@@ -113,7 +112,7 @@ def test_majority_scores_what_its_formula_says(layout: Layout, tiny_images: Imag
     share = np.bincount(tiny_images.test.labels) / len(tiny_images.test)
     assert record.test.accuracy == pytest.approx(share[np.bincount(tiny_images.train.labels).argmax()])
     assert record.test.auc == pytest.approx(0.5)
-    assert record.training is None and record.curve == ()
+    assert record.train_s is None and record.curve == ()
 
 
 @pytest.mark.usefixtures("tiny_images")

@@ -138,7 +138,7 @@ def test_costs_are_compared_on_request_and_within_one_environment(
     record: Record, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arm = Setting("mnist", "mlp-small", "set", 0.0, 0.5)
-    (cost,), (slower,) = (cost_records(lambda s: {"time": f}, noise=0, arms=[arm]) for f in (1.0, 1.2))
+    (cost,), (slower,) = (cost_records(lambda s, f=f: {"time": f}, noise=0, arms=[arm]) for f in (1.0, 1.2))
     assert list_cost_differences(cost, cost) == []
     found = {d.field: d.size for d in list_cost_differences(cost, slower)}
     assert set(found) == {

@@ -1,0 +1,172 @@
+"""Costs of a network: settings, what is measured of them, memory, resuming, and that zeros alone decide."""
+
+import copy
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from paperlib.core.errors import PaperlibError
+from paperlib.core.paths import Layout
+from paperlib.costs import measurement
+from paperlib.costs.measurement import measure, run_costs
+from paperlib.costs.memory import check_memory, count_step_memory
+from paperlib.costs.records import cost_table, is_complete, read_costs
+from paperlib.costs.training_step import MaskedTraining, TrainableNetwork, make_masks
+from paperlib.pruners import layers_of
+from paperlib.schema.cost import PROCESSES, CostRecord, CostSetting, Effort, make_cost_setting
+from paperlib.studies import costs as study
+from paperlib.studies.profiles import F_DATASETS, P_DATASETS
+
+FAST = Effort(5, 0.01)
+CNN = {"model": "resnet18", "shape": (16, 16, 3), "classes": 3, "width": 0.125, "batch_size": 4, "optimizer": "AdamW"}
+
+
+def arm(**fields: object) -> CostSetting:
+    return make_cost_setting(**(CNN | fields))
+
+
+def test_an_id_hashes_what_differs_from_the_defaults_and_no_trials_id_is_one() -> None:
+    assert make_cost_setting().id == make_cost_setting(model="mlp-small").id != make_cost_setting(classes=47).id
+    assert make_cost_setting(method="set", sparsity=0.5).id != make_cost_setting().trial().id
+    pruned = make_cost_setting(method="set", sparsity=0.5, scope="layerwise")
+    assert pruned.network == make_cost_setting() and pruned.trial().sparsity == 0.5
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"model": "mlp-small", "method": "iterative", "sparsity": 0.5}, "costs are measured of dense"),
+        ({"model": "mlp-small", "sparsity": 0.5}, "removes nothing"),
+        ({"shape": (0, 28, 1)}, "three numbers above 0"),
+        ({"batchsize": 4}, "did you mean 'batch_size'"),
+        ({"classes": 1}, "classes"),
+        ({"method": "set", "sparsity": 1.5}, r"\[0, 1\)"),
+    ],
+)
+def test_bad_settings_are_one_clear_line(fields: dict[str, object], said: str) -> None:
+    with pytest.raises(PaperlibError, match=said):
+        make_cost_setting(**fields)
+
+
+def test_every_way_is_measured_beside_dense() -> None:
+    settings = [
+        arm(),
+        *(arm(method=m, sparsity=0.8, conv_sparsity=0.8) for m in ("pre-training", "set", "post-training")),
+    ]
+    records = measure(settings, FAST, process=1)
+    assert [r.id for r in records] == [s.id for s in settings] and all(len(r.runs) == 1 for r in records)
+    dense, fixed, swapped, after = (r.runs[0] for r in records)
+    assert {t.variant for t in dense.step} == {"dense", "dense-again"} == {t.variant for t in after.step}
+    assert {t.variant for t in fixed.step} == {"dense", "dense-again", "masked", "compact"}
+    assert {(t.variant, t.batch_size) for t in fixed.inference} >= {("masked", 1), ("masked", 64), ("dense-again", 64)}
+    assert all(t.engine == "torch" for t in fixed.step[:1] + fixed.inference[:1])
+    assert fixed.boundary_s["masked"] == 0 < swapped.boundary_s["masked"] and fixed.boundary_s["compact"] > 0
+    # Uniform masks, of whichever method, remove equally many: one measurement. Erdős–Rényi's is another.
+    assert after.inference == fixed.inference != swapped.inference
+    table = cost_table(records)
+    assert table.set_index("method").step_ratio["post-training"] == 1.0
+    assert (table.energy_source if "energy_source" in table else table.step_energy_source).notna().all()
+    assert CostRecord.model_validate_json(records[1].model_dump_json()) == records[1]
+
+
+def test_a_run_that_was_stopped_goes_on_and_what_is_there_is_found(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    setting, numbers = make_cost_setting(method="pre-training", sparsity=0.5), list[int]()
+
+    def here(work: object, settings: list[CostSetting], effort: Effort, process: int) -> list[CostRecord]:
+        numbers.append(process)
+        if len(numbers) == 2:
+            raise KeyboardInterrupt
+        return measure(settings, effort, process)
+
+    monkeypatch.setattr(measurement, "in_fresh_process", here)
+    with pytest.raises(KeyboardInterrupt):
+        run_costs([setting], layout, FAST)
+    assert [len(r.runs) for r in read_costs(layout)] == [1] and not is_complete(setting, layout)
+    (record,) = run_costs([setting], layout, FAST)
+    assert numbers == [0, 1, 1, 2] and len(record.runs) == PROCESSES and is_complete(setting, layout)
+    assert run_costs([setting], layout, FAST) == [record] and numbers == [0, 1, 1, 2]
+
+
+def test_processes_are_fresh(layout: Layout) -> None:
+    (record,) = run_costs([make_cost_setting()], layout, FAST)
+    assert len(record.runs) == PROCESSES and len({run.finished for run in record.runs}) > 1
+
+
+def test_a_network_larger_than_the_memory_is_refused_before_it_starts(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    huge = make_cost_setting(model="mlp-medium", width=4, shape=(224, 224, 3))
+    monkeypatch.setattr("psutil.virtual_memory", lambda: type("Memory", (), {"available": 2**30})())
+    with pytest.raises(PaperlibError, match=r"needs about .* GB, 1.1 GB are free: choose a smaller batch"):
+        run_costs([huge], layout, FAST)
+    assert not list(layout.results.rglob("*.json"))
+    check_memory(make_cost_setting(), 2**20)
+
+
+def test_memory_equals_a_hand_count() -> None:
+    # Two layers and Adam: 4 bytes a parameter, for weights and for both moments, and a step counter per tensor.
+    setting = make_cost_setting(shape=(1, 10, 1), classes=3, batch_size=8, optimizer="Adam")
+
+    def network() -> nn.Module:
+        return nn.Sequential(nn.Flatten(), nn.Linear(10, 2000), nn.ReLU(), nn.Linear(2000, 3))
+
+    parameters = 4 * (10 * 2000 + 2000 + 2000 * 3 + 3)
+    memory = count_step_memory(setting, network, masks=77)
+    assert (memory.parameters, memory.masks) == (parameters, 77)
+    assert memory.optimizer == 2 * parameters + 4 * 4
+    inputs = 4 * 8 * 10 + 8 * 8
+    # At the peak the gradient of the hidden layer's output stands beside that of the last layer's weights.
+    hidden = 4 * 8 * 2000
+    peak = memory.gradients + memory.activations + memory.temporaries
+    assert inputs + 2 * hidden <= peak <= inputs + 4 * hidden + parameters
+    assert count_step_memory(setting, network(), masks=77) == memory, "equal to the byte, built or copied"
+    assert count_step_memory(setting, network).total == memory.total - 77
+
+
+def test_masked_and_compact_steps_give_the_same_weights() -> None:
+    torch.manual_seed(0)
+    setting = arm(method="pre-training", sparsity=0.5, conv_sparsity=0.5)
+    model = measurement.build_network(setting.network).double()
+    batch = torch.randn(4, 3, 16, 16, dtype=torch.float64), torch.tensor([0, 1, 2, 0])
+    networks = [TrainableNetwork(setting, copy.deepcopy(model), batch) for _ in range(2)]
+    masks = make_masks(setting, layers_of(model, setting.trial()), seed=0)
+    masked, compact = (MaskedTraining.of(setting, network, masks, seed=0) for network in networks)
+    assert compact.compact is not None
+    for step in (networks[0].step(masked.enforcer), networks[1].compact_step(compact.compact)):
+        for _ in range(3):
+            step()
+    compact.compact.scatter_back()
+    for one, other in zip(networks[0].model.parameters(), networks[1].model.parameters(), strict=True):
+        assert torch.allclose(one, other, rtol=0, atol=1e-12)
+
+
+def test_profiles_measure_the_papers_networks_at_their_own_width() -> None:
+    for profile in ("quick", "laptop", "paper"):
+        settings = study.settings(profile)
+        assert {s.width for s in settings} == {1.0} and len({s.id for s in settings}) == len(settings)
+        assert {s.model for s in settings} == {"mlp-small", "mlp-medium", "vgg16", "resnet18"}
+    sides = {s.shape[0] for s in study.settings("laptop", "03")}
+    assert sides == {28, 32, 224} and {s.shape[0] for s in study.settings("quick", "03")} == {28, 32}
+    with pytest.raises(PaperlibError, match="did you mean 'quick'"):
+        study.settings("quik")
+
+
+def test_an_arm_finds_its_setting_and_data_sets_of_one_shape_share_it() -> None:
+    mnist, emnist = (study.cost_settings(name, "mlp-small", "set", 0.0, 0.5) for name in ("mnist", "emnist"))
+    assert mnist == study.cost_settings("fashionmnist", "mlp-small", "set", 0.0, 0.5) != emnist
+    large, small = study.cost_settings("visa", "resnet18", "set", 0.8, 0.8)
+    assert (large.shape, small.shape) == ((224, 224, 3), (28, 28, 3))
+    assert study.cost_settings("visa", "resnet18", "iterative", 0.8, 0.8) == ()
+    measured = {s.id for s in study.settings("laptop")}
+    for dataset in (*P_DATASETS, *F_DATASETS):
+        model = "mlp-small" if dataset in P_DATASETS else "vgg16"
+        assert study.cost_settings(dataset, model)[0].id in measured
+
+
+def test_the_folder_of_costs_holds_nothing_else(layout: Layout) -> None:
+    assert read_costs(layout) == [] and cost_table([]).empty
+    assert Path(layout.costs).name == "costs"
