@@ -171,7 +171,7 @@ def _train(
     timings = compare(
         calls, batch_size=network.batch_size, meters=meters, rounds=effort.rounds, budget_s=effort.budget_s, seed=seed
     )
-    return timings, trainings
+    return tuple(t.model_copy(update={"engine": "torch"}) for t in timings), trainings
 
 
 def _infer(
