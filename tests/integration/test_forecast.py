@@ -13,7 +13,7 @@ from paperlib.data.spec import parse_name
 from paperlib.schema.trial import make_trial
 from paperlib.trials.runner import load_images, run
 
-RATE = Rate(1.0, 10.0, 0.1, 5.0, 2.0, "modelled", 1_000, 4_000)
+RATE = Rate(1.0, 10.0, 0.1, 5.0, 2.0, "modelled", 4_000)
 
 
 def test_the_forecast_of_quick_has_the_size_of_what_it_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

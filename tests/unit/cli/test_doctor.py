@@ -30,7 +30,7 @@ def found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Check]:
 
 
 def test_the_usual_subjects_are_covered_and_every_lack_has_a_cure(found: dict[str, Check]) -> None:
-    wanted = {"Python", "torch", "CPU", "bf16 on cpu", "energy on cpu", "memory on cpu", "CO2", "disk"}
+    wanted = {"Python", "torch", "CPU", "bf16 on cpu", "energy on cpu", "CO2", "disk"}
     assert wanted | {"results folder", "images: mnist", "program npm"} <= set(found)
     assert torch.__version__ in found["torch"].found
     assert f"torch uses {torch.get_num_threads()} threads" in found["CPU"].found

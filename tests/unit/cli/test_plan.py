@@ -1,17 +1,24 @@
 """The plan: what is done costs nothing, the CPU study has its line, durations read well."""
 
+import time
+
 import pytest
 
+from paperlib.claims.settings import Setting, dense_of
 from paperlib.cli.plan import duration, make_plan, render, sentences
 from paperlib.core.paths import Layout
-from paperlib.costs.forecast import Cost, Rate, cost, kind
+from paperlib.costs.forecast import Cost, Rate, cost, costs_cost, kind
+from paperlib.costs.records import write_costs
+from paperlib.schema.cost import PROCESSES
 from paperlib.schema.trial import Trial
+from paperlib.studies import costs
 from paperlib.studies.cpu import settings
 from paperlib.studies.sections import NOTEBOOKS
 from paperlib.trials.runner import run
 from paperlib.trials.store import Store
+from tests.claim_records import cost_records
 
-RATE = Rate(1.0, 10.0, 0.1, 5.0, 2.0, "modelled", 1_000, 4_000)
+RATE = Rate(1.0, 10.0, 0.1, 5.0, 2.0, "modelled", 4_000)
 
 
 def test_networks_of_the_cpu_study_that_are_measured_cost_nothing(
@@ -25,12 +32,34 @@ def test_networks_of_the_cpu_study_that_are_measured_cost_nothing(
     assert (line.part, line.pieces, line.done, line.left.time_s) == ("CPU study", len(networks), 1, len(networks) - 1)
 
 
+def test_costs_that_are_measured_cost_nothing(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("paperlib.costs.forecast.calibrate", lambda trials: {kind(t): RATE for t in trials})
+    monkeypatch.setattr("paperlib.costs.forecast.costs_cost", lambda todo, effort, watts: Cost(len(todo)))
+    settings = costs.settings("smoke", "02")
+    (record,) = cost_records(arms=[dense_of(Setting("cifar10", "vgg16", "dense", 0, 0))])
+    for setting, processes in ((settings[0], PROCESSES), (settings[1], 1)):  # the second is under way
+        write_costs(record.model_copy(update={"id": setting.id, "runs": record.runs[:processes]}), layout)
+    (line,) = [x for x in make_plan("smoke", ["02"], layout).lines if x.part == "costs"]
+    assert (line.pieces, line.done, line.left.time_s) == (len(settings), 1, len(settings) - 1)
+
+
+def test_the_forecast_of_costs_has_the_size_of_what_it_takes(layout: Layout) -> None:
+    settings, effort = costs.settings("smoke", "02"), costs.BUDGETS["smoke"].effort
+    told = costs_cost(settings, effort, watts=2.0)
+    start = time.perf_counter()
+    costs.run_cost_study("smoke", layout, "02")
+    taken = time.perf_counter() - start
+    assert 1 / 10 <= told.time_s / taken <= 10  # a wrong unit would show, whatever else the machine does
+    assert told.energy_j == pytest.approx(2 * told.time_s) and told.memory_bytes > 0
+
+
 @pytest.mark.usefixtures("tiny_images")
 def test_what_is_done_costs_nothing(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("paperlib.costs.forecast.calibrate", lambda trials: {kind(t): RATE for t in trials})
+    monkeypatch.setattr("paperlib.costs.forecast.costs_cost", lambda todo, effort, watts: Cost())
     before = make_plan("smoke", ["01"], layout)
     every = list(dict.fromkeys(NOTEBOOKS["01"].trials("smoke")))
-    assert sum(line.pieces for line in before.lines) == len(every) + 1
+    assert sum(line.pieces for line in before.lines) == len(every) + len(costs.settings("smoke", "01")) + 1
     assert before.seed.time_s == pytest.approx(sum(cost(t, RATE).time_s for t in every if t.seed == 0))
     one = every[0]
     record = run(Trial(epochs=1, batch_size=16), layout)
