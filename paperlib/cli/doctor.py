@@ -15,6 +15,7 @@ from rich.text import Text
 from paperlib.core import paths
 from paperlib.core.errors import PaperlibError
 from paperlib.core.paths import Layout
+from paperlib.trials.environment import cores
 
 FREE_GB = 5
 PROGRAMS = {
@@ -75,9 +76,7 @@ def _software_and_processor() -> Iterator[Check]:
     build = f"CUDA {torch.version.cuda}" if torch.version.cuda else "CPU only"
     yield Check("torch", "ok", f"{torch.__version__} ({build})")
     cpu = torch.cpu.get_capabilities()
-    affinity = getattr(os, "sched_getaffinity", None)
-    usable = len(affinity(0)) if affinity else os.cpu_count() or 1
-    limit = cpu_limit()
+    usable, limit = cores(), cpu_limit()
     allowed = usable if limit is None else min(usable, max(1, math.floor(limit)))
     threads = torch.get_num_threads()
     capped = "" if limit is None else f", limited to {limit:g} by the control group"
