@@ -93,8 +93,11 @@ def test_the_example_of_a_claim_is_decided(monkeypatch: pytest.MonkeyPatch) -> N
         monkeypatch.setitem(CLAIMS, name, CLAIMS["C46"])
     exec(compile(examples()[1], "adding.md", "exec"), {})
     words = {
-        name: [v.base for v in verdicts(tidy, [find("X1"), find("X2")])]
-        for name, tidy in (("none", pd.DataFrame()), ("equal", claim_records.table(seeds=3)))
+        name: [v.base for v in verdicts(tidy, [find("X1"), find("X2")], costs)]
+        for name, tidy, costs in (
+            ("none", pd.DataFrame(), pd.DataFrame()),
+            ("equal", claim_records.table(seeds=3), claim_records.costs()),
+        )
     }
     assert words == {"none": ["inconclusive", "inconclusive"], "equal": ["inside the noise", "supported"]}
 
