@@ -1,7 +1,7 @@
 """Settings measured side by side in fresh processes; each process gives every setting one more run."""
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from copy import deepcopy
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -60,11 +60,22 @@ def run_costs(settings: Sequence[CostSetting], layout: Layout, effort: Effort) -
 
 @dataclass(eq=False)
 class _Pruned:
-    """Settings that remove equally many units in every layer, so cost the same and are measured once."""
+    """Settings that remove equally many units in every layer, so cost the same and are measured once.
+
+    model: the network with the masks applied. names: endings of the variants that are theirs; `masked` is shared by all
+    that mask the same layers, since a dense kernel takes as long whichever weights are zero.
+    """
 
     settings: list[CostSetting]
     masks: Masks
     model: nn.Module
+    masked: str
+    realised: str
+
+    @property
+    def names(self) -> set[str]:
+        """Endings of the variants that are theirs, `dense` included."""
+        return {"", self.masked, self.realised}
 
 
 def measure(
@@ -98,8 +109,8 @@ def measure(
             for setting in group.settings:
                 trains = setting.id in trainings
                 run = CostRun(
-                    step=_of(steps, n if trains else None),
-                    inference=_of(inference, n if group.masks else None),
+                    step=_of(steps, group.names if trains else {""}),
+                    inference=_of(inference, group.names),
                     boundary_s=trainings[setting.id].boundary_seconds() if trains else {},
                     cold_s={"dense": dense_cold_s} | ({"masked": cold[n]} if group.masks else {}),
                     grid_g_per_kwh=meters.grid.g_per_kwh,
@@ -145,7 +156,9 @@ def _grouped(settings: Sequence[CostSetting], dense: nn.Module, seed: int) -> li
             groups[counts].settings.append(setting)
         else:
             apply_masks(layers, masks)
-            groups[counts] = _Pruned([setting], masks, model)
+            layers_masked = frozenset(masks)
+            masked = next((g.masked for g in groups.values() if frozenset(g.masks) == layers_masked), f"L{len(groups)}")
+            groups[counts] = _Pruned([setting], masks, model, masked, str(len(groups)))
     return list(groups.values())
 
 
@@ -159,15 +172,14 @@ def _train(
     dense_one, dense_two, masked = (TrainableNetwork(network, deepcopy(dense), batch) for _ in range(3))
     calls: dict[str, Call] = {"dense": dense_one.step(), "dense-again": dense_two.step()}
     trainings: dict[str, MaskedTraining] = {}
-    for n, group in enumerate(groups):
+    for group in groups:
         for setting in group.settings:
             if setting.method == "dense" or METHODS[setting.method].weights_from == "dense":
                 continue
             training = trainings[setting.id] = MaskedTraining.of(setting, masked, group.masks, seed)
-            if f"masked {n}" not in calls:
-                calls[f"masked {n}"] = masked.step(training.enforcer)
-                if training.compact is not None:
-                    calls[f"compact {n}"] = masked.compact_step(training.compact)
+            calls.setdefault(f"masked {group.masked}", masked.step(training.enforcer))
+            if training.compact is not None:
+                calls.setdefault(f"compact {group.realised}", masked.compact_step(training.compact))
     timings = compare(
         calls, batch_size=network.batch_size, meters=meters, rounds=effort.rounds, budget_s=effort.budget_s, seed=seed
     )
@@ -181,11 +193,11 @@ def _infer(
     for size in BATCHES:
         batch = images[:size]
         networks: dict[str, Network] = {"dense": dense.eval(), "dense-again": deepcopy(dense).eval()}
-        for n, group in enumerate(groups):
+        for group in groups:
             if group.masks:
-                networks[f"masked {n}"] = group.model
+                networks.setdefault(f"masked {group.masked}", group.model)
                 exact = fastest_exact_variant(group.model, group.masks, batch)
-                networks |= {f"{backend} {n}": network for backend, network in exact}
+                networks |= {f"{backend} {group.realised}": network for backend, network in exact}
         calls = {name: forward_pass(network, batch) for name, network in networks.items()}
         compared = compare(
             calls, batch_size=size, meters=meters, rounds=effort.rounds, budget_s=effort.budget_s, seed=seed
@@ -194,7 +206,7 @@ def _infer(
     return tuple(timings)
 
 
-def _of(timings: Sequence[Timing], group: int | None) -> tuple[Timing, ...]:
-    """Those of dense, and of the variants of a group under their plain names."""
+def _of(timings: Sequence[Timing], endings: Set[str]) -> tuple[Timing, ...]:
+    """The variants of these endings, under their plain names; the ending of dense is empty."""
     parts = [(t, *t.variant.partition(" ")[::2]) for t in timings]
-    return tuple(t.model_copy(update={"variant": name}) for t, name, number in parts if number in {"", str(group)})
+    return tuple(t.model_copy(update={"variant": name}) for t, name, ending in parts if ending in endings)

@@ -104,9 +104,9 @@ def load_time(load: Call, meters: Meters, repeats: int) -> float:
 
 
 def _warm_up(call: Call, clock: Clock, limit_s: float) -> float:
-    """Call three times, then up to 50 times within the limit; median seconds without the first call."""
+    """Call twice, then up to 50 times within the limit; median seconds without the first call."""
     start, times, check = clock(), list[float](), between_steps.get()
-    while len(times) < 3 or (len(times) < 50 and clock() - start < limit_s):
+    while len(times) < 2 or (len(times) < 50 and clock() - start < limit_s):
         check()
         before = clock()
         call()

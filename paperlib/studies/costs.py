@@ -1,7 +1,7 @@
 """Whose costs are measured: the papers' networks at their own width, and what each profile can afford of them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import product
 
@@ -77,11 +77,11 @@ BUDGETS = {
         dict.fromkeys(PERCEPTRONS, ("mnist",)), _BOTH, ("layerwise",), False, Effort(5, 0.05),
     ),
     "quick": CostBudget(
-        _FULL, {"mlp-small": P_DATASETS, "mlp-medium": ("mnist",)}, _BOTH, ("layerwise",), False, Effort(20, 0.5)
+        _FULL, {"mlp-small": P_DATASETS, "mlp-medium": ("mnist",)}, _BOTH, ("layerwise",), False, Effort(20, 12.0)
     ),
-    "laptop": CostBudget(_FULL, dict.fromkeys(PERCEPTRONS, P_DATASETS), _BOTH, _BOTH, True, Effort(30, 10.0)),
+    "laptop": CostBudget(_FULL, dict.fromkeys(PERCEPTRONS, P_DATASETS), _BOTH, _BOTH, False, Effort(20, 20.0)),
 }  # fmt: skip
-BUDGETS["paper"] = BUDGETS["laptop"]
+BUDGETS["paper"] = replace(BUDGETS["laptop"], large=True)
 
 
 def settings(profile_name: str, number: str | None = None) -> list[CostSetting]:
