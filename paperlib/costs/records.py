@@ -9,8 +9,68 @@ from paperlib.core.io import write_atomically
 from paperlib.core.paths import Layout
 from paperlib.schema.cost import PROCESSES, CostRecord, CostRun, CostSetting
 from paperlib.schema.measurement import Timing
+from paperlib.trials.table import COLUMNS
 
 BATCHES = (1, 64)  # images per batch of inference
+TIMED = ("step", *(f"inference_b{size}" for size in BATCHES))
+_SETTING = (
+    ("model", "", "name of the network"),
+    ("width", "factor", "factor on the network's hidden widths"),
+    ("method", "", "pruning method"),
+    ("scope", "", "the layers that are pruned, and how removals are shared among them"),
+    ("sparsity", "share", "nominal share of linear weights removed in the scope"),
+    ("conv_sparsity", "share", "nominal share of filters removed"),
+    ("batch_size", "images", "images per training step"),
+    ("optimizer", "", "torch optimiser"),
+    ("compute", "", "number format"),
+    ("classes", "classes", "number of classes"),
+)
+_PLACE = (
+    ("device", "", "torch device"),
+    ("cpu", "", "name of the processor"),
+    ("gpu", "", "name of the GPU"),
+    ("threads", "threads", "torch's threads"),
+)
+# Name, unit, meaning: every column of the table, in its order.
+COST_COLUMNS = (
+    ("id", "", "16 hex digits that name the setting and its record"),
+    ("process", "", "number of the fresh process that measured it"),
+    *_SETTING,
+    ("resolution", "pixels", "height of the images"),
+    ("image_width", "pixels", "their width"),
+    ("channels", "", "their channels"),
+    *_PLACE,
+    ("grid_g_per_kwh", "g", "CO2 of a kWh"),
+    ("others_share", "share", "of the cores' time that other processes took"),
+    ("rounds", "", "rounds of the shortest comparison"),
+    *(
+        (name.format(what), unit, meaning.format(what))
+        for what in TIMED
+        for name, unit, meaning in (
+            ("{}_energy_source", "", "how the energy of {} was obtained"),
+            ("{}_ratio_again", "ratio", "dense measured again (A/A) to dense"),
+            ("realised_{}_way", "", "the variant that skips removed work; masked where none pays"),
+            *(
+                (f"{prefix}{{}}_{part}", unit, f"{who}: {meaning}")
+                for prefix, who in (("dense_", "dense"), ("", "masked"), ("realised_", "removed work skipped"))
+                for part, unit, meaning in (
+                    ("s", "s", "median time of one {}"),
+                    ("energy_j", "J", "energy of {}, per image"),
+                    ("ratio", "ratio", "time to dense, median over rounds"),
+                    ("energy_ratio", "ratio", "energy to dense"),
+                )
+                if prefix != "dense_" or not part.endswith("ratio")
+            ),
+        )
+    ),
+    ("boundary_s", "s", "masked: new masks at an epoch boundary, 0 where they stay"),
+    ("realised_boundary_s", "s", "removed work skipped: the same, with cutting out again"),
+    ("cold_s", "s", "masked: weights read and the first answer given"),
+    ("dense_cold_s", "s", "dense: the same"),
+    ("memory_bytes", "bytes", "masked: peak of a training step, counted"),
+    ("dense_memory_bytes", "bytes", "dense: the same"),
+    ("realised_memory_bytes", "bytes", "removed work skipped: the same"),
+)
 
 
 def read_costs(layout: Layout) -> list[CostRecord]:
@@ -49,10 +109,9 @@ def write_cost_table(layout: Layout) -> pd.DataFrame:
 def _row(record: CostRecord, process: int, run: CostRun) -> dict[str, Any]:
     setting, environment = record.setting, run.environment
     row: dict[str, Any] = {"id": record.id, "process": process}
-    names = ("model", "width", "method", "scope", "sparsity", "conv_sparsity", "batch_size", "optimizer", "compute")
-    row |= {name: getattr(setting, name) for name in names} | {"classes": setting.classes}
+    row |= {name: getattr(setting, name) for name, *_ in _SETTING}
     row |= dict(zip(("resolution", "image_width", "channels"), setting.shape, strict=True))
-    row |= {name: getattr(environment, name) for name in ("device", "cpu", "gpu", "threads")}
+    row |= {name: getattr(environment, name) for name, *_ in _PLACE}
     row |= {"grid_g_per_kwh": run.grid_g_per_kwh, "others_share": run.others}
     row |= {"rounds": min(t.rounds for t in (*run.step, *run.inference))}
     row |= dict(_compared("step", run.step))
@@ -60,12 +119,12 @@ def _row(record: CostRecord, process: int, run: CostRun) -> dict[str, Any]:
         row |= dict(_compared(f"inference_b{size}", [t for t in run.inference if t.batch_size == size]))
     boundary = {name: run.boundary_s.get(name, 0.0) for name in ("masked", "compact")}
     row["boundary_s"], row["realised_boundary_s"] = boundary["masked"], boundary.get(row["realised_step_way"], 0.0)
-    row |= {f"{'dense_' if name == 'dense' else ''}cold_s": seconds for name, seconds in run.cold_s.items()}
+    row |= {"cold_s": run.cold_s.get("masked"), "dense_cold_s": run.cold_s["dense"]}
     dense = record.memory["dense"]
     masked = record.memory.get("masked", dense)
     realised = record.memory.get(row["realised_step_way"], masked)
     row |= {"memory_bytes": masked.total, "dense_memory_bytes": dense.total, "realised_memory_bytes": realised.total}
-    return row
+    return {name: row[name] for name, *_ in COST_COLUMNS}
 
 
 def _compared(what: str, timings: Iterable[Timing]) -> Iterator[tuple[str, Any]]:
@@ -80,6 +139,31 @@ def _compared(what: str, timings: Iterable[Timing]) -> Iterator[tuple[str, Any]]
         energy, base = timing.energy_j_per_image, dense.energy_j_per_image
         yield f"{prefix}{what}_s", timing.median_s
         yield f"{prefix}{what}_energy_j", energy
-        if timing is not dense or prefix != "dense_":
-            yield f"{prefix}{what}_ratio", timing.ratio
-            yield f"{prefix}{what}_energy_ratio", energy / base if energy and base else None
+        yield f"{prefix}{what}_ratio", timing.ratio
+        yield f"{prefix}{what}_energy_ratio", energy / base if energy and base else None
+
+
+def columns_page() -> str:
+    """The text of docs/columns.md: the columns of both tables."""
+    head = ["| column | unit | meaning |", "|---|---|---|"]
+    lines = [
+        "# Columns of the tables",
+        "",
+        "What was not measured or does not apply is missing, never 0.",
+        "This page is written by `columns_page` in `paperlib/costs/records.py`.",
+        "",
+        "## What was learnt",
+        "",
+        "`tidy.csv` and `tidy.parquet` of a results folder, and `paperlib.load_results`, have one row per trial.",
+        "",
+        *head,
+        *(f"| `{name}` | {unit} | {meaning} |" for name, unit, _, meaning in COLUMNS),
+        "",
+        "## What networks cost",
+        "",
+        "`costs.csv` and `costs.parquet` have one row per cost setting and process ([how it is measured](measuring.md)).",
+        "",
+        *head,
+        *(f"| `{name}` | {unit} | {meaning} |" for name, unit, meaning in COST_COLUMNS),
+    ]
+    return "\n".join(lines) + "\n"

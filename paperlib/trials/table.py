@@ -1,7 +1,4 @@
-"""A record as one row of the tidy table, and what each column of that table means.
-
-`docs/columns.md` is `columns_page()`; imports no torch.
-"""
+"""A record as one row of the tidy table, and what each column of that table means; imports no torch."""
 
 import json
 from itertools import pairwise
@@ -131,19 +128,3 @@ def _computed(record: Record) -> dict[str, Any]:
         "last_train_loss": losses[-1] if losses else None,
         "train_loss_falling": sum(falls) / len(falls) if falls else None,
     }
-
-
-def columns_page() -> str:
-    """The text of docs/columns.md."""
-    lines = [
-        "# Columns of the tidy table",
-        "",
-        "`tidy.csv` and `tidy.parquet` of a results folder, and `paperlib.load_results`, have one row per trial.",
-        "What was not measured or does not apply is missing, never 0.",
-        "This page is written by `columns_page` in `paperlib/trials/table.py`.",
-        "",
-        "| column | unit | meaning |",
-        "|---|---|---|",
-        *(f"| `{name}` | {unit} | {meaning} |" for name, unit, _, meaning in COLUMNS),
-    ]
-    return "\n".join(lines) + "\n"

@@ -7,17 +7,20 @@ import pytest
 import torch
 from torch import nn
 
+from paperlib.claims.settings import Setting
 from paperlib.core.errors import PaperlibError
 from paperlib.core.paths import Layout
 from paperlib.costs import measurement
 from paperlib.costs.measurement import measure, run_costs
 from paperlib.costs.memory import check_memory, count_step_memory
-from paperlib.costs.records import cost_table, is_complete, read_costs
+from paperlib.costs.records import COST_COLUMNS, columns_page, cost_table, is_complete, read_costs
 from paperlib.costs.training_step import MaskedTraining, TrainableNetwork, make_masks
 from paperlib.pruners import layers_of
 from paperlib.schema.cost import PROCESSES, CostRecord, CostSetting, Effort, make_cost_setting
 from paperlib.studies import costs as study
 from paperlib.studies.profiles import F_DATASETS, P_DATASETS
+from tests.claim_records import cost_records
+from tests.conftest import ROOT
 
 FAST = Effort(5, 0.01)
 CNN = {"model": "resnet18", "shape": (16, 16, 3), "classes": 3, "width": 0.125, "batch_size": 4, "optimizer": "AdamW"}
@@ -165,6 +168,13 @@ def test_an_arm_finds_its_setting_and_data_sets_of_one_shape_share_it() -> None:
     for dataset in (*P_DATASETS, *F_DATASETS):
         model = "mlp-small" if dataset in P_DATASETS else "vgg16"
         assert study.cost_settings(dataset, model)[-1].id in measured
+
+
+def test_every_column_is_described_and_the_committed_page_is_the_generated_one() -> None:
+    table = cost_table(cost_records(arms=[Setting("mnist", "mlp-small", "set", 0.0, 0.5)]))
+    assert list(table) == [name for name, *_ in COST_COLUMNS] and all(meaning for *_, meaning in COST_COLUMNS)
+    cure = "write it again: open('docs/columns.md', 'w').write(paperlib.costs.records.columns_page())"
+    assert (ROOT / "docs" / "columns.md").read_text() == columns_page(), cure
 
 
 def test_the_folder_of_costs_holds_nothing_else(layout: Layout) -> None:

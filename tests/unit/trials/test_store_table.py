@@ -8,9 +8,8 @@ from paperlib.data.imageset import ImageSet
 from paperlib.schema.trial import Trial, make_trial
 from paperlib.trials.runner import run, run_all
 from paperlib.trials.store import Store, tidy
-from paperlib.trials.table import COLUMNS, columns_page
+from paperlib.trials.table import COLUMNS
 from tests import claim_records
-from tests.conftest import ROOT
 
 
 def small(seed: int, method: str = "random") -> Trial:
@@ -63,8 +62,3 @@ def test_every_column_of_a_table_is_described_and_none_that_is_not_there(layout:
     table = tidy(run_all([make_trial(**common), make_trial(**common, method="random", sparsity=0.5)], layout))
     assert sorted(column.name for column in COLUMNS) == sorted(table.columns)
     assert all(column.meaning for column in COLUMNS), "a column without a meaning"
-
-
-def test_the_committed_page_of_columns_is_the_generated_one() -> None:
-    cure = "write it again: open('docs/columns.md', 'w').write(paperlib.trials.table.columns_page())"
-    assert (ROOT / "docs" / "columns.md").read_text() == columns_page(), cure
