@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator
 
 from paperlib.claims.cost_evidence import COSTS, EPOCHS_F, EPOCHS_P, CostMetric, CostTable
 from paperlib.claims.effects import NOT_PUBLISHED, PAPER, Arm, pruned_text
@@ -18,8 +18,9 @@ from paperlib.exhibits.captions import processes
 from paperlib.exhibits.manifest import Exhibit
 from paperlib.exhibits.results import Source
 from paperlib.exhibits.tables import IDS, estimate_text, write
+from paperlib.pruners import METHODS
 from paperlib.studies import SCENARIOS
-from paperlib.studies.costs import PERCEPTRONS
+from paperlib.studies.costs import BATCH_SIZE, PERCEPTRONS
 from paperlib.studies.profiles import F_DATASETS, P_DATASETS
 
 STUDIES = ("mlp", "vgg", "industrial")  # endings of the names of tables
@@ -32,7 +33,7 @@ TIMED = (
 )
 MEMORY = COSTS["peak_memory"]
 _WAYS = (
-    "Masked: dense matrices with zeros in them, as in the papers. Realised: the fastest exact variant, with what it is "
+    "Masked: dense matrices with zeros in them, as in the papers. Realised: the exact variant that skips removed work "
     "(compact: filters cut out; sparse: zeros of linear layers left out)"
 )
 
@@ -102,7 +103,14 @@ def measured_arms(costs: CostTable, study: str) -> list[CostArm]:
     found = (
         [_arm(CostTable(rows), study) for _, rows in costs.rows.groupby("id", sort=False)] if len(costs.rows) else []
     )
-    return [arm for arm in found if arm and arm.setting.method != "dense"]
+    return sorted((arm for arm in found if arm and arm.setting.method != "dense"), key=_order)
+
+
+def _order(arm: CostArm) -> tuple[object, ...]:
+    """Largest images first, then scope, scenario or sparsity, and the package's order of methods."""
+    setting, first = arm.setting, arm.costs.rows.iloc[0]
+    network = list(BATCH_SIZE).index(setting.model), -first.resolution, first.channels, first.classes
+    return *network, setting.scope, -setting.conv, setting.linear, list(METHODS).index(setting.method)
 
 
 def _arm(costs: CostTable, study: str) -> CostArm | None:
@@ -138,7 +146,7 @@ def table(source: Source, study: str) -> Exhibit | None:
     long = pd.DataFrame([_numbers(arm) for arm in measured])
     trained = "; ".join(dict.fromkeys(f"{arm.network}: {arm.setting.dataset}" for arm in measured))
     text = (
-        f"Times of dense = 1, in the same process. {_WAYS}; –: none is faster. Training: all steps and epoch "
+        f"Times of dense = 1, in the same process. {_WAYS}; –: none is expected to pay. Training: all steps and epoch "
         f"boundaries (new masks) on as many images as the first data set of that shape has ({trained}); boundary: % of "
         f"an epoch. Peak memory of a training step is counted. {describe_costs(source.costs, measured)}"
     )
@@ -149,17 +157,22 @@ def table(source: Source, study: str) -> Exhibit | None:
 def _row(arm: CostArm) -> dict[str, object]:
     row: dict[str, object] = {"network": arm.network, "pruned": arm.pruned, "method": arm.setting.method}
     for name, column, metric in TIMED:
-        masked = f"×{estimate_text(arm.effect(metric), 1, 3)}"
+        masked = _ratio(arm.effect(metric))
         if column == "step" and arm.is_trained_dense:
             masked = "1 (dense's own)"
         way = arm.way(column)
-        realised = f"×{estimate_text(arm.effect(metric, realised=True), 1, 3)} ({way})" if way else "–"
+        realised = f"{_ratio(arm.effect(metric, realised=True))} ({way})" if way else "–"
         row |= {f"{name}, masked": masked, f"{name}, realised": realised}
-    first = arm.rows.iloc[0]
-    memory = f"×{first.memory_ratio:.3f}"
-    realised_memory = f"×{first.realised_memory_ratio:.3f}" if arm.way("step") else "–"
-    row |= {"peak memory, masked": memory, "peak memory, realised": realised_memory}
+    row["peak memory, masked"] = _ratio(arm.effect(MEMORY))
+    row["peak memory, realised"] = _ratio(arm.effect(MEMORY, realised=True)) if arm.way("step") else "–"
     return row | {"boundary, %": estimate_text(arm.boundary, 100, 2), "paper": arm.paper}
+
+
+def _ratio(estimate: Estimate | None) -> str:
+    """`×1.034 [1.021, 1.047]`; without brackets where the processes agree, as on what is counted."""
+    if estimate and estimate.low is not None and estimate.high is not None and estimate.high - estimate.low < 1e-9:
+        return f"×{estimate.mean:.3f}"
+    return f"×{estimate_text(estimate, 1, 3)}" if estimate else "not measured"
 
 
 def _numbers(arm: CostArm) -> dict[str, object]:
@@ -212,8 +225,8 @@ def figure(source: Source, study: str, model: str) -> Exhibit | None:
     ways_legend(picture, methods, ["dense", "A/A noise floor"])
     name, others = f"costs_{model}" + "_industrial" * (study == "industrial"), len({a.network for a in measured}) - 1
     text = (
-        f"{largest.network}: ratio to dense in the same process. {_WAYS}; not drawn where none is faster. Memory is "
-        f"counted. {describe_costs(source.costs, shown)}"
+        f"{largest.network}: ratio to dense in the same process. {_WAYS}; not drawn where none is expected to pay. "
+        f"Memory is counted. {describe_costs(source.costs, shown)}"
     )
     if others:
         text += f" {others} other input shapes of this model stand in the table costs_{study}."
@@ -248,7 +261,7 @@ def setting_axis(axes: Axes, settings: Sequence[str]) -> None:
     if len(settings) > 4:
         axes.set_xticks(range(len(settings)), settings, rotation=40, ha="right", fontsize=7)
     else:
-        wide = len(names) * max(len(line) for name in names for line in name.split("\n")) > 36  # what a panel holds
+        wide = len(names) * max(len(line) for name in names for line in name.split("\n")) > 35  # what a panel holds
         axes.set_xticks(range(len(names)), names, fontsize=7 if wide else None)
     axes.set_xlim(-0.5, len(settings) - 0.5)
     axes.grid(axis="x", visible=False)
@@ -265,4 +278,5 @@ def _log_where_wide(axes: Axes, wide: float = 2.5) -> None:
     low, high = axes.get_ylim()
     if low <= 0 or high / low > wide:
         axes.set_yscale("log", base=2)
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
+        axes.yaxis.set_major_locator(LogLocator(2, (1.0, 2**0.5) if high < 8 * low else (1.0,)))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.2g}"))

@@ -103,7 +103,8 @@ def training_cost(source: Source, name: str, scenario: Scenario) -> Exhibit | No
     text = [
         f"{EPOCHS_F} epochs on as many images as each data set has: steps times step plus epoch boundaries times "
         "boundary, as measured at that image size and batch",
-        "line: dense; filled: masked, as in the papers; hollow: the fastest exact variant, where one is faster",
+        "line: dense; filled: masked, as in the papers; hollow: the exact variant that skips removed work, where one "
+        "is expected to pay",
         "post-training has the training of dense by construction",
         f"A/A noise floor ±{costs.floor(metric, MODELS):.1%}",
         processes(every),

@@ -6,7 +6,7 @@ from statistics import median
 
 import pandas as pd
 
-from paperlib.claims.cost_evidence import COSTS, CostTable
+from paperlib.claims.cost_evidence import COSTS, CostMetric, CostTable
 from paperlib.claims.effects import (
     DRAWN,
     NOT_PUBLISHED,
@@ -41,7 +41,11 @@ def findings(tidy: pd.DataFrame, costs: CostTable) -> list[Finding]:
     """
     tidy = main_setting_only(tidy)
     measured = list({arm.id: arm for study in STUDIES for arm in measured_arms(costs, study)}.values())
-    parts = [_fastest(tidy, costs), _cost(costs, measured, "inference_time"), _cost(costs, measured, "training_time")]
+    parts = [
+        _fastest(tidy, costs, measured),
+        _cost(costs, measured, "inference_time"),
+        _cost(costs, measured, "training_time"),
+    ]
     parts += [_accuracy(tidy), _abstract(tidy, costs), _failures(tidy), _machines(tidy, costs)]
     return [part for part in parts if part] + [Finding("Images", f"{provenance(corrected_protocol(tidy))}.")]
 
@@ -74,20 +78,31 @@ def _accuracy(tidy: pd.DataFrame) -> Finding | None:
 
 def _cost(costs: CostTable, measured: Sequence[CostArm], name: str) -> Finding | None:
     """How many arms, masked as in the papers, cost less or more than dense; post-training has dense's own training."""
-    metric, floor = COSTS[name], costs.floor(COSTS[name])
+    metric = COSTS[name]
     if name == "training_time":
         measured = [arm for arm in measured if not arm.is_trained_dense]
-    effects = [effect for arm in measured if (effect := arm.effect(metric))]
-    if not effects or floor is None:
+    floors = _floors(costs, metric, measured)
+    effects = [(effect, floors[arm.setting.model]) for arm in measured if (effect := arm.effect(metric))]
+    if not effects:
         return None
-    less = sum(_is_faster(e, floor) for e in effects)
-    more = sum(e.low is not None and e.low > 1 + floor for e in effects)
-    means, n = sorted(e.mean for e in effects), min(e.n for e in effects)
+    less = sum(_is_faster(e, floor) for e, floor in effects)
+    more = sum(e.low is not None and e.low > 1 + floor for e, floor in effects)
+    means, n = sorted(e.mean for e, _ in effects), min(e.n for e, _ in effects)
     return Finding(
         f"{metric.title}, masked as in the papers: {less} of {len(effects)} arms cost less than dense, {more} more",
-        f"That is, beyond the A/A noise floor of ±{floor:.1%}, n = {n} fresh process{'es' * (n > 1)}. The median arm "
-        f"takes ×{median(means):.3f} of dense, all of them ×{means[0]:.3f} to ×{means[-1]:.3f}.",
+        f"That is, beyond the A/A noise floor ({_noise(floors)}), n = {n} fresh process{'es' * (n > 1)}. The median "
+        f"arm takes ×{median(means):.3f} of dense, all of them ×{means[0]:.3f} to ×{means[-1]:.3f}.",
     )
+
+
+def _floors(costs: CostTable, metric: CostMetric, measured: Sequence[CostArm]) -> dict[str, float]:
+    """The A/A noise floor of each model that was measured."""
+    models = dict.fromkeys(arm.setting.model for arm in measured)
+    return {model: floor for model in models if (floor := costs.floor(metric, [model])) is not None}
+
+
+def _noise(floors: dict[str, float]) -> str:
+    return ", ".join(f"{model} ±{floor:.1%}" for model, floor in floors.items())
 
 
 def _is_faster(effect: Estimate, floor: float) -> bool:
@@ -98,41 +113,38 @@ def _is_faster(effect: Estimate, floor: float) -> bool:
 LOSS = 0.01  # of accuracy: what a reader may be glad to pay
 
 
-def _fastest(tidy: pd.DataFrame, costs: CostTable) -> Finding | None:
-    """The fastest exact arm of each model, of those that cost at most LOSS of accuracy."""
-    metric, at_chance = COSTS["inference_time"], near_chance(tidy)
-    widths = {arm.model: width_of(costs, arm.model) for arm, _ in pruned_arms(tidy)}
-    timed = [
-        (costs.effect(metric, setting_of(arm), realised=True, width=widths[arm.model]), arm, change)
-        for arm, change in pruned_arms(tidy)
-    ]
-    pruned, floor = [(e, arm, change) for e, arm, change in timed if e], costs.floor(metric)
-    if floor is None or not pruned:  # without a floor nothing can be said to lie beyond it
+def _fastest(tidy: pd.DataFrame, costs: CostTable, measured: Sequence[CostArm]) -> Finding | None:
+    """How many arms are faster once removed work is skipped; of each model the fastest that loses at most LOSS."""
+    metric = COSTS["inference_time"]
+    floors = _floors(costs, metric, measured)
+    effects = [(effect, floors[arm.setting.model]) for arm in measured if (effect := arm.effect(metric, realised=True))]
+    if not effects:
         return None
-    parts, faster = [], [(e, arm, change) for e, arm, change in pruned if _is_faster(e, floor)]
-    for model in dict.fromkeys(arm.model for _, arm, _ in pruned):
-        candidates = [
-            (e, arm, change)
-            for e, arm, change in faster
-            if arm.model == model and change.mean >= -LOSS and (arm.dataset, model) not in at_chance
-        ]
-        if not candidates:
-            parts.append(f"{model}: nothing beyond the noise")
-            continue
-        effect, arm, change = min(candidates, key=lambda candidate: candidate[0].mean)
-        trained = sorted(set(tidy[tidy.id.isin(arm.trials)].width))
-        widths_told = (
-            f", trained at width {trained[0]:g}, timed at {widths[model]:g}" if trained != [widths[model]] else ""
-        )
-        parts.append(
-            f"{model} ×{effect.text(1, 3)} of dense, n = {effect.n} ({arm.method}, {arm.setting}, {arm.dataset}, "
-            f"{change.text(100)} points, n = {change.n}{widths_told})"
-        )
+    parts = [_fastest_of(model, floor, tidy, costs) for model, floor in floors.items()]
     return Finding(
-        f"Once removed work is really skipped, inference is faster than dense in {len(faster)} of {len(pruned)} "
-        "pruned arms",
-        f"The fastest that lose at most {100 * LOSS:g} point of accuracy (batch 64, time of dense = 1; noise "
-        f"±{floor:.1%}): {'; '.join(parts)}.",
+        "Once removed work is really skipped, inference is faster than dense in "
+        f"{sum(_is_faster(e, floor) for e, floor in effects)} of {len(effects)} measured arms",
+        f"The fastest that lose at most {100 * LOSS:g} point of accuracy (batch 64, time of dense = 1; noise: "
+        f"{_noise(floors)}): {'; '.join(parts)}.",
+    )
+
+
+def _fastest_of(model: str, floor: float, tidy: pd.DataFrame, costs: CostTable) -> str:
+    metric, width, at_chance = COSTS["inference_time"], width_of(costs, model), near_chance(tidy)
+    faster = [
+        (effect, arm, change)
+        for arm, change in pruned_arms(tidy[tidy.model == model])
+        if change.mean >= -LOSS and (arm.dataset, model) not in at_chance
+        if (effect := costs.effect(metric, setting_of(arm), realised=True, width=width)) and _is_faster(effect, floor)
+    ]
+    if not faster:
+        return f"{model}: nothing beyond the noise"
+    effect, arm, change = min(faster, key=lambda candidate: candidate[0].mean)
+    trained = sorted(set(tidy[tidy.id.isin(arm.trials)].width))
+    widths = f", trained at width {trained[0]:g}, timed at {width:g}" if trained != [width] else ""
+    return (
+        f"{model} ×{effect.text(1, 3)} of dense, n = {effect.n} ({arm.method}, {arm.setting}, {arm.dataset}, "
+        f"{change.text(100)} points, n = {change.n}{widths})"
     )
 
 
