@@ -11,7 +11,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator
 
 from paperlib.claims.cost_evidence import COSTS, EPOCHS_F, EPOCHS_P, CostMetric, CostTable
 from paperlib.claims.effects import NOT_PUBLISHED, PAPER, Arm, pruned_text
-from paperlib.claims.settings import Setting
+from paperlib.claims.settings import P_METHODS, Setting
 from paperlib.claims.stats import Estimate, mean_interval
 from paperlib.exhibits import style
 from paperlib.exhibits.captions import processes
@@ -115,15 +115,21 @@ def _order(arm: CostArm) -> tuple[object, ...]:
 
 def _arm(costs: CostTable, study: str) -> CostArm | None:
     first = costs.rows.iloc[0]
-    model, conv, linear = str(first.model), float(first.conv_sparsity), float(first.sparsity)
-    if (model in PERCEPTRONS) != (study == "mlp") or (study == "vgg" and (model != "vgg16" or conv not in {0, linear})):
-        return None
-    if study == "industrial" and (first.scope != "global" or (conv, linear) not in SHARES_F):
-        return None
-    arm = Setting("", model, str(first.method), conv, linear, str(first.scope))
+    shares = float(first.conv_sparsity), float(first.sparsity)
+    arm = Setting("", str(first.model), str(first.method), *shares, str(first.scope))
     datasets = F_DATASETS if study == "industrial" else P_DATASETS
     fitting = tuple(d for d in datasets if len(costs.of(arm._replace(dataset=d), float(first.width))))
-    return CostArm(arm._replace(dataset=fitting[0]), float(first.width), fitting, costs) if fitting else None
+    if not fitting or not _belongs(arm, study):
+        return None
+    return CostArm(arm._replace(dataset=fitting[0]), float(first.width), fitting, costs)
+
+
+def _belongs(arm: Setting, study: str) -> bool:
+    """Whether a pruned arm is one of the study's grid."""
+    if study == "industrial":
+        return arm.scope == "global" and (arm.conv, arm.linear) in SHARES_F
+    of_p = arm.method in P_METHODS and arm.conv in {0, arm.linear}
+    return of_p and (arm.model in PERCEPTRONS if study == "mlp" else arm.model == "vgg16")
 
 
 def setting_of(arm: Arm) -> Setting:
@@ -142,7 +148,7 @@ def table(source: Source, study: str) -> Exhibit | None:
     measured = measured_arms(source.costs, study)
     if not measured:
         return None
-    rows = [_row(arm) | {IDS: (arm.id,)} for arm in measured]
+    rows = [_row(arm) | {IDS: {"pruned": (arm.id,)}} for arm in measured]
     long = pd.DataFrame([_numbers(arm) for arm in measured])
     trained = "; ".join(dict.fromkeys(f"{arm.network}: {arm.setting.dataset}" for arm in measured))
     text = (
@@ -159,7 +165,7 @@ def _row(arm: CostArm) -> dict[str, object]:
     for name, column, metric in TIMED:
         masked = _ratio(arm.effect(metric))
         if column == "step" and arm.is_trained_dense:
-            masked = "1 (dense's own)"
+            masked = "1 (as dense)"
         way = arm.way(column)
         realised = f"{_ratio(arm.effect(metric, realised=True))} ({way})" if way else "–"
         row |= {f"{name}, masked": masked, f"{name}, realised": realised}
@@ -279,4 +285,4 @@ def _log_where_wide(axes: Axes, wide: float = 2.5) -> None:
     if low <= 0 or high / low > wide:
         axes.set_yscale("log", base=2)
         axes.yaxis.set_major_locator(LogLocator(2, (1.0, 2**0.5) if high < 8 * low else (1.0,)))
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.2g}"))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
