@@ -87,6 +87,7 @@ def training_cost(source: Source, name: str, scenario: Scenario) -> Exhibit | No
         return None
     figure, grid = style.panels(list(panels), ylabel=f"{metric.title.lower()}, {metric.unit}", columns=2)
     every = pd.concat(drawn)
+    floors = {model: costs.floor(metric, [model]) for model in dict.fromkeys(every.model)}
     grams = (
         every.grid_g_per_kwh.iloc[0] / 3600
         if name == "training_energy" and every.grid_g_per_kwh.nunique() == 1
@@ -96,7 +97,8 @@ def training_cost(source: Source, name: str, scenario: Scenario) -> Exhibit | No
         _draw_costs(axes, of_panel, metric)
         dense = (pd.concat(of_panel)[metric.level] / pd.concat(of_panel)[metric.ratio]).mean() * metric.scale
         axes.axhline(dense, color=style.COLOURS["dense"], linewidth=1)
-        style.noise_band(axes, costs.floor(metric, MODELS), dense)
+        style.noise_band(axes, floors[of_panel[0].model.iloc[0]], dense)
+        axes.set_ylim(0)
         if grams:
             style.co2_axis(axes, grams, "CO2, g")
     ways_legend(figure, list(dict.fromkeys(every.method)), ["dense", "A/A noise floor"])
@@ -106,7 +108,7 @@ def training_cost(source: Source, name: str, scenario: Scenario) -> Exhibit | No
         "line: dense; filled: masked, as in the papers; hollow: the exact variant that skips removed work, where one "
         "is expected to pay",
         "post-training has the training of dense by construction",
-        f"A/A noise floor ±{costs.floor(metric, MODELS):.1%}",
+        f"A/A noise floor: {', '.join(f'{model} ±{floor:.1%}' for model, floor in floors.items())}",
         processes(every),
     ]
     if grams:
@@ -120,7 +122,6 @@ def _draw_costs(axes: Axes, of_panel: list[pd.DataFrame], metric: CostMetric) ->
         masked, realised = (mean_interval(rows[f"{way}{metric.level}"]) for way in ("", "realised_"))
         faster = not rows.realised_step_way.isin(["masked", "dense"]).all()
         draw_both(axes, x, (masked, realised if faster else None), rows.method.iloc[0], metric.scale)
-    axes.set_ylim(0)
     _method_axis(axes, [str(rows.method.iloc[0]) for rows in of_panel])
 
 
