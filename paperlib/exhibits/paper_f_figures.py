@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from paperlib.claims.cost_evidence import COSTS, EPOCHS_F, CostMetric
+from paperlib.claims.cost_evidence import COSTS, EPOCHS_F, CostMetric, CostTable
 from paperlib.claims.effects import ACCURACY, Metric, corrected_protocol
 from paperlib.claims.settings import METHODS as METHODS_OF_F
 from paperlib.claims.settings import MODELS, SETS, Setting
@@ -74,25 +74,15 @@ def scores(source: Source, scenario: Scenario) -> Exhibit | None:
 
 def training_cost(source: Source, name: str, scenario: Scenario) -> Exhibit | None:
     """Figures 9 to 11 (`training_time`) and 15 to 17 (`training_energy`, with CO2): F's whole training, from steps."""
-    metric, costs, drawn, panels = COSTS[name], source.costs, list[pd.DataFrame](), dict[str, list[pd.DataFrame]]()
-    for dataset, model in product(SETS, MODELS):
-        width = width_of(costs, model)
-        settings = [Setting(dataset, model, m, scenario.conv, scenario.linear) for m in METHODS_OF_F]
-        rows = [each for s in settings if len(each := costs.of(s, width)) and each[metric.level].notna().all()]
-        if rows:
-            first = rows[0].iloc[0]
-            panels[f"{dataset}, {model}\n{first.resolution} px, batch {first.batch_size}"] = rows
-            drawn += rows
+    metric, costs = COSTS[name], source.costs
+    panels = _cost_panels(costs, metric, scenario)
     if not panels:
         return None
     figure, grid = style.panels(list(panels), ylabel=f"{metric.title.lower()}, {metric.unit}", columns=2)
-    every = pd.concat(drawn)
+    every = pd.concat(rows for of_panel in panels.values() for rows in of_panel)
     floors = {model: costs.floor(metric, [model]) for model in dict.fromkeys(every.model)}
-    grams = (
-        every.grid_g_per_kwh.iloc[0] / 3600
-        if name == "training_energy" and every.grid_g_per_kwh.nunique() == 1
-        else None
-    )
+    one_grid = name == "training_energy" and every.grid_g_per_kwh.nunique() == 1
+    grams = every.grid_g_per_kwh.iloc[0] / 3600 if one_grid else None
     for axes, of_panel in zip(grid, panels.values(), strict=True):
         _draw_costs(axes, of_panel, metric)
         dense = (pd.concat(of_panel)[metric.level] / pd.concat(of_panel)[metric.ratio]).mean() * metric.scale
@@ -108,13 +98,26 @@ def training_cost(source: Source, name: str, scenario: Scenario) -> Exhibit | No
         "line: dense; filled: masked, as in the papers; hollow: the exact variant that skips removed work, where one "
         "is expected to pay",
         "post-training has the training of dense by construction",
-        f"A/A noise floor: {', '.join(f'{model} ±{floor:.1%}' for model, floor in floors.items())}",
+        f"A/A noise floor: {', '.join(f'{model} ±{floor:.1%}' for model, floor in floors.items() if floor)}",
         processes(every),
     ]
     if grams:
         text.append(f"Right: CO2, which is energy times {grams * 3600:.4g} g per kWh; the paper has no figure of it")
     title = f"{metric.title}{' and CO2' if grams else ''}"
     return _save(figure, name, title, scenario, text, every.id, source)
+
+
+def _cost_panels(costs: CostTable, metric: CostMetric, scenario: Scenario) -> dict[str, list[pd.DataFrame]]:
+    """By the title of a panel (data set and model) the rows of each method that was measured."""
+    panels = {}
+    for dataset, model in product(SETS, MODELS):
+        settings = [Setting(dataset, model, m, scenario.conv, scenario.linear) for m in METHODS_OF_F]
+        of_methods = [costs.of(setting, width_of(costs, model)) for setting in settings]
+        rows = [each for each in of_methods if len(each) and each[metric.level].notna().all()]
+        if rows:
+            first = rows[0].iloc[0]
+            panels[f"{dataset}, {model}\n{first.resolution} px, batch {first.batch_size}"] = rows
+    return panels
 
 
 def _draw_costs(axes: Axes, of_panel: list[pd.DataFrame], metric: CostMetric) -> None:
