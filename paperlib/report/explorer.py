@@ -92,7 +92,7 @@ def _costs(axes: Axes, pruned: Sequence[Record]) -> str:
                 _bar(axes, f"{label}\n{way}", effect, trial.method)
         style.noise_band(axes, costs.floor(COSTS["inference_time"], [trial.model]))
         axes.tick_params(axis="x", labelsize=6)
-        return f"(measured, n = {len(rows)} processes; grey: A/A noise)"
+        return f"(measured, {len(rows)} processes; A/A: grey)"
     if counted := pruned[0].costs:
         flops = {
             "training": counted.training_flops / counted.dense_training_flops,
