@@ -90,10 +90,15 @@ class Arm:
     @property
     def setting(self) -> str:
         """What was asked for, in a few characters: `global 50 %`, `conv 80 %, linear 80 %`."""
-        if self.model.startswith("mlp"):
-            return f"{self.scope} {self.sparsity:.0%}"
-        scope = "" if self.scope == "global" else f"{self.scope} "
-        return f"{scope}conv {self.conv_sparsity:.0%}, linear {self.sparsity:.0%}"
+        return pruned_text(self.model, self.scope, self.conv_sparsity, self.sparsity)
+
+
+def pruned_text(model: str, scope: str, conv: float, linear: float) -> str:
+    """What is removed of a model, in a few characters: `global 50%`, `conv 80%, linear 80%`."""
+    if model.startswith("mlp"):
+        return f"{scope} {linear:.0%}"
+    prefix = "" if scope == "global" else f"{scope} "
+    return f"{prefix}conv {conv:.0%}, linear {linear:.0%}"
 
 
 def main_setting_only(tidy: pd.DataFrame) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""Words of titles and captions: data sets with the source of their images, seeds, machines."""
+"""Words of titles and captions: data sets with the source of their images, seeds, processes, machines."""
 
 from collections.abc import Iterable, Sequence
 
@@ -47,18 +47,33 @@ def seeds_and_images(rows: pd.DataFrame) -> str:
     return f"{seeds(rows)}; images: {provenance(rows)}"
 
 
+def processes(rows: pd.DataFrame) -> str:
+    """How cost records were measured: n, rounds, machine, width if not 1, source of energies; rows of `cost_table`."""
+    counts, rounds = rows.groupby("id").process.nunique(), sorted({rows.rounds.min(), rows.rounds.max()})
+    n, several = " to ".join(map(str, sorted({counts.min(), counts.max()}))), counts.max() > 1
+    interval = ", bars and brackets 95 % intervals over processes (Student's t)" if several else ", no interval"
+    names = rows[["gpu", "cpu", "threads"]].astype(object).fillna("")
+    machines = sorted({f"{gpu or cpu}, {threads} thread(s)" for gpu, cpu, threads in names.itertuples(index=False)})
+    widths = sorted(set(rows.width) - {1.0})
+    parts = [
+        f"n = {n} fresh {'processes' if several else 'process'} of {' to '.join(map(str, rounds))} rounds{interval}",
+        f"machine: {'; '.join(machines)}",
+        *([f"width factor {', '.join(f'{w:g}' for w in widths)}"] if widths else []),
+        f"energy: {'/'.join(sorted(set(rows.step_energy_source.fillna('not measured'))))}",
+    ]
+    return "; ".join(parts)
+
+
 def describe_evidence(records: Sequence[Record]) -> str:
-    """Machine, time, energy, n and images of these records, and which dense networks have not learnt."""
+    """Machine, wall time, n and images of these records, and which dense networks have not learnt."""
     table = tidy(records)
-    trained = [r.training for r in records if r.training and not r.shared_training]
-    energy = sorted({r.energy_source or "not measured" for r in trained})
     main = main_setting_only(table)
     counts = main.groupby(["dataset", "model", "method", "scope", "sparsity", "conv_sparsity", "quirks"])["seed"]
     n = sorted(set(counts.nunique()))
     untrained = sorted(f"{dataset} {model}" for dataset, model in near_chance(main))
     lines = [
         describe_machines(r.environment for r in records),
-        f"training: {sum(r.time_s for r in trained):.0f} s in all; energy: {', '.join(energy)}",
+        f"training: {sum(r.train_s or 0 for r in records if not r.shared_training):.0f} s of wall time in all",
         f"n: {' to '.join(str(n) for n in dict.fromkeys((n[0], n[-1])))} seed(s) per arm",
         f"images: {provenance(table)}",
         *([f"dense networks that hardly beat the majority rate: {', '.join(untrained)}"] if untrained else []),

@@ -13,10 +13,10 @@ from typing import Any
 from filelock import FileLock
 
 from paperlib import studies
-from paperlib.claims.effects import METRICS
 from paperlib.core.paths import Layout
 from paperlib.core.registry import unknown
 from paperlib.exhibits import (
+    cost_exhibits,
     cpu_figures,
     effect_figures,
     effect_tables,
@@ -35,23 +35,29 @@ from paperlib.studies.tutorial import TECHNIQUES, TUTORIALS
 Made = Iterable[Exhibit | None]
 
 
-def _metric_tables(source: Source, study: str) -> Made:
-    return [effect_tables.write_comparison(source, name, study) for name in METRICS]
+def _tables(source: Source, study: str) -> Made:
+    return [effect_tables.write_accuracy(source, study), cost_exhibits.table(source, study)]
 
 
 def _model_figures(source: Source, study: str) -> Made:
     for model in dict.fromkeys(source.table.model):
-        yield from (effect_figures.comparison(source, name, model) for name in effect_figures.COMPARED)
+        yield effect_figures.comparison(source, model)
         yield from (effect_figures.curves(source, quantity, model) for quantity in effect_figures.CURVES)
         yield effect_figures.pareto(source, model)
         if study == "mlp":
             yield effect_figures.layers(source, model)
 
 
+def _cost_figures(source: Source, study: str) -> Made:
+    models = dict.fromkeys(arm.setting.model for arm in cost_exhibits.measured_arms(source.costs, study))
+    return [cost_exhibits.figure(source, study, model) for model in models]
+
+
 def _scenario_figures(source: Source, study: str) -> Made:
     for scenario in paper_f_figures.scenarios(source.table):
         yield from (paper_f_figures.curves(source, q, scenario) for q in effect_figures.CURVES)
-        yield from (paper_f_figures.by_method(source, q, scenario) for q in paper_f_figures.COSTS_AND_SCORES)
+        yield paper_f_figures.scores(source, scenario)
+        yield from (paper_f_figures.training_cost(source, name, scenario) for name in paper_f_figures.COSTS_OF_F)
 
 
 def _each(*makers: Callable[[Source], Exhibit | None]) -> Callable[[Source, str], Made]:
@@ -83,17 +89,18 @@ def _world(source: Source, study: str) -> Made:
 SECTIONS: dict[str, Section | None] = {
     "01": Section(
         "mlp", ("mlp",), None,
-        (_metric_tables, _model_figures, _each(effect_tables.write_layers, effect_tables.write_quirks), _world),
+        (_tables, _model_figures, _cost_figures, _each(effect_tables.write_layers, effect_tables.write_quirks), _world),
     ),
     "02": Section(
-        "vgg", ("vgg16",), False, (_metric_tables, _model_figures, _each(effect_tables.write_published), _world)
+        "vgg", ("vgg16",), False,
+        (_tables, _model_figures, _cost_figures, _each(effect_tables.write_published), _world),
     ),
     "03": Section(
         "industrial", ("vgg16", "resnet18"), True,
         (
             _each(paper_f_figures.networks, paper_f_figures.splits), _scenario_figures, _world,
             _each(paper_f_tables.doerrich, paper_f_tables.sparsities, paper_f_tables.settings, paper_f_tables.quality),
-            _metric_tables,
+            _tables, _cost_figures,
         ),
     ),
     "04": None,  # the CPU study, which has records of its own

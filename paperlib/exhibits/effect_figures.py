@@ -1,6 +1,7 @@
-"""Figures of any study: effects against dense, learning curves, accuracy against real cost, sparsity per layer."""
+"""Figures of any study: accuracy beside dense, learning curves, accuracy against real cost, sparsity per layer."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -9,99 +10,51 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from paperlib.claims.effects import METRICS, Arm, Metric, arms, corrected_protocol, noise
-from paperlib.claims.stats import mean_interval
+from paperlib.claims.cost_evidence import COSTS, CostTable
+from paperlib.claims.effects import ACCURACY, Arm, Metric, arms, corrected_protocol
+from paperlib.claims.stats import Estimate, mean_interval
 from paperlib.exhibits import style
-from paperlib.exhibits.captions import panel_title, provenance, seeds, seeds_and_images
+from paperlib.exhibits.captions import panel_title, processes, provenance, seeds, seeds_and_images
+from paperlib.exhibits.cost_exhibits import setting_axis, setting_of, ways_legend, width_of
 from paperlib.exhibits.effect_tables import caption
 from paperlib.exhibits.manifest import Exhibit
 from paperlib.exhibits.results import Source
 from paperlib.schema.record import Record
 
-# The metrics that have a figure of effects: CO2 is the second axis of energy's.
-COMPARED = tuple(name for name in METRICS if name != "co2")
 # What is drawn by epoch: the column is what a constant predictor reaches on the training set.
 CURVES = (
-    Metric("accuracy", "Training accuracy per epoch", "train_majority", "%", "difference", 100),
-    Metric("loss", "Training loss per epoch", "train_entropy", "nats", "difference"),
+    Metric("accuracy", "Training accuracy per epoch", "train_majority", "%", 100),
+    Metric("loss", "Training loss per epoch", "train_entropy", "nats"),
 )
 Panels = list[tuple[Axes, tuple[str, str]]]  # with the (data set, model) of each
 
 
-def comparison(source: Source, metric_name: str, model: str) -> Exhibit | None:
-    """Every arm of one model in one metric, a panel per data set; None if there is none.
-
-    Accuracy is drawn itself, beside dense and the majority rate; costs as ratio to dense on the noise floor, energy
-    with CO2 on a second axis.
-    """
-    metric = METRICS[metric_name]
+def comparison(source: Source, model: str) -> Exhibit | None:
+    """Accuracy of every arm of one model, beside dense and the majority rate, a panel per data set."""
     rows = source.table[source.table.model == model]
-    absolute = metric.effect == "difference"
-    shown = [a for a in arms(rows, metric) if (a.own if absolute else a.effect) and (a.sparsity or a.conv_sparsity)]
+    shown = [a for a in arms(rows) if a.own and (a.sparsity or a.conv_sparsity)]
     if not shown:
         return None
-    datasets = list(dict.fromkeys(a.dataset for a in shown))
-    methods = list(dict.fromkeys(a.method for a in shown))
-    floor = noise(rows, metric)
-    grams = grams_per_joule(corrected_protocol(rows)) if metric_name == "training_energy" else None
-    unit = f"{metric.title}, {metric.unit}" if absolute else "ratio to dense"
-    figure, grid = style.panels([panel_title(rows, name, model) for name in datasets], ylabel=unit)
+    datasets, methods = (
+        list(dict.fromkeys(names)) for names in zip(*((a.dataset, a.method) for a in shown), strict=True)
+    )
+    titles = [panel_title(rows, name, model) for name in datasets]
+    figure, grid = style.panels(titles, ylabel=f"{ACCURACY.title}, {ACCURACY.unit}")
     for axes, dataset in zip(grid, datasets, strict=True):
         in_panel = [a for a in shown if a.dataset == dataset]
-        dense = in_panel[0].dense
-        _dots(axes, in_panel, methods, metric.scale if absolute else 1, absolute, narrow=grams is not None)
-        if absolute:
-            style.dense_level(axes, dense, metric.scale)
-            style.majority(axes, rows[rows.dataset == dataset].test_majority, metric.scale)
-            style.limit_percent(axes)
-        else:
-            axes.axhline(1, color=style.COLOURS["dense"], linewidth=1)
-            style.noise_band(axes, floor)
-            if grams and dense:
-                style.co2_axis(axes, dense.mean * grams * 1e3, "CO2, mg")
-    if absolute:
-        several = any(a.dense is not None and a.dense.low is not None for a in shown)
-        lines = ["dense (95 % interval)" if several else "dense", "majority rate"]
-    else:
-        lines = ["dense"] if floor is None else ["dense", "A/A noise floor"]
-    style.legend(figure, methods, lines)
-    title = f"{metric.title}{' and CO2' if grams else ''}, {model}"
-    words = f"{metric.title} itself, in {metric.unit}; line: dense" if absolute else "Ratio to dense, paired by seed"
-    text = caption(rows, metric, words) + (" Dotted: majority rate of the test set." if absolute else "")
-    if grams:
-        text += f" Right: CO2, which is energy times {grams * 3.6e6:.4g} g per kWh; dense is the mean of its seeds."
-    return style.save(
-        figure, f"{metric_name}_{model}", title, text, (i for a in shown for i in a.trials), source.layout
-    )
-
-
-def grams_per_joule(rows: pd.DataFrame) -> float | None:
-    """The grid's factor that made CO2 out of energy in these rows; None if there is none, or more than one."""
-    factors = (rows.train_co2_g.astype(float) / rows.train_energy_j.astype(float)).dropna()
-    return float(factors.mean()) if len(factors) and np.allclose(factors, factors.iloc[0]) else None
-
-
-def _dots(axes: Axes, shown: Sequence[Arm], methods: Sequence[str], scale: float, absolute: bool, narrow: bool) -> None:
-    settings = list(dict.fromkeys(a.setting for a in shown))
-    step = 0.7 / max(1, len(methods))
-    for arm in shown:
-        x = settings.index(arm.setting) + (methods.index(arm.method) - (len(methods) - 1) / 2) * step
-        style.dot(axes, x, arm.own if absolute else arm.effect, scale, arm.method)
-    if len(settings) > (2 if narrow else 4):  # a second axis takes its place from the panel
-        axes.set_xticks(range(len(settings)), settings, rotation=40, ha="right", fontsize=7)
-    else:
-        names = [_in_lines(s) for s in settings]
-        wide = len(names) * max(len(line) for name in names for line in name.split("\n")) > 36  # what a panel holds
-        axes.set_xticks(range(len(names)), names, fontsize=7 if wide else None)
-    axes.set_xlim(-0.5, len(settings) - 0.5)
-    axes.grid(axis="x", visible=False)
-
-
-def _in_lines(setting: str) -> str:
-    # `global 50%` and `layerwise conv 50%, linear 80%`: scope, filters and weights on a line each.
-    if ", " not in setting:
-        return setting.replace(" ", "\n", 1)
-    return setting.replace(" conv", "\nconv").replace(", ", ",\n")
+        settings = list(dict.fromkeys(a.setting for a in in_panel))
+        for arm in in_panel:
+            x = settings.index(arm.setting) + (methods.index(arm.method) - (len(methods) - 1) / 2) * 0.7 / len(methods)
+            style.dot(axes, x, arm.own, ACCURACY.scale, arm.method)
+        setting_axis(axes, settings)
+        style.dense_level(axes, in_panel[0].dense, ACCURACY.scale)
+        style.majority(axes, rows[rows.dataset == dataset].test_majority, ACCURACY.scale)
+        style.limit_percent(axes)
+    several = any(a.dense is not None and a.dense.low is not None for a in shown)
+    style.legend(figure, methods, ["dense (95 % interval)" if several else "dense", "majority rate"])
+    text = caption(rows, "Test accuracy itself, in %; line: dense") + " Dotted: majority rate of the test set."
+    ids = (i for a in shown for i in a.trials)
+    return style.save(figure, f"accuracy_{model}", f"Test accuracy, {model}", text, ids, source.layout)
 
 
 def curves(source: Source, quantity: Metric, model: str) -> Exhibit | None:
@@ -175,44 +128,72 @@ def draw_curves(
     return constant
 
 
+class _Point(NamedTuple):
+    """An arm with its change of accuracy and its ratios of inference time; records: ids of trials and costs."""
+
+    arm: Arm
+    accuracy: Estimate
+    masked: Estimate
+    realised: Estimate
+    records: tuple[str, ...]
+
+
 def pareto(source: Source, model: str) -> Exhibit | None:
-    """Accuracy lost or won against the measured inference time, both beside dense of the same seeds."""
-    rows, cost = source.table[source.table.model == model], METRICS["inference_time"]
-    times = {(a.dataset, a.setting, a.method): a for a in arms(rows, cost)}
-    pairs = [(a, times.get((a.dataset, a.setting, a.method))) for a in arms(rows, METRICS["accuracy"])]
-    points = [
-        (a, a.effect, t.effect, (*a.trials, *t.trials))
-        for a, t in pairs
-        if t and a.effect and t.effect and (a.sparsity or a.conv_sparsity)
-    ]
+    """Accuracy lost or won (trials) against inference time at batch 64 (cost records), both beside dense."""
+    rows, width = source.table[source.table.model == model], width_of(source.costs, model)
+    points = _points(rows, source.costs, width)
     if not points:
         return None
-    datasets = list(dict.fromkeys(a.dataset for a, *_ in points))
-    sparsities = sorted({a.sparsity for a, *_ in points})
+    datasets, sparsities = list(dict.fromkeys(p.arm.dataset for p in points)), sorted({p.arm.sparsity for p in points})
     titles = [panel_title(rows, name, model) for name in datasets]
-    figure, grid = style.panels(titles, "inference time, ratio to dense", "accuracy against\ndense, points")
-    floor = noise(rows, cost)
+    picture, grid = style.panels(titles, "inference time, ratio to dense", "accuracy against\ndense, points")
+    floor = source.costs.floor(COSTS["inference_time"], {model})
     for axes, dataset in zip(grid, datasets, strict=True):
         if floor is not None:
             axes.axvspan(1 / (1 + floor), 1 + floor, color=style.NOISE, zorder=0)
         axes.axvline(1, color=style.COLOURS["dense"], linewidth=1)
         axes.axhline(0, color=style.COLOURS["dense"], linewidth=1)
-        for arm, accuracy, time, _ in (point for point in points if point[0].dataset == dataset):
-            colour = style.colour(arm.method)
-            axes.errorbar(
-                time.mean, accuracy.mean * 100, style.interval_reach(accuracy, 100), style.interval_reach(time, 1),
-                color=colour, marker=style.marker(arm.method), markersize=3 + 3 * sparsities.index(arm.sparsity),
-                linewidth=0.8, markerfacecolor=colour if arm.scope == "global" else "white",
-            )  # fmt: skip
-    methods = list(dict.fromkeys(a.method for a, *_ in points))
-    style.legend(figure, methods, [] if floor is None else ["A/A noise floor"])
+        for point in points:
+            if point.arm.dataset == dataset:
+                _draw_point(axes, point, 3 + 3 * sparsities.index(point.arm.sparsity))
+    grey = style.COLOURS["majority"]
+    scopes = [
+        Line2D([], [], color=grey, label="global"),
+        Line2D([], [], color=grey, linestyle=":", label="other scopes"),
+    ]
+    ways_legend(picture, list(dict.fromkeys(p.arm.method for p in points)), ["A/A noise floor"], scopes)
+    used, timed = corrected_protocol(rows), source.costs.rows[source.costs.rows.model == model]
     text = (
-        f"Each point is an arm of {model}: upwards better, to the left faster. Filled: global; hollow: other scopes. "
-        f"Larger: sparser ({', '.join(f'{s:.0%}' for s in sparsities)}). Inference at batch 64, measured with masks as "
-        f"in the papers; grey: A/A noise floor. {seeds_and_images(corrected_protocol(rows))}."
+        f"Each arm of {model} as masked and, joined to it, as realised: upwards better, to the left faster. "
+        f"Larger: sparser ({', '.join(f'{s:.0%}' for s in sparsities)}). Accuracy: trials, {seeds_and_images(used)}. "
+        f"Inference at batch 64: cost records, {processes(timed)}."
     )
-    ids = (i for *_, trials in points for i in trials)
-    return style.save(figure, f"pareto_{model}", f"Accuracy against real cost, {model}", text, ids, source.layout)
+    if (trained := sorted(set(used.width))) != [width]:
+        text += f" The trials have width {', '.join(f'{w:g}' for w in trained)}, the cost records {width:g}."
+    ids = (i for point in points for i in point.records)
+    return style.save(picture, f"pareto_{model}", f"Accuracy against real cost, {model}", text, ids, source.layout)
+
+
+def _points(rows: pd.DataFrame, costs: CostTable, width: float) -> list[_Point]:
+    points, metric = [], COSTS["inference_time"]
+    for arm in arms(rows):
+        setting = setting_of(arm)
+        masked, realised = (costs.effect(metric, setting, realised=way, width=width) for way in (False, True))
+        if arm.effect and masked and realised:
+            records = *arm.trials, *costs.of(setting, width).id.unique()
+            points.append(_Point(arm, arm.effect, masked, realised, records))
+    return points
+
+
+def _draw_point(axes: Axes, point: _Point, size: float) -> None:
+    colour, y, dashes = style.colour(point.arm.method), point.accuracy.mean * 100, point.arm.scope != "global"
+    axes.plot([point.masked.mean, point.realised.mean], [y, y], ":" if dashes else "-", color=colour, linewidth=0.8)
+    for time, face in ((point.realised, "white"), (point.masked, colour)):
+        reach = style.interval_reach(point.accuracy, 100) if time is point.masked else None
+        axes.errorbar(
+            time.mean, y, reach, style.interval_reach(time, 1), color=colour, marker=style.marker(point.arm.method),
+            markersize=size, markerfacecolor=face, linewidth=0.8,
+        )  # fmt: skip
 
 
 def layers(source: Source, model: str) -> Exhibit | None:

@@ -1,11 +1,10 @@
-"""Tables of one metric each: dense, and the effect of every pruned arm; sparsity per layer; the as-published arms."""
+"""Tables of accuracy: dense, and the effect of every pruned arm; sparsity per layer; the as-published arms."""
 
 from typing import Any
 
 import pandas as pd
 
-from paperlib.claims import effects
-from paperlib.claims.effects import METRICS, Arm, Metric, corrected_protocol, marked, near_chance
+from paperlib.claims.effects import ACCURACY, Arm, arms, corrected_protocol, marked, near_chance
 from paperlib.claims.stats import SHARE, SHARE_DIFFERENCE, mean_interval, paired_difference
 from paperlib.exhibits.captions import provenance, seeds, seeds_and_images, with_source
 from paperlib.exhibits.manifest import Exhibit
@@ -15,70 +14,44 @@ from paperlib.exhibits.tables import IDS, estimate_text, write
 KEY = ("dataset", "model", "scope", "conv_sparsity", "sparsity", "method")
 
 
-def write_comparison(source: Source, name: str, study: str) -> Exhibit | None:
-    """The table `<name>_<study>` of one metric, by its name in METRICS; None if no arm is there yet.
+def write_accuracy(source: Source, study: str) -> Exhibit | None:
+    """The table `accuracy_<study>`; None if no arm is there yet.
 
-    Its csv has one row per arm with dense, pruned, effect and their intervals; what is read has dense and one column
-    per method, in the metric's unit and as difference in points or as ratio.
+    Its csv has one row per arm with dense, pruned, effect and their intervals; what is read has dense in % and one
+    column per method with the difference to it in points.
     """
-    metric = METRICS[name]
-    every, untrained = effects.arms(source.table, metric), near_chance(source.table)
+    every, untrained = arms(source.table), near_chance(source.table)
     shown = [arm for arm in every if arm.sparsity or arm.conv_sparsity]
-    long = pd.DataFrame([_row(arm, metric) | {"learnt": (arm.dataset, arm.model) not in untrained} for arm in every])
+    long = pd.DataFrame([_row(arm) | {"learnt": (arm.dataset, arm.model) not in untrained} for arm in every])
     rows: dict[tuple[str, str, str], dict[str, Any]] = {}
     for arm in shown:
         key = arm.dataset, marked(arm.model, (arm.dataset, arm.model) in untrained), arm.setting
         row = rows.setdefault(key, dict(zip(("data set", "model", "pruned"), key, strict=True)))
-        row |= {arm.method: _effect(arm, metric), "paper": arm.paper}
-        row.setdefault("dense", estimate_text(arm.dense, metric.scale, metric.digits))
+        effect = estimate_text(arm.effect)
+        row |= {arm.method: effect if effect.startswith(("-", "–")) else f"+{effect}", "paper": arm.paper}
+        row.setdefault("dense", estimate_text(arm.dense))
         ids = row.setdefault(IDS, {"pruned": (), "dense": arm.dense_trials})
         ids |= {arm.method: arm.trials, "pruned": ids["pruned"] + arm.trials}
     columns = ["data set", "model", "pruned", "dense", *dict.fromkeys(arm.method for arm in shown), "paper", IDS]
     table = pd.DataFrame(list(rows.values()), columns=columns).fillna("–")
-    # The 0 % control stands in the csv alone, but the noise floor rests on it.
-    trials = [i for arm in every for i in arm.trials]
-    text = caption(source.table, metric) if shown else ""
-    return write(f"{name}_{study}", metric.title, text, table, source.layout, long=long, trials=trials)
+    text = caption(source.table, "Dense in %; pruned arms as difference to dense in points, paired by seed")
+    return write(f"accuracy_{study}", ACCURACY.title, text, table, source.layout, long=long)
 
 
-def _row(arm: Arm, metric: Metric) -> dict[str, object]:
+def _row(arm: Arm) -> dict[str, object]:
     row: dict[str, object] = {name: getattr(arm, name) for name in KEY}
-    scale = metric.scale if metric.effect == "difference" else 1
-    for name, estimate, factor in (
-        ("dense", arm.dense, metric.scale), ("pruned", arm.own, metric.scale), (metric.effect, arm.effect, scale)
-    ):  # fmt: skip
+    for name, estimate in (("dense", arm.dense), ("pruned", arm.own), ("difference", arm.effect)):
         for part in ("mean", "low", "high"):
             value = getattr(estimate, part) if estimate else None
-            row[f"{name}_{part}"] = None if value is None else value * factor
-    units = {"unit": metric.unit, f"{metric.effect}_unit": metric.effect_unit}
+            row[f"{name}_{part}"] = None if value is None else value * ACCURACY.scale
+    units = {"unit": ACCURACY.unit, "difference_unit": ACCURACY.effect_unit}
     return row | units | {"n": arm.effect.n if arm.effect else 0, "paper": arm.paper}
 
 
-def _effect(arm: Arm, metric: Metric) -> str:
-    if arm.effect is None:
-        return "not measured"
-    if metric.effect == "ratio":
-        return f"×{arm.effect.text(1, 3)}"
-    text = arm.effect.text(metric.scale, metric.digits)
-    return text if text.startswith("-") else f"+{text}"
-
-
-def caption(tidy: pd.DataFrame, metric: Metric, shown: str = "") -> str:
-    """What stands under a table or figure of one metric: what is shown, n, interval, noise floor, sources.
-
-    shown: the first words, where it is not dense in its unit beside the effects of pruning.
-    """
+def caption(tidy: pd.DataFrame, shown: str) -> str:
+    """What stands under a table or figure of accuracy: what is shown, n, interval, images."""
     rows = corrected_protocol(tidy)
-    effect = "difference to dense in points" if metric.effect == "difference" else "ratio to dense"
-    shown = shown or f"Dense in {metric.unit}; pruned arms as {effect}, paired by seed"
-    parts = [f"{shown}; {seeds(rows)}"]
-    floor = effects.noise(tidy, metric)
-    if floor is not None:
-        parts.append(f"A/A noise floor ±{floor:.1%}: a smaller effect is none")
-    if source := effects.measurement_sources(tidy, metric):
-        parts.append(f"source: {source}")
-    parts.append(f"images: {provenance(rows)}")
-    return ". ".join(parts) + "."
+    return f"{shown}; {seeds(rows)}. Images: {provenance(rows)}."
 
 
 def write_layers(source: Source) -> Exhibit | None:

@@ -1,19 +1,25 @@
 """Paper F's figures 1 to 17 from the records, scenario by scenario (its tables: paper_f_tables.py)."""
 
-from dataclasses import replace
+from collections.abc import Iterable
+from itertools import product
 
 import pandas as pd
 import torch
 from matplotlib.artist import Artist
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from paperlib.claims.effects import METRICS, Metric, corrected_protocol, noise
-from paperlib.claims.stats import mean_interval
+from paperlib.claims.cost_evidence import COSTS, EPOCHS_F, CostMetric, CostTable
+from paperlib.claims.effects import ACCURACY, Metric, corrected_protocol
+from paperlib.claims.settings import METHODS as METHODS_OF_F
+from paperlib.claims.settings import MODELS, SETS, Setting
+from paperlib.claims.stats import SHARE, mean_interval
 from paperlib.exhibits import architecture, style
-from paperlib.exhibits.captions import provenance, seeds, with_source
-from paperlib.exhibits.effect_figures import cell_panels, draw_curves, grams_per_joule
+from paperlib.exhibits.captions import processes, provenance, seeds, seeds_and_images, with_source
+from paperlib.exhibits.cost_exhibits import draw_both, ways_legend, width_of
+from paperlib.exhibits.effect_figures import cell_panels, draw_curves
 from paperlib.exhibits.expected import F_FIGURES
 from paperlib.exhibits.manifest import Exhibit
 from paperlib.exhibits.results import Source
@@ -21,11 +27,7 @@ from paperlib.models import build
 from paperlib.pruners import METHODS
 from paperlib.studies import SCENARIOS, Scenario
 
-COSTS_AND_SCORES = (
-    METRICS["training_time"],
-    replace(METRICS["accuracy"], name="test_accuracy"),
-    METRICS["training_energy"],
-)
+COSTS_OF_F = ("training_time", "training_energy")
 
 
 def scenarios(tidy: pd.DataFrame) -> list[Scenario]:
@@ -50,44 +52,85 @@ def _methods(rows: pd.DataFrame) -> list[str]:
     return [m for m in METHODS if m in present] + sorted(present - set(METHODS)) if present != {"dense"} else []
 
 
-def by_method(source: Source, quantity: Metric, scenario: Scenario) -> Exhibit | None:
-    """Figures 9 to 17: one of COSTS_AND_SCORES of every method in one scenario, a panel per data set and model."""
+def scores(source: Source, scenario: Scenario) -> Exhibit | None:
+    """Figures 12 to 14: test accuracy of every method in one scenario, a panel per data set and model."""
     rows = scenario_rows(source.table, scenario)
-    rows = rows[rows[quantity.column].notna()]
     methods = _methods(rows)
     if not methods:
         return None
-    figure, panels = cell_panels(rows, "", f"{quantity.title.lower()}, {quantity.unit}", columns=2, with_model=True)
-    floor = noise(source.table, quantity)
-    grams = grams_per_joule(rows) if quantity.name == "training_energy" else None
+    figure, panels = cell_panels(rows, "", f"{ACCURACY.title.lower()}, %", columns=2, with_model=True)
     for axes, (dataset, model) in panels:
         in_panel = rows[(rows.dataset == dataset) & (rows.model == model)]
-        levels = {m: mean_interval(in_panel[in_panel.method == m][quantity.column], quantity.bounds) for m in methods}
+        levels = {m: mean_interval(in_panel[in_panel.method == m].test_accuracy, SHARE) for m in methods}
         for x, (method, level) in enumerate(levels.items()):
-            style.dot(axes, x, level, quantity.scale, method)
-        dense = levels.get("dense")
-        style.dense_level(axes, dense, quantity.scale)
-        if dense is not None:
-            style.noise_band(axes, floor, dense.mean)
-        if quantity.unit == "%":
-            style.majority(axes, in_panel.test_majority)
-            style.limit_percent(axes)
-        axes.set_xticks(range(len(methods)), methods, rotation=40, ha="right")
-        axes.grid(axis="x", visible=False)
+            style.dot(axes, x, level, ACCURACY.scale, method)
+        style.dense_level(axes, levels.get("dense"), ACCURACY.scale)
+        style.majority(axes, in_panel.test_majority)
+        style.limit_percent(axes)
+        _method_axis(axes, methods)
+    style.legend(figure, methods, ["majority rate"])
+    return _save(figure, "test_accuracy", ACCURACY.title, scenario, [seeds_and_images(rows)], rows.id, source)
+
+
+def training_cost(source: Source, name: str, scenario: Scenario) -> Exhibit | None:
+    """Figures 9 to 11 (`training_time`) and 15 to 17 (`training_energy`, with CO2): F's whole training, from steps."""
+    metric, costs = COSTS[name], source.costs
+    panels = _cost_panels(costs, metric, scenario)
+    if not panels:
+        return None
+    figure, grid = style.panels(list(panels), ylabel=f"{metric.title.lower()}, {metric.unit}", columns=2)
+    every = pd.concat(rows for of_panel in panels.values() for rows in of_panel)
+    floors = {model: costs.floor(metric, [model]) for model in dict.fromkeys(every.model)}
+    one_grid = name == "training_energy" and every.grid_g_per_kwh.nunique() == 1
+    grams = every.grid_g_per_kwh.iloc[0] / 3600 if one_grid else None
+    for axes, of_panel in zip(grid, panels.values(), strict=True):
+        _draw_costs(axes, of_panel, metric)
+        dense = (pd.concat(of_panel)[metric.level] / pd.concat(of_panel)[metric.ratio]).mean() * metric.scale
+        axes.axhline(dense, color=style.COLOURS["dense"], linewidth=1)
+        style.noise_band(axes, floors[of_panel[0].model.iloc[0]], dense)
+        axes.set_ylim(0)
         if grams:
             style.co2_axis(axes, grams, "CO2, g")
-    style.legend(figure, methods, ["majority rate" if floor is None else "A/A noise floor"])
-    text = [seeds(rows)]
-    if floor is not None:
-        text.append(f"A/A noise floor ±{floor:.1%} (`random` at 0 % beside dense): a smaller effect is none")
-    if quantity.source_column:
-        text.append("source: " + "/".join(sorted(set(rows[quantity.source_column].dropna()))))
-    if quantity.unit != "%":
-        text.append("post-training has the training of its dense trial by construction")
+    ways_legend(figure, list(dict.fromkeys(every.method)), ["dense", "A/A noise floor"])
+    text = [
+        f"{EPOCHS_F} epochs on as many images as each data set has: steps times step plus epoch boundaries times "
+        "boundary, as measured at that image size and batch",
+        "line: dense; filled: masked, as in the papers; hollow: the exact variant that skips removed work, where one "
+        "is expected to pay",
+        "post-training has the training of dense by construction",
+        f"A/A noise floor: {', '.join(f'{model} ±{floor:.1%}' for model, floor in floors.items() if floor)}",
+        processes(every),
+    ]
     if grams:
-        text.append(f"Right: CO2, which is energy times {grams * 3.6e6:.4g} g per kWh; the paper has no figure of it")
-    title = f"{quantity.title}{' and CO2' if grams else ''}"
-    return _save(figure, quantity.name, title, scenario, text, rows, source)
+        text.append(f"Right: CO2, which is energy times {grams * 3600:.4g} g per kWh; the paper has no figure of it")
+    title = f"{metric.title}{' and CO2' if grams else ''}"
+    return _save(figure, name, title, scenario, text, every.id, source)
+
+
+def _cost_panels(costs: CostTable, metric: CostMetric, scenario: Scenario) -> dict[str, list[pd.DataFrame]]:
+    """By the title of a panel (data set and model) the rows of each method that was measured."""
+    panels = {}
+    for dataset, model in product(SETS, MODELS):
+        settings = [Setting(dataset, model, m, scenario.conv, scenario.linear) for m in METHODS_OF_F]
+        of_methods = [costs.of(setting, width_of(costs, model)) for setting in settings]
+        rows = [each for each in of_methods if len(each) and each[metric.level].notna().all()]
+        if rows:
+            first = rows[0].iloc[0]
+            panels[f"{dataset}, {model}\n{first.resolution} px, batch {first.batch_size}"] = rows
+    return panels
+
+
+def _draw_costs(axes: Axes, of_panel: list[pd.DataFrame], metric: CostMetric) -> None:
+    for x, rows in enumerate(of_panel):
+        masked, realised = (mean_interval(rows[f"{way}{metric.level}"]) for way in ("", "realised_"))
+        faster = not rows.realised_step_way.isin(["masked", "dense"]).all()
+        draw_both(axes, x, (masked, realised if faster else None), rows.method.iloc[0], metric.scale)
+    _method_axis(axes, [str(rows.method.iloc[0]) for rows in of_panel])
+
+
+def _method_axis(axes: Axes, methods: list[str]) -> None:
+    axes.set_xticks(range(len(methods)), methods, rotation=40, ha="right")
+    axes.grid(axis="x", visible=False)
 
 
 def curves(source: Source, quantity: Metric, scenario: Scenario) -> Exhibit | None:
@@ -103,19 +146,20 @@ def curves(source: Source, quantity: Metric, scenario: Scenario) -> Exhibit | No
     text = [
         f"means, {seeds(rows)}; scores of the training pass itself",
         f"dotted: {constant} of the training set, what a network that ignores its images reaches",
+        f"images: {provenance(rows)}",
     ]
-    return _save(figure, f"training_{quantity.name}", quantity.title, scenario, text, rows, source)
+    return _save(figure, f"training_{quantity.name}", quantity.title, scenario, text, rows.id, source)
 
 
 def _save(
-    figure: Figure, name: str, title: str, scenario: Scenario, text: list[str], rows: pd.DataFrame, source: Source
+    figure: Figure, name: str, title: str, scenario: Scenario, text: list[str], ids: Iterable[str], source: Source
 ) -> Exhibit:
     title += f", scenario {scenario.name}"
     if scenario.name in SCENARIOS:
         title += f" (paper F, figure {F_FIGURES[name] + list(SCENARIOS).index(scenario.name)})"
     removed = f"{scenario.conv:.0%} of filters, {scenario.linear:.0%} of linear weights removed"
-    parts = [f"Scenario {scenario.name} ({scenario.title}): {removed}", *text, f"images: {provenance(rows)}"]
-    return style.save(figure, f"{name}_{scenario.name}", title, ". ".join(parts) + ".", rows.id, source.layout)
+    parts = [f"Scenario {scenario.name} ({scenario.title}): {removed}", *text]
+    return style.save(figure, f"{name}_{scenario.name}", title, ". ".join(parts) + ".", ids, source.layout)
 
 
 def networks(source: Source) -> Exhibit | None:

@@ -1,8 +1,11 @@
 """Own results beside the committed ones, in two lines: what agrees, within what, and what cannot be compared."""
 
+import pandas as pd
+
 from paperlib.claims import verdicts
 from paperlib.core.io import write_atomically
 from paperlib.core.paths import Layout
+from paperlib.costs.records import cost_table, read_costs
 from paperlib.report.committed import trials_of
 from paperlib.report.freshness import is_current, mark_current, stored_fingerprint
 from paperlib.schema.record import Record
@@ -35,31 +38,32 @@ def _agreement(layout: Layout) -> list[str]:
             continue
         with open_archive(archive) as unpacked:
             pairs = [(records[r.id], r) for r in Store(unpacked).records() if r.id in records]
-            same = [
-                a.base == b.base
-                for a, b in zip(verdicts(Store(layout).table()), verdicts(Store(unpacked).table()), strict=True)
-            ]
+            costs = [cost_table(read_costs(each)) for each in (layout, unpacked)]
+            decided = [verdicts(Store(x).table(), measured=c) for x, c in zip((layout, unpacked), costs, strict=True)]
+            same = [a.base == b.base for a, b in zip(*decided, strict=True)]
         details = f"Details: paperlib compare {layout.results} {archive}"
         return [
-            _line(pairs, len(records), f"results/{archive.parent.name}"),
+            _line(pairs, _ratios(*costs), len(records), f"results/{archive.parent.name}"),
             f"{sum(same)} of {len(same)} claims get the reference's verdict. {details}",
         ]
     names = ", ".join(f"results/{a.parent.name}" for a in archives())
     return [f"Reference: none of these {len(records)} trials is in {names}: other budgets, nothing was compared."]
 
 
-def _line(pairs: list[tuple[Record, Record]], total: int, name: str) -> str:
+def _ratios(own: pd.DataFrame, reference: pd.DataFrame) -> list[tuple[float, float]]:
+    """Masked and realised inference beside dense, (own, reference), of settings that one machine measured for both."""
+    if own.empty or reference.empty:
+        return []
+    names = [f"{way}inference_{size}_ratio" for way in ("", "realised_") for size in ("b1", "b64")]
+    means = [table.groupby(["id", "device", "cpu", "threads"])[names].mean() for table in (own, reference)]
+    both = means[0].join(means[1], rsuffix=" reference", how="inner")
+    return [(a, b) for name in names for a, b in zip(both[name], both[f"{name} reference"], strict=True)]
+
+
+def _line(pairs: list[tuple[Record, Record]], ratios: list[tuple[float, float]], total: int, name: str) -> str:
     of_same_images = [(a, b) for a, b in pairs if a.data.content_hash == b.data.content_hash]
     scored = [(a.test.accuracy, b.test.accuracy) for a, b in of_same_images if a.test and b.test]
     equal, near = sum(a == b for a, b in scored), sum(abs(a - b) <= POINTS for a, b in scored)
-    on_same_machine = [(a, b) for a, b in of_same_images if a.environment == b.environment]
-    ratios = [
-        (s.ratio, t.ratio)
-        for a, b in on_same_machine
-        for s in a.inference
-        for t in b.inference
-        if (s.variant, s.batch_size) == (t.variant, t.batch_size) != ("dense", s.batch_size)
-    ]
     text = (
         f"Against the reference {name}: {len(pairs)} of {total} trials are in both; test accuracy of {near} of "
         f"{len(scored)} agrees within {100 * POINTS:g} point ({equal} exactly)"
@@ -67,9 +71,7 @@ def _line(pairs: list[tuple[Record, Record]], total: int, name: str) -> str:
     if ratios:
         close = sum(abs(s - t) <= COST * max(s, t) for s, t in ratios)
         text += f", {close} of {len(ratios)} inference ratios within {COST:.0%}"
-    left_out = []
-    if other := len(pairs) - len(of_same_images):
-        left_out.append(f"accuracy of {other} (other images)")
-    if other := len(of_same_images) - len(on_same_machine):
-        left_out.append(f"times, energies and memory of {other} (other machine or versions)")
-    return text + (f". Not comparable: {'; '.join(left_out)}." if left_out else ".")
+    else:
+        text += ", no costs of the same networks on the same CPU"
+    other = len(pairs) - len(of_same_images)
+    return text + (f". Not comparable: accuracy of {other} (other images)." if other else ".")

@@ -3,24 +3,30 @@
 import base64
 import io
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import ipywidgets as widgets
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from paperlib.claims.stats import Estimate, mean_interval, paired_ratio
+from paperlib.claims.cost_evidence import COSTS, CostTable
+from paperlib.claims.settings import Setting
+from paperlib.claims.stats import Estimate, mean_interval
+from paperlib.core import paths
 from paperlib.core.errors import PaperlibError
 from paperlib.core.paths import Layout
 from paperlib.core.progress import between_steps
+from paperlib.costs.records import cost_table, read_costs
 from paperlib.data import DATASETS
 from paperlib.exhibits import style
 from paperlib.models import MODELS
 from paperlib.pruners import METHODS
 from paperlib.schema.record import Epoch, Record
 from paperlib.schema.trial import SCOPES, Fields, Trial, again, make_trial
+from paperlib.trials.archive import ORDER, archives
 from paperlib.trials.runner import dense_baseline, run
 
 # Small enough that mlp-small answers within seconds on two cores.
@@ -54,37 +60,56 @@ def picture(pruned: Sequence[Record], dense: Sequence[Record]) -> Figure:
     curve.set_xlabel("epoch")
     if data.test_majority is not None:
         accuracy.axhline(data.test_majority * 100, color=style.COLOURS["majority"], linestyle=":")
-    _costs(cost, pruned, dense)
+    cost.set_title(f"cost, ratio to dense\n{_costs(cost, pruned)}", loc="left")
     achieved = {layer.name: layer.achieved * 100 for layer in pruned[0].layers}
     layers.bar(list(achieved), list(achieved.values()), color=style.colour(trial.method))
     layers.set_ylim(0, 105)
     layers.tick_params(axis="x", rotation=60 if len(achieved) > 6 else 0)
     style.legend(figure, list(dict.fromkeys(["dense", trial.method])))
-    source = pruned[0].training.energy_source if pruned[0].training else None
-    title = (
-        f"{trial.method}, {trial.scope} {trial.sparsity:.0%}, {trial.model} on {trial.dataset} ({data.source})\n"
-        f"n = {len(pruned)}; energy {source or 'not measured'}; grey: A/A noise of inference"
-    )
-    figure.suptitle(title, fontsize=9, x=0.01, ha="left")
+    title = f"{trial.method}, {trial.scope} {trial.sparsity:.0%}, {trial.model} on {trial.dataset} ({data.source})"
+    figure.suptitle(f"{title}\nn = {len(pruned)}", fontsize=9, x=0.01, ha="left")
     return figure
 
 
-def _costs(axes: Axes, pruned: Sequence[Record], dense: Sequence[Record]) -> None:
-    bars: dict[str, list[float]] = {}
-    for p, d in zip(pruned, dense, strict=True):
-        for timing in p.inference:
-            if timing.variant == "masked" and timing.ratio:
-                bars.setdefault(f"inference\nbatch {timing.batch_size}", []).append(timing.ratio)
-        if p.training and d.training:
-            bars.setdefault("training\ntime", []).append(p.training.time_s / d.training.time_s)
-            if p.training.energy_j and d.training.energy_j:
-                bars.setdefault("training\nenergy", []).append(p.training.energy_j / d.training.energy_j)
-    for name, ratios in bars.items():
-        _bar(axes, name, paired_ratio(ratios, [1.0] * len(ratios)), pruned[0].trial.method)
-    controls = [abs(t.ratio - 1) for r in pruned for t in r.inference if t.variant == "dense-again" and t.ratio]
-    if controls:
-        axes.axhspan(1 / (1 + max(controls)), 1 + max(controls), color=style.NOISE, zorder=0)
-    axes.axhline(1, color=style.COLOURS["dense"], linewidth=1)
+def _costs(axes: Axes, pruned: Sequence[Record]) -> str:
+    """Training and inference beside dense: measured where a cost record has the arm, else counted; says which."""
+    trial, axis = pruned[0].trial, axes.axhline(1, color=style.COLOURS["dense"], linewidth=1)
+    setting = Setting(
+        trial.dataset, trial.model, trial.method, trial.conv_sparsity, trial.sparsity, trial.scope
+    )  # fmt: skip
+    axis.set_zorder(3)
+    for costs in _cost_tables():
+        rows = costs.of(setting, trial.width)
+        if rows.empty:
+            continue
+        for name, label in (
+            ("training_time", "training"),
+            ("inference_time", "batch 64"),
+            ("inference_time_b1", "batch 1"),
+        ):
+            for way in ("masked", "realised"):
+                effect = costs.effect(COSTS[name], setting, realised=way == "realised", width=trial.width)
+                _bar(axes, f"{label}\n{way}", effect, trial.method)
+        style.noise_band(axes, costs.floor(COSTS["inference_time"], [trial.model]))
+        axes.tick_params(axis="x", labelsize=6)
+        return f"(measured, {len(rows)} processes; A/A: grey)"
+    if counted := pruned[0].costs:
+        flops = {
+            "training": counted.training_flops / counted.dense_training_flops,
+            "inference": counted.inference_flops / counted.dense_inference_flops,
+        }
+        for name, ratio in flops.items():
+            _bar(axes, name, Estimate(ratio, None, None, 1), trial.method)
+    return "(counted FLOPs without removed work)"
+
+
+def _cost_tables() -> Iterator[CostTable]:
+    """Cost records of one's own, largest profile first, then the committed ones."""
+    for name in ORDER:
+        yield CostTable(cost_table(read_costs(Layout.of(name))))
+    for archive in archives() if paths.project() else []:
+        if (table := archive.with_name("costs.parquet")).exists():
+            yield CostTable(pd.read_parquet(table))
 
 
 def _bar(axes: Axes, name: str, estimate: Estimate | None, method: str) -> None:

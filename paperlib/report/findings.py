@@ -6,21 +6,20 @@ from statistics import median
 
 import pandas as pd
 
+from paperlib.claims.cost_evidence import COSTS, CostMetric, CostTable
 from paperlib.claims.effects import (
     DRAWN,
-    METRICS,
     NOT_PUBLISHED,
+    PAPER,
     Arm,
-    Metric,
     arms,
     corrected_protocol,
     main_setting_only,
-    measurement_sources,
     near_chance,
-    noise,
 )
 from paperlib.claims.stats import Estimate
 from paperlib.exhibits.captions import provenance
+from paperlib.exhibits.cost_exhibits import STUDIES, CostArm, measured_arms, setting_of, width_of
 
 
 @dataclass(frozen=True)
@@ -35,24 +34,29 @@ class Finding:
         return f"**{self.lead}.** {self.text}"
 
 
-def findings(tidy: pd.DataFrame) -> list[Finding]:
-    """What the records say, with numbers and intervals; what they are silent about has no finding.
+def findings(tidy: pd.DataFrame, costs: CostTable) -> list[Finding]:
+    """What the records of trials and of costs say; what they are silent about has no finding.
 
     The last two name the machine and the images.
     """
     tidy = main_setting_only(tidy)
-    parts = [_fastest(tidy), _cost(tidy, "inference_time"), _cost(tidy, "training_time"), _energy(tidy)]
-    parts += [_accuracy(tidy), _abstract(tidy), _failures(tidy), _machines(tidy)]
+    measured = list({arm.id: arm for study in STUDIES for arm in measured_arms(costs, study)}.values())
+    parts = [
+        _fastest(tidy, costs, measured),
+        _cost(costs, measured, "inference_time"),
+        _cost(costs, measured, "training_time"),
+    ]
+    parts += [_accuracy(tidy), _abstract(tidy, costs), _failures(tidy), _machines(tidy, costs)]
     return [part for part in parts if part] + [Finding("Images", f"{provenance(corrected_protocol(tidy))}.")]
 
 
-def pruned_arms(tidy: pd.DataFrame, metric: Metric) -> list[tuple[Arm, Estimate]]:
-    """The arms that remove something, with their effect against dense."""
-    return [(arm, arm.effect) for arm in arms(tidy, metric) if arm.effect and (arm.sparsity or arm.conv_sparsity)]
+def pruned_arms(tidy: pd.DataFrame) -> list[tuple[Arm, Estimate]]:
+    """The arms that remove something, with their change of accuracy against dense."""
+    return [(arm, arm.effect) for arm in arms(tidy) if arm.effect and (arm.sparsity or arm.conv_sparsity)]
 
 
 def _accuracy(tidy: pd.DataFrame) -> Finding | None:
-    pruned = pruned_arms(tidy, METRICS["accuracy"])
+    pruned = pruned_arms(tidy)
     if not pruned:
         return None
     effects = [effect for _, effect in pruned]
@@ -72,105 +76,110 @@ def _accuracy(tidy: pd.DataFrame) -> Finding | None:
     )
 
 
-def _cost(tidy: pd.DataFrame, name: str) -> Finding | None:
-    metric = METRICS[name]
-    effects, floor = [effect for _, effect in pruned_arms(tidy, metric)], noise(tidy, metric)
-    if not effects or floor is None:
+def _cost(costs: CostTable, measured: Sequence[CostArm], name: str) -> Finding | None:
+    """How many arms, masked as in the papers, cost less or more than dense; post-training has dense's own training."""
+    metric = COSTS[name]
+    if name == "training_time":
+        measured = [arm for arm in measured if not arm.is_trained_dense]
+    floors = _floors(costs, metric, measured)
+    effects = [(effect, floors[arm.setting.model]) for arm in measured if (effect := arm.effect(metric))]
+    if not effects:
         return None
-    less, more = _beyond(effects, floor)
-    means = sorted(e.mean for e in effects)
-    source = f" ({measurement_sources(tidy, metric)})" if metric.source_column else ""
-    how = "masked as in the papers"
-    if name.startswith("training") and (tidy.compact_epochs > 0).any():
-        how = "on the cut network where whole filters are gone, else masked as in the papers"
+    less = sum(_is_faster(e, floor) for e, floor in effects)
+    more = sum(e.low is not None and e.low > 1 + floor for e, floor in effects)
+    means, n = sorted(e.mean for e, _ in effects), min(e.n for e, _ in effects)
     return Finding(
-        f"{metric.title}{source}, {how}: {less} of {len(effects)} arms cost less than dense, {more} more",
-        f"That is, beyond the A/A noise floor of ±{floor:.1%}. The median arm takes ×{median(means):.3f} of "
-        f"dense, all of them ×{means[0]:.3f} to ×{means[-1]:.3f}.",
+        f"{metric.title}, masked as in the papers: {less} of {len(effects)} arms cost less than dense, {more} more",
+        f"That is, beyond the A/A noise floor ({_noise(floors)}), n = {n} fresh process{'es' * (n > 1)}. The median "
+        f"arm takes ×{median(means):.3f} of dense, all of them ×{means[0]:.3f} to ×{means[-1]:.3f}.",
     )
 
 
-def _beyond(effects: Sequence[Estimate], floor: float) -> tuple[int, int]:
-    """How many ratios lie, with their whole interval, below and above the noise."""
-    less = sum(e.high is not None and e.high < 1 / (1 + floor) for e in effects)
-    return less, sum(e.low is not None and e.low > 1 + floor for e in effects)
+def _floors(costs: CostTable, metric: CostMetric, measured: Sequence[CostArm]) -> dict[str, float]:
+    """The A/A noise floor of each model that was measured."""
+    models = dict.fromkeys(arm.setting.model for arm in measured)
+    return {model: floor for model in models if (floor := costs.floor(metric, [model])) is not None}
 
 
-def _energy(tidy: pd.DataFrame) -> Finding | None:
-    """Training energy where a counter gave it; a modelled one is training time again and would say nothing new."""
-    words = set(measurement_sources(tidy, METRICS["training_energy"]).split("/"))
-    return None if words <= {"modelled", "not measured"} else _cost(tidy, "training_energy")
+def _noise(floors: dict[str, float]) -> str:
+    return ", ".join(f"{model} ±{floor:.1%}" for model, floor in floors.items())
+
+
+def _is_faster(effect: Estimate, floor: float) -> bool:
+    """Whether the ratio lies, with its whole interval, below the noise."""
+    return effect.high is not None and effect.high < 1 / (1 + floor)
 
 
 LOSS = 0.01  # of accuracy: what a reader may be glad to pay
 
 
-def _fastest(tidy: pd.DataFrame) -> Finding | None:
-    """The fastest arm of each model once removed work is skipped, of those that cost at most LOSS of accuracy."""
-    metric = METRICS["realised_time"]
-    floor, at_chance = noise(tidy, metric), near_chance(tidy)
-    pruned = pruned_arms(tidy, metric)
-    if floor is None or not pruned:  # without a floor nothing can be said to lie beyond it
+def _fastest(tidy: pd.DataFrame, costs: CostTable, measured: Sequence[CostArm]) -> Finding | None:
+    """How many arms are faster once removed work is skipped; of each model the fastest that loses at most LOSS."""
+    metric = COSTS["inference_time"]
+    floors = _floors(costs, metric, measured)
+    effects = [(effect, floors[arm.setting.model]) for arm in measured if (effect := arm.effect(metric, realised=True))]
+    if not effects:
         return None
-    accurate = {
-        (arm.dataset, arm.model, arm.setting, arm.method): change
-        for arm, change in pruned_arms(tidy, METRICS["accuracy"])
-        if change.mean >= -LOSS and (arm.dataset, arm.model) not in at_chance
-    }
-    parts = []
-    for model in dict.fromkeys(arm.model for arm, _ in pruned):
-        faster = [
-            (effect, arm, change)
-            for arm, effect in pruned
-            if arm.model == model and effect.high is not None and effect.high < 1 / (1 + floor)
-            if (change := accurate.get((arm.dataset, arm.model, arm.setting, arm.method)))
-        ]
-        if not faster:
-            parts.append(f"{model}: nothing beyond the noise")
-            continue
-        effect, arm, change = min(faster, key=lambda candidate: candidate[0].mean)
-        parts.append(
-            f"{model} ×{effect.text(1, 3)} of dense ({arm.method}, {arm.setting}, {arm.dataset}, "
-            f"{change.text(100)} points, n = {effect.n})"
-        )
-    less, _ = _beyond([effect for _, effect in pruned], floor)
+    parts = [_fastest_of(model, floor, tidy, costs) for model, floor in floors.items()]
     return Finding(
-        f"Once removed work is really skipped, inference is faster than dense in {less} of {len(pruned)} pruned arms",
-        f"The fastest that lose at most {100 * LOSS:g} point of accuracy (batch 64, time of dense = 1; noise "
-        f"±{floor:.1%}): {'; '.join(parts)}.",
+        "Once removed work is really skipped, inference is faster than dense in "
+        f"{sum(_is_faster(e, floor) for e, floor in effects)} of {len(effects)} measured arms",
+        f"The fastest that lose at most {100 * LOSS:g} point of accuracy (batch 64, time of dense = 1; noise: "
+        f"{_noise(floors)}): {'; '.join(parts)}.",
     )
 
 
-def _abstract(tidy: pd.DataFrame) -> Finding | None:
+def _fastest_of(model: str, floor: float, tidy: pd.DataFrame, costs: CostTable) -> str:
+    metric, width, at_chance = COSTS["inference_time"], width_of(costs, model), near_chance(tidy)
+    faster = [
+        (effect, arm, change)
+        for arm, change in pruned_arms(tidy[tidy.model == model])
+        if change.mean >= -LOSS and (arm.dataset, model) not in at_chance
+        if (effect := costs.effect(metric, setting_of(arm), realised=True, width=width)) and _is_faster(effect, floor)
+    ]
+    if not faster:
+        return f"{model}: nothing beyond the noise"
+    effect, arm, change = min(faster, key=lambda candidate: candidate[0].mean)
+    trained = sorted(set(tidy[tidy.id.isin(arm.trials)].width))
+    widths = f", trained at width {trained[0]:g}, timed at {width:g}" if trained != [width] else ""
+    return (
+        f"{model} ×{effect.text(1, 3)} of dense, n = {effect.n} ({arm.method}, {arm.setting}, {arm.dataset}, "
+        f"{change.text(100)} points, n = {change.n}{widths})"
+    )
+
+
+def _abstract(tidy: pd.DataFrame, costs: CostTable) -> Finding | None:
     """P's one published set of numbers (claim A1) beside ours."""
-    parts = []
-    for name, unit in (("accuracy", " points"), ("inference_time", ""), ("inference_energy", "")):
-        metric = METRICS[name]
-        for arm, effect in pruned_arms(tidy, metric):
-            if arm.paper not in {NOT_PUBLISHED, DRAWN} and arm.method == "pre-training":
-                shown = effect.text(100) + unit if name == "accuracy" else "×" + effect.text(1, 3)
-                source = f", {measurement_sources(tidy, metric)}" if metric.source_column else ""
-                parts.append(f"{metric.title.lower()} {shown}{source} (paper {arm.paper})")
-    if not parts:
-        return None
-    lead = "P's published case, small MLP on MNIST, layer-wise 50 %, pruned before training"
-    return Finding(lead, f"Against dense: {'; '.join(parts)}.")
+    cases = [(arm, change) for arm, change in pruned_arms(tidy) if arm.paper not in {NOT_PUBLISHED, DRAWN}]
+    for arm, change in cases:
+        if arm.method != "pre-training":
+            continue
+        parts = [f"test accuracy {change.text(100)} points (paper {arm.paper})"]
+        rows = costs.of(setting_of(arm))
+        for name in ("inference_time", "inference_energy"):
+            if effect := costs.effect(COSTS[name], setting_of(arm)):
+                source = f", {rows[COSTS[name].source].iloc[0]}" if COSTS[name].source else ""
+                published = PAPER[name, arm.dataset, arm.model, arm.scope, arm.sparsity]
+                parts.append(f"{COSTS[name].title.lower()} ×{effect.text(1, 3)}{source} (paper {published})")
+        lead = "P's published case, small MLP on MNIST, layer-wise 50 %, pruned before training"
+        return Finding(lead, f"Against dense: {'; '.join(parts)}.")
+    return None
 
 
-def _machines(tidy: pd.DataFrame) -> Finding | None:
+def _machines(tidy: pd.DataFrame, costs: CostTable) -> Finding | None:
     if tidy.empty:
         return None
-    cpus = ", ".join(sorted(set(tidy.cpu)))
-    if tidy.gpu.notna().any():
-        return Finding("Machines", f"{', '.join(sorted(set(tidy.gpu.dropna())))}; {cpus}.")
+    told = {
+        column: [*tidy[column].dropna(), *costs.rows.get(column, pd.Series()).dropna()] for column in ("cpu", "gpu")
+    }
+    cpus = ", ".join(sorted(set(told["cpu"])))
+    if told["gpu"]:
+        return Finding("Machines", f"{', '.join(sorted(set(told['gpu'])))}; {cpus}.")
     threads = " or ".join(str(n) for n in sorted(set(tidy.threads)))
     text = (
         f"{cpus}, {threads} thread(s) a trial. No trial ran on a GPU, "
         "so what the papers say of one stays open: `make reproduce PROFILE=paper` on one decides it."
     )
-    others = pd.to_numeric(tidy.others_share).dropna()
-    if len(others):
-        text += f" Other processes took {others.median():.1%} of a trial's cores (median; at most {others.max():.1%})."
     return Finding("Machine", text)
 
 

@@ -15,16 +15,20 @@ from rich.table import Table
 
 from paperlib import claims
 from paperlib.claims import CLAIMS
-from paperlib.claims.effects import METRICS, near_chance, noise
+from paperlib.claims.cost_evidence import COSTS, CostTable
+from paperlib.claims.effects import near_chance
 from paperlib.core.io import write_atomically
 from paperlib.core.paths import Layout
+from paperlib.costs.records import cost_table, read_costs, write_cost_table
 from paperlib.exhibits.captions import provenance
+from paperlib.exhibits.cost_exhibits import setting_of, width_of
 from paperlib.exhibits.manifest import Exhibit, output_root, read_manifest
 from paperlib.exhibits.trial_links import address, linked
 from paperlib.report.committed import DATA_FILES
 from paperlib.report.findings import findings, pruned_arms
 from paperlib.report.freshness import fingerprint, is_current, mark_current
-from paperlib.schema.record import Record
+from paperlib.schema.cost import CostRecord
+from paperlib.schema.record import Environment, Record
 from paperlib.schema.trial import again
 from paperlib.studies.sections import NOTEBOOKS
 from paperlib.trials.archive import archives
@@ -57,23 +61,24 @@ def build(layout: Layout) -> Path:
     from paperlib.costs import cpu_study
     from paperlib.exhibits.results import Source
 
-    table = Store(layout).write_table()
-    source = Source.of(layout)
+    table, _ = Store(layout).write_table(), write_cost_table(layout)
+    source, costs = Source.of(layout), read_costs(layout)
     exhibits = read_manifest(layout)
     verdicts = claims.write(layout)
     _copy_files(exhibits, layout)
     notebooks = [_notebook_page(path, layout) for path in sorted(layout.notebooks.glob("0?_*.ipynb"))]
     templates = jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True)
     templates.globals |= {
-        "address": address, "again": again, "profile": layout.name, "environments": _environments(source.records),
-        "provenance": provenance(table), "tally": claims.tally(verdicts),
+        "address": address, "again": again, "profile": layout.name,
+        "environments": _environments(source.records, costs), "provenance": provenance(table),
+        "tally": claims.tally(verdicts),
     }  # fmt: skip
     rows = table.sort_values(["dataset", "model", "method", "scope", "sparsity", "seed"]).to_dict("records")
     values: dict[str, dict[str, object]] = {
         "claims": {"verdicts": verdicts, "claims": CLAIMS},
-        "trials": {"rows": rows, "measured": cpu_study.stored(layout)[0]},
+        "trials": {"rows": rows, "measured": cpu_study.stored(layout)[0], "costs": costs},
         "report": {
-            "findings": findings(table), "claims": len(verdicts), "blocks": _blocks(exhibits, layout),
+            "findings": findings(table, source.costs), "claims": len(verdicts), "blocks": _blocks(exhibits, layout),
             "notebooks": notebooks, "trials": len(table), "failed": int((table.status == "failed").sum()),
             "images": _images(source.records),
         },
@@ -91,40 +96,44 @@ def tally(layout: Layout) -> str:
     return f"{len(CLAIMS)} claims: " + ", ".join(f"{n} {word}" for word, n in counts.most_common())
 
 
+# Columns of costs: the metric, and whether with removed work left out.
+_HEADLINE = (("training_time", False), ("inference_time", False), ("inference_time", True))
+
+
 def headline(layout: Layout) -> Table:
     """The table that ends a reproduction: per data set, model and setting, what all methods did against dense."""
-    tidy = Store(layout).table()
-    names, at_chance = ("accuracy", "inference_time", "realised_time", "training_time"), near_chance(tidy)
-    means: dict[tuple[str, str, str], dict[str, list[float]]] = {}
+    tidy, costs = Store(layout).table(), CostTable(cost_table(read_costs(layout)))
+    at_chance, rows = near_chance(tidy), dict[tuple[str, str, str], list[list[float]]]()
     dense: dict[tuple[str, str, str], str] = {}
-    for name in names:
-        for arm, effect in pruned_arms(tidy, METRICS[name]):
-            key = (arm.dataset, arm.model, arm.setting)
-            means.setdefault(key, {}).setdefault(name, []).append(effect.mean)
-            if name == "accuracy" and arm.dense:
-                warning = "\n(near chance)" if (arm.dataset, arm.model) in at_chance else ""
-                dense[key] = f"{arm.dense.mean:.1%}{warning}"
+    for arm, change in pruned_arms(tidy):
+        key = (arm.dataset, arm.model, arm.setting)
+        if arm.dense:
+            dense[key] = f"{arm.dense.mean:.1%}" + "\n(near chance)" * ((arm.dataset, arm.model) in at_chance)
+        columns = rows.setdefault(key, [[] for _ in range(1 + len(_HEADLINE))])
+        columns[0].append(100 * change.mean)
+        for values, (name, realised) in zip(columns[1:], _HEADLINE, strict=True):
+            width = width_of(costs, arm.model)
+            if effect := costs.effect(COSTS[name], setting_of(arm), realised=realised, width=width):
+                values.append(effect.mean)
     table = Table(title="Pruned against dense, range over the methods", title_justify="left")
-    for column in ("data set", "model", "pruned", "dense\naccuracy", "accuracy,\npoints"):
-        table.add_column(column, no_wrap=True)
-    for name in names[1:]:
-        floor = noise(tidy, METRICS[name])
-        title = METRICS[name].title.lower().replace(", ", ",\n")
+    for title in ("data set", "model", "pruned", "dense\naccuracy", "accuracy,\npoints"):
+        table.add_column(title, no_wrap=True)
+    for name, realised in _HEADLINE:
+        title = f"{COSTS[name].title.lower().replace(', ', ',')}\n{'realised' if realised else 'masked'}"
+        floor = costs.floor(COSTS[name])
         table.add_column(title if floor is None else f"{title}\n(noise ±{floor:.1%})")
-    for key, effects in sorted(means.items()):
-        table.add_row(*key, dense.get(key, "–"), *(_range(effects.get(name, []), name) for name in names))
+    for key, (points, *ratios) in sorted(rows.items()):
+        told = [_range(values, "×{:.2f}") for values in ratios]
+        table.add_row(*key, dense.get(key, "–"), _range(points, "{:+.1f}"), *told)
     table.caption = (
-        f"{provenance(tidy)}. Inference with masks, as in the papers, beside the same with removed work skipped."
+        f"{provenance(tidy)}. Accuracy: trials. Costs: networks measured apart, masked as in the papers, and realised: with "
+        "removed work left out."
     )
     return table
 
 
-def _range(values: list[float], name: str) -> str:
-    if not values:
-        return "–"
-    if name == "accuracy":
-        return f"{100 * min(values):+.1f} to {100 * max(values):+.1f}"
-    return f"×{min(values):.2f} to ×{max(values):.2f}"
+def _range(values: list[float], form: str) -> str:
+    return f"{form.format(min(values))} to {form.format(max(values))}" if values else "–"
 
 
 def _blocks(exhibits: Iterable[Exhibit], layout: Layout) -> list[Block]:
@@ -146,7 +155,10 @@ def _copy_files(exhibits: Iterable[Exhibit], layout: Layout) -> None:
     # The report folder can be sent to someone alone: it holds all that its pages link to.
     folders = {"figure": layout.report / "figures", "table": layout.report / "tables"}
     copies = {folders[e.kind] / Path(name).name: output_root(layout) / name for e in exhibits for name in e.files}
-    data = (*(layout.results / name for name in DATA_FILES), *layout.trials.glob("*.json"), *layout.edge.glob("*.json"))
+    data = (
+        *(layout.results / name for name in DATA_FILES),
+        *(p for folder in (layout.trials, layout.costs, layout.edge) for p in folder.glob("*.json")),
+    )
     copies |= {layout.report / source.relative_to(layout.results): source for source in data if source.exists()}
     for target, source in copies.items():
         if not (target.exists() and filecmp.cmp(source, target, shallow=False)):
@@ -166,17 +178,17 @@ def _notebook_page(notebook: Path, layout: Layout) -> dict[str, str]:
     return {"name": notebook.stem, "href": f"notebooks/{notebook.stem}.html"}
 
 
-def _environments(records: Sequence[Record]) -> list[dict[str, object]]:
-    """Each machine with its versions, in the order of the records, and the sources of its first training."""
-    described: dict[str, dict[str, object]] = {}
-    for record in records:
-        row = described.setdefault(record.environment.model_dump_json(), record.environment.model_dump())
-        if record.training and "energy" not in row:
-            row["energy"] = record.training.energy_source or "not measured"
-            row["memory"] = record.training.memory_source or "not measured"
-            row["grid"] = record.training.grid or "not stated"
-    unknown = {"energy": "not measured", "memory": "not measured", "grid": "not stated"}
-    return [unknown | row for row in described.values()]
+def _environments(records: Sequence[Record], costs: Sequence[CostRecord]) -> list[dict[str, object]]:
+    """Each machine with its versions, in the order of the records, and where its energies and its CO2 are from."""
+    runs = [run for record in costs for run in record.runs]
+    described: dict[Environment, dict[str, object]] = {}
+    for environment in (*(r.environment for r in records), *(run.environment for run in runs)):
+        row = {"energy": "not measured", "grid": "not stated"} | environment.model_dump()
+        described.setdefault(environment, row)
+    for run in runs:
+        energy, grid = run.step[0].energy_source or "not measured", f"{run.grid_g_per_kwh:g} g per kWh"
+        described[run.environment] |= {"energy": energy, "grid": grid}
+    return list(described.values())
 
 
 def _images(records: Sequence[Record]) -> list[dict[str, object]]:

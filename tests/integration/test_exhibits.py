@@ -13,10 +13,11 @@ from matplotlib.lines import Line2D
 from PIL import Image
 
 from paperlib.claims import effects
-from paperlib.claims.effects import METRICS, arms
+from paperlib.claims.cost_evidence import COSTS, CostTable
+from paperlib.claims.effects import arms
 from paperlib.core.errors import PaperlibError
 from paperlib.core.paths import Layout
-from paperlib.exhibits import collation, effect_tables, style, tutorial_tables
+from paperlib.exhibits import collation, cost_exhibits, effect_figures, effect_tables, style, tutorial_tables
 from paperlib.exhibits import published as literature
 from paperlib.exhibits.expected import WANTED
 from paperlib.exhibits.manifest import output_root, read_manifest
@@ -27,7 +28,7 @@ from paperlib.schema.trial import make_trial
 from paperlib.studies.sections import all_trials
 from paperlib.trials.runner import checkpoint, run
 from paperlib.trials.store import Store
-from tests import report_links
+from tests import measured_costs, report_links
 from tests.conftest import tiny, train
 
 FAST = {"epochs": 2, "batch_size": 16, "dataset": "mnist"}
@@ -51,12 +52,13 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def made(layout: Layout, trained: Path, tiny_images: object) -> Source:
     shutil.copytree(trained, layout.results)
+    measured_costs.write(layout)
     return Source.of(layout)
 
 
 def test_effects_equal_a_loop_over_the_records(made: Source) -> None:
     records = {(r.trial.method, r.trial.scope, r.trial.seed, r.trial.quirks): r for r in made.records}
-    found = {(a.method, a.scope): a for a in arms(made.table, METRICS["accuracy"]) if a.sparsity}
+    found = {(a.method, a.scope): a for a in arms(made.table) if a.sparsity}
     assert len(found) == 4
     for (method, scope), arm in found.items():
         differences = [
@@ -66,32 +68,45 @@ def test_effects_equal_a_loop_over_the_records(made: Source) -> None:
         assert arm.effect is not None
         assert arm.effect.mean == pytest.approx(np.mean(differences))
         assert arm.effect.n == 2 and len(arm.trials) == 4
-    times = {(a.method, a.scope): a for a in arms(made.table, METRICS["training_time"]) if a.sparsity}
-    ratios = [
-        records["set", "global", s, ()].training.time_s / records["dense", "global", s, ()].training.time_s  # type: ignore[union-attr]
-        for s in range(2)
-    ]
-    assert times["set", "global"].effect is not None
-    assert times["set", "global"].effect.mean == pytest.approx(np.exp(np.mean(np.log(ratios))))
+
+
+def test_ratios_equal_a_loop_over_the_cost_records(made: Source) -> None:
+    cost_exhibits.table(made, "mlp")
+    table = pd.read_csv(made.layout.tables / "costs_mlp.csv")
+    assert len(table) == 12 and set(table.processes) == {measured_costs.RUNS}
+    for record in measured_costs.perceptron():
+        setting = record.setting
+        arm = (table.method == setting.method) & (table.scope == setting.scope) & (table.linear == setting.sparsity)
+        for size, name in ((1, "inference_time_b1"), (64, "inference_time")):
+            ratios = [
+                next((t.ratio for t in run.inference if (t.variant, t.batch_size) == ("masked", size)), 1.0)
+                for run in record.runs
+            ]
+            shown = table[arm][f"{name}_mean"].to_list()
+            assert shown == (
+                [] if setting.method == "dense" else pytest.approx([np.exp(np.mean(np.log(ratios)))], rel=1e-4)
+            )
+    own = table[table.method == "post-training"]
+    assert (own.training_time_mean == 1).all() and (own.training_time_low == 1).all()
+    assert "1 (as dense)" in (made.layout.tables / "costs_mlp.html").read_text()
 
 
 def test_the_section_is_written_whole_and_listed(made: Source) -> None:
     exhibits = collation.write("01", made.layout)
     names = {e.name for e in exhibits}
-    assert {f"{metric}_mlp" for metric in METRICS} <= names
-    assert {f"{metric}_mlp-small" for metric in METRICS if metric != "co2"} <= names
+    assert {"accuracy_mlp", "accuracy_mlp-small", "costs_mlp", "costs_mlp-small"} <= names
     assert {"curve_accuracy_mlp-small", "pareto_mlp-small", "layers_mlp-small", "layers_mlp", "quirks_mlp"} <= names
     assert read_manifest(made.layout) == exhibits
-    known = {r.id for r in made.records}
+    known = {r.id for r in (*made.records, *measured_costs.perceptron())}
     for exhibit in exhibits:
         assert exhibit.trials and set(exhibit.trials) <= known
-        assert "n = " in exhibit.caption and "stand-in" in exhibit.caption, exhibit.name
+        assert "n = " in exhibit.caption, exhibit.name
+        assert ("A/A noise floor" if "costs" in exhibit.name else "stand-in") in exhibit.caption, exhibit.name
         endings = {".svg", ".png"} if exhibit.kind == "figure" else {".csv", ".html", ".tex"}
         assert {re.sub(r".*(?=\.)", "", f) for f in exhibit.files} == endings
         for name in exhibit.files:
             assert (output_root(made.layout) / name).stat().st_size > 0
-    for energy in ("training_energy_mlp", "inference_energy_mlp"):
-        assert "source: modelled" in next(e for e in exhibits if e.name == energy).caption
+        assert "costs" not in exhibit.name or "energy: modelled" in exhibit.caption
 
 
 def test_figures_are_not_empty_and_the_same_again(made: Source) -> None:
@@ -125,7 +140,7 @@ def test_a_legend_is_never_wider_than_its_figure() -> None:
 def test_table_holds_the_paper_value_only_where_there_is_one(made: Source) -> None:
     for source, paper in (("stand-in", effects.DRAWN), ("official", "−0.49 points")):
         tidy = made.table.assign(source=source)
-        exhibit = effect_tables.write_comparison(replace(made, table=tidy), "accuracy", "mlp")
+        exhibit = effect_tables.write_accuracy(replace(made, table=tidy), "mlp")
         table = pd.read_csv(made.layout.tables / "accuracy_mlp.csv")
         published = table[table.paper != effects.NOT_PUBLISHED]
         assert set(zip(published.scope, published.sparsity, published.paper, strict=True)) == {
@@ -135,16 +150,14 @@ def test_table_holds_the_paper_value_only_where_there_is_one(made: Source) -> No
         assert exhibit and all(("0.49" in text.replace("−", "-")) == (source == "official") for text in texts)
         said = "stands beside results on real images alone" in texts[1]
         assert said == (source == "stand-in")
-        assert any("published case" in f.lead for f in findings(tidy)) == (source == "official")
+        assert any("published case" in f.lead for f in findings(tidy, made.costs)) == (source == "official")
 
 
 def test_value_and_unit_agree_in_the_tables(made: Source) -> None:
-    effect_tables.write_comparison(made, "accuracy", "mlp")
-    effect_tables.write_comparison(made, "training_time", "mlp")
-    accuracy, time = (pd.read_csv(made.layout.tables / f"{n}_mlp.csv") for n in ("accuracy", "training_time"))
+    effect_tables.write_accuracy(made, "mlp")
+    accuracy = pd.read_csv(made.layout.tables / "accuracy_mlp.csv")
     assert set(accuracy.unit) == {"%"} and set(accuracy.difference_unit) == {"points"}
     assert accuracy.difference_mean.to_numpy() == pytest.approx(accuracy.pruned_mean - accuracy.dense_mean, abs=1e-3)
-    assert set(time.unit) == {"s"} and set(time.ratio_unit) == {"ratio"}
 
 
 def test_intervals_of_every_table_are_possible(made: Source) -> None:
@@ -154,8 +167,9 @@ def test_intervals_of_every_table_are_possible(made: Source) -> None:
         table=made.table.assign(
             test_accuracy=(made.table.seed == 0).astype(float), train_time_s=1.0 + 9 * made.table.seed
         ),
+        costs=CostTable(made.costs.rows.assign(step_ratio=1.0 + made.costs.rows.process)),
     )
-    wide = [effect_tables.write_comparison(far, name, "mlp") for name in ("accuracy", "training_time")]
+    wide = [effect_tables.write_accuracy(far, "mlp"), cost_exhibits.table(far, "mlp")]
     wide += [literature.write(far, "mlp"), effect_tables.write_quirks(far)]
     wide += [e for e in tutorial_tables.write_all(far.where(far.table.scope == "global")) if e]
     intervals = 0
@@ -165,7 +179,7 @@ def test_intervals_of_every_table_are_possible(made: Source) -> None:
         for ratio, mean, low, high in re.findall(r"(×?)([-+]?[\d.]+) \[(-?[\d.]+), (-?[\d.]+)\]", page):
             intervals += 1
             assert float(low) <= float(mean) <= float(high)
-            if exhibit.name != "training_time_mlp":
+            if exhibit.name != "costs_mlp":
                 assert ratio or -100 <= float(low) <= float(high) <= 100, (exhibit.name, low, high)
             assert not ratio or float(low) > 0
     assert intervals > 8
@@ -176,59 +190,81 @@ def test_captions_say_what_is_drawn(made: Source) -> None:
     assert "pruned arms as difference to dense" in exhibits["accuracy_mlp"].caption
     figure = exhibits["accuracy_mlp-small"].caption
     assert "difference to dense" not in figure and figure.startswith("Test accuracy itself, in %")
-    energy = exhibits["training_energy_mlp-small"]
-    assert "and CO2" in energy.title and "CO2, which is energy times" in energy.caption
-    assert "co2_mlp-small" not in exhibits and "co2_mlp" in exhibits
-    # Where no way pays, the fastest exact one is masked itself, and its figure that of the masked networks.
-    figures = [e for e in exhibits.values() if e.kind == "figure" and not e.name.startswith("realised")]
+    figures = [e for e in exhibits.values() if e.kind == "figure"]
     pictures = [
         (output_root(made.layout) / next(f for f in e.files if f.endswith(".png"))).read_bytes() for e in figures
     ]
     twice = [e.name for e, p in zip(figures, pictures, strict=True) if pictures.count(p) > 1]
     assert twice == [], "the same picture"
-    assert all(w.met_by(list(exhibits.values())) for w in WANTED if w.asked == "P, figure: co2" and w.section == "01")
+    assert all(
+        w.met_by(list(exhibits.values()))
+        for w in WANTED
+        if w.asked in {"P, figure: costs", "P, table: costs"} and w.section == "01"
+    )
+    floor = made.costs.floor(COSTS["training_time"], ["mlp-small"])
+    assert f"training ±{floor:.1%}" in exhibits["costs_mlp"].caption
+
+
+def test_another_width_of_the_trials_is_told(made: Source) -> None:
+    def caption(width: float) -> str:
+        exhibit = effect_figures.pareto(replace(made, table=made.table.assign(width=width)), "mlp-small")
+        assert exhibit
+        return exhibit.caption
+
+    assert "The trials have width 0.5, the cost records 1." in caption(0.5) and "have width" not in caption(1.0)
 
 
 def test_findings_count_what_the_records_say(made: Source) -> None:
-    told = findings(made.table)
+    told = findings(made.table, made.costs)
     assert any(f.lead.startswith("Accuracy is lower in") and "of 4 pruned arms" in f.lead for f in told)
     assert told[-1].lead == "Images" and "stand-in" in told[-1].text
     failed = made.table.assign(status="failed", reason="loss is nan")
-    assert any("failed to train" in f.lead and "loss is nan" in f.text for f in findings(failed))
+    assert any("failed to train" in f.lead and "loss is nan" in f.text for f in findings(failed, made.costs))
 
 
-def test_training_energy_is_a_finding_of_its_own_only_where_a_counter_gave_it(made: Source) -> None:
-    def leads(source: str) -> str:
-        return " ".join(f.lead for f in findings(made.table.assign(energy_source=source, train_energy_j=1.0)))
+def timed(made: Source, ratio: float, again: float = 1.02) -> CostTable:
+    """The costs with this realised inference of SET, 1 of the others, and this floor."""
+    rows = made.costs.rows.assign(realised_inference_b64_ratio=1.0, inference_b64_ratio_again=again)
+    rows.loc[rows.method == "set", "realised_inference_b64_ratio"] = ratio
+    return CostTable(rows)
 
-    assert "Training time" in leads("modelled") and "Training energy" not in leads("modelled")
-    assert "Training energy (rapl)" in leads("rapl")
+
+def test_masked_costs_are_counted_beyond_the_noise(made: Source) -> None:
+    rows = made.costs.rows.assign(
+        inference_b64_ratio=0.9, inference_b64_ratio_again=1.02, step_ratio=1.2, boundary_s=0.0, step_ratio_again=1.5
+    )
+    told = {f.lead.partition(",")[0]: f.markdown() for f in findings(made.table, CostTable(rows))}
+    assert "12 of 12 arms cost less than dense, 0 more" in told["Inference time"]
+    assert "mlp-small ±2.0%" in told["Inference time"] and "n = 2 fresh processes" in told["Inference time"]
+    # Post-training has dense's own training, so it is no arm here.
+    assert "0 of 8 arms cost less than dense, 0 more" in told["Training time"]
+    assert "×1.200" in told["Training time"]
+    assert "Inference time" not in {f.lead for f in findings(made.table, CostTable(made.costs.rows[:0]))}
 
 
 def test_what_pruning_buys_is_the_fastest_arm_that_keeps_its_accuracy(made: Source) -> None:
     def told(set_accuracy: float, majority: float, ratio: float = 0.5) -> str:
-        own = made.table.method == "set"
-        measured = {"realised_ratio_b64": 1.0, "realised_ratio_b64_again": 1.02}  # a floor that no other work moves
-        table = made.table.assign(test_accuracy=0.9, test_majority=majority, **measured)
-        table.loc[own, ["test_accuracy", "realised_ratio_b64"]] = set_accuracy, ratio
-        return findings(table)[0].markdown()
+        table = made.table.assign(test_accuracy=0.9, test_majority=majority)
+        table.loc[made.table.method == "set", "test_accuracy"] = set_accuracy
+        return findings(table, timed(made, ratio))[0].markdown()
 
     assert "×0.500" in told(0.9, 0.1) and "(set, " in told(0.9, 0.1)
-    assert "faster than dense in 2 of 4" in told(0.9, 0.1) and "in 0 of 4" in told(0.9, 0.1, ratio=1.0)
+    assert "faster than dense in 4 of 12" in told(0.9, 0.1) and "in 0 of 12" in told(0.9, 0.1, ratio=1.0)
     assert "nothing beyond the noise" in told(0.88, 0.1)  # two points are more than a reader pays
     assert "nothing beyond the noise" in told(0.9, 0.895)  # what has not learnt has nothing to lose
     assert "nothing beyond the noise" in told(0.9, 0.1, ratio=1.0)
 
 
-def test_one_seed_is_beyond_no_noise(made: Source) -> None:
-    table = made.table[made.table.seed == 0].assign(test_accuracy=0.9, test_majority=0.1, realised_ratio_b64=0.5)
-    said = findings(table.assign(realised_ratio_b64_again=1.02))[0].markdown()
+def test_one_process_is_beyond_no_noise(made: Source) -> None:
+    table, rows = made.table.assign(test_accuracy=0.9, test_majority=0.1), timed(made, 0.5).rows
+    said = findings(table, CostTable(rows[rows.process == 0]))[0].markdown()
     assert "faster than dense in 0 of" in said and "nothing beyond the noise" in said and "×" not in said
 
 
 def test_the_machine_is_named_and_a_missing_gpu_too(made: Source) -> None:
-    assert any("No trial ran on a GPU" in f.text for f in findings(made.table))
-    assert not any("No trial ran on a GPU" in f.text for f in findings(made.table.assign(gpu="NVIDIA H200")))
+    of_gpu = made.table.assign(gpu="NVIDIA H200")
+    told = [any("No trial ran on a GPU" in f.text for f in findings(t, made.costs)) for t in (made.table, of_gpu)]
+    assert told == [True, False]
 
 
 @pytest.mark.usefixtures("tiny_images")
@@ -275,13 +311,14 @@ def test_a_stranger_section_and_an_empty_folder_say_what_to_do(layout: Layout) -
 
 def test_one_seed_gets_no_interval(made: Source) -> None:
     one = [r for r in made.records if r.trial.seed == 0]
-    source = replace(made, records=one, table=made.table[made.table.seed == 0])
+    costs = CostTable(made.costs.rows[made.costs.rows.process == 0])
+    source = replace(made, records=one, table=made.table[made.table.seed == 0], costs=costs)
     mlp = collation.SECTIONS["01"]
     assert mlp
     exhibits = [e for make in mlp.makers for e in make(source, "mlp") if e]
     assert all("no interval" in e.caption for e in exhibits if e.name.startswith("accuracy"))
     assert not any("95 %" in e.caption for e in exhibits)
-    assert "95 %" not in " ".join(f.markdown() for f in findings(source.table))
+    assert "95 %" not in " ".join(f.markdown() for f in findings(source.table, costs))
     assert "[" not in (made.layout.tables / "accuracy_mlp.html").read_text().split("<tbody")[1].split("</tbody")[0]
 
 
@@ -305,17 +342,21 @@ def test_every_number_leads_to_exactly_its_trials(made: Source) -> None:
     assert len(places) == len(set(places)), "an id stands twice"
     dense = ids_of(made.table, method="dense")
     assert len(dense) == 2
-    for metric in METRICS:
-        found = report_links.rows(made.layout, f"{metric}_mlp")
-        assert {row.texts["pruned"] for row in found} == {"global 50%", "layerwise 50%"}
-        for row in found:
-            own = {
-                method: ids_of(made.table, method=method, sparsity=0.5, scope=row.texts["pruned"].split()[0])
-                for method in ("pre-training", "set")
-            }
-            assert all(len(ids) == 2 for ids in own.values())
-            whole = dense.union(*own.values())
-            assert row.ids == {"pruned": whole, "dense": dense} | {m: ids | dense for m, ids in own.items()}
+    found = report_links.rows(made.layout, "accuracy_mlp")
+    assert {row.texts["pruned"] for row in found} == {"global 50%", "layerwise 50%"}
+    for row in found:
+        own = {
+            method: ids_of(made.table, method=method, sparsity=0.5, scope=row.texts["pruned"].split()[0])
+            for method in ("pre-training", "set")
+        }
+        assert all(len(ids) == 2 for ids in own.values())
+        whole = dense.union(*own.values())
+        assert row.ids == {"pruned": whole, "dense": dense} | {m: ids | dense for m, ids in own.items()}
+    costs = {
+        (r.setting.method, f"{r.setting.scope} {r.setting.sparsity:.0%}"): r.id for r in measured_costs.perceptron()
+    }
+    for row in report_links.rows(made.layout, "costs_mlp"):
+        assert row.ids == {"pruned": {costs[row.texts["method"], row.texts["pruned"]]}}
     plain = ids_of(made.table, method="set", sparsity=0.5, scope="global")
     quirks = {row.texts["arm"]: row.ids for row in report_links.rows(made.layout, "quirks_mlp")}
     swapped = ids_of(made.table, method="set", sparsity=0.5, quirks="swap-first")

@@ -10,9 +10,10 @@ from jupyter_client.manager import start_new_kernel
 from PIL import Image
 
 from paperlib.core.paths import Layout
-from paperlib.report.explorer import Explorer
+from paperlib.report.explorer import Explorer, answer, picture
 from paperlib.schema.record import Epoch
 from paperlib.trials.store import Store
+from tests import measured_costs
 from tests.conftest import ROOT
 
 
@@ -34,6 +35,17 @@ def test_run_stores_the_trials_and_draws_them(explorer: Explorer) -> None:
     assert explorer.progress.value == explorer.progress.max and not explorer.go.disabled
     bundle = explorer._repr_mimebundle_()
     assert "image/png" in bundle and "application/vnd.jupyter.widget-view+json" in bundle
+
+
+@pytest.mark.parametrize(("sparsity", "told"), [(0.5, "measured, 2 processes"), (0.3, "counted FLOPs")])
+def test_costs_are_measured_where_a_record_has_the_arm_and_counted_elsewhere(
+    explorer: Explorer, sparsity: float, told: str
+) -> None:
+    measured_costs.write(Layout.of("paper"))
+    explorer.sparsity.value = sparsity
+    figure = picture(*answer(explorer.trials(), explorer.layout))
+    assert told in figure.axes[2].get_title("left")
+    assert len(figure.axes[2].patches) >= 2
 
 
 def test_the_impossible_is_said_not_raised(explorer: Explorer) -> None:

@@ -21,7 +21,7 @@ from paperlib.report import pages
 from paperlib.schema.trial import Trial, make_trial
 from paperlib.trials.predictions import disagreement, modal, pack, pruning_identified_exemplars, unpack
 from paperlib.trials.runner import checkpoint, run, run_all
-from tests import report_links
+from tests import measured_costs, report_links
 
 FAST = {"epochs": 5, "lr": 0.1, "batch_size": 8}
 
@@ -69,8 +69,7 @@ def test_every_round_stands_in_the_record(layout: Layout) -> None:
     units = sum(layer.units for layer in record.layers)
     assert [e.removed / units for e in record.curve] == pytest.approx([0, 0, 0, 0.5, 0.75], abs=0.01)
     assert record.network is not None and record.network.scope_sparsity == pytest.approx(0.75, abs=0.01)
-    assert record.training is not None
-    assert record.training.time_s == pytest.approx(sum(e.time_s for e in record.curve))
+    assert record.train_s == pytest.approx(sum(e.time_s for e in record.curve))
 
 
 @pytest.mark.usefixtures("tiny_images")
@@ -149,13 +148,14 @@ def written(layout: Layout, tiny_images: object, monkeypatch: pytest.MonkeyPatch
         Trial.model_validate(t.model_dump() | {"seed": s}) for t in studies.tutorial_trials("smoke") for s in (0, 1)
     ]
     run_all(list(dict.fromkeys(trials)), layout)
+    measured_costs.write(layout)
     made = [e for e in collation.tutorial(Source.of(layout), "fashionmnist") if e]
     return {e.name: e for e in made}
 
 
 def test_exhibits_say_what_the_records_hold(layout: Layout, written: dict[str, Exhibit]) -> None:
     tables = {n for n in written if n.startswith("tutorial_")}
-    assert len(tables) == 10
+    assert len(tables) == 9
     assert {"compression_mlp-small", "space_mlp-small", "recall_mlp-small", "disagreement_mlp-small"} <= set(written)
     source = Source.of(layout)
     half = source.table[(source.table.method == "post-training") & (source.table.sparsity == 0.5)]
@@ -183,12 +183,21 @@ def test_rows_lead_to_exactly_their_trials(layout: Layout, written: dict[str, Ex
         return set(arm.id)
 
     beside_dense = {"before_after", "gain", "times"}
-    for name in (*beside_dense, "performance"):
+    timed = {
+        (r.setting.method, f"{r.setting.sparsity:.1%}"): r.id
+        for r in measured_costs.perceptron()
+        if r.setting.scope == "global"
+    }
+    for name in beside_dense:
         found = report_links.rows(layout, f"tutorial_{name}")
         assert len(found) == 5
         for row in found:
-            own = ids(row.texts["technique"], row.texts["pruned"])
-            assert row.ids == {"technique": own | dense if name in beside_dense else own}, name
+            arm = row.texts["technique"], row.texts["pruned"]
+            own = ids(*arm)
+            measured = {timed[arm]} if name == "gain" and arm in timed else set()
+            assert row.ids == {"technique": own | dense | measured}, name
+            if name == "gain":
+                assert (row.texts["inference, masked, × dense"] == "not measured") == (not measured)
     for row in report_links.rows(layout, "tutorial_techniques"):
         cells = {m: ids(m, row.texts["pruned"]) for m, text in row.texts.items() if m != "pruned" and text != "not run"}
         assert row.ids == {"pruned": set().union(*cells.values())} | cells

@@ -1,0 +1,288 @@
+"""Tables and figures of what pruned networks cost beside dense, from cost records."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, LogLocator
+
+from paperlib.claims.cost_evidence import COSTS, EPOCHS_F, EPOCHS_P, CostMetric, CostTable
+from paperlib.claims.effects import NOT_PUBLISHED, PAPER, Arm, pruned_text
+from paperlib.claims.settings import P_METHODS, Setting
+from paperlib.claims.stats import Estimate, mean_interval
+from paperlib.exhibits import style
+from paperlib.exhibits.captions import processes
+from paperlib.exhibits.manifest import Exhibit
+from paperlib.exhibits.results import Source
+from paperlib.exhibits.tables import IDS, estimate_text, write
+from paperlib.pruners import METHODS
+from paperlib.studies import SCENARIOS
+from paperlib.studies.costs import BATCH_SIZE, PERCEPTRONS
+from paperlib.studies.profiles import F_DATASETS, P_DATASETS
+
+STUDIES = ("mlp", "vgg", "industrial")  # endings of the names of tables
+SHARES_F = {(s.conv, s.linear) for s in SCENARIOS.values()}
+# What is timed: name in tables and figures, its column in the table of costs, and the metric.
+TIMED = (
+    ("training", "step", COSTS["training_time"]),
+    ("inference, batch 64", "inference_b64", COSTS["inference_time"]),
+    ("inference, batch 1", "inference_b1", COSTS["inference_time_b1"]),
+)
+MEMORY = COSTS["peak_memory"]
+_WAYS = (
+    "Masked: dense matrices with zeros in them, as in the papers. Realised: the exact variant that skips removed work "
+    "(compact: filters cut out; sparse: zeros of linear layers left out)"
+)
+
+
+@dataclass(frozen=True)
+class CostArm:
+    """A pruned network whose costs were measured. costs: its rows alone; setting: with the first of `datasets`, those
+    whose images have its shape."""
+
+    setting: Setting
+    width: float
+    datasets: tuple[str, ...]
+    costs: CostTable
+
+    @property
+    def id(self) -> str:
+        """That of the cost record."""
+        return str(self.costs.rows.id.iloc[0])
+
+    @property
+    def rows(self) -> pd.DataFrame:
+        """One row per process, with the cost of a whole training on the first of its data sets."""
+        return self.costs.of(self.setting, self.width)
+
+    @property
+    def network(self) -> str:
+        """`mlp-small at 28×28×1, 10 classes, batch 64`; batch: images of a training step."""
+        first = self.rows.iloc[0]
+        shape = f"{first.resolution}×{first.image_width}×{first.channels}"
+        return f"{first.model} at {shape}, {first.classes} classes, batch {first.batch_size}"
+
+    @property
+    def pruned(self) -> str:
+        return pruned_text(self.setting.model, self.setting.scope, self.setting.conv, self.setting.linear)
+
+    @property
+    def paper(self) -> str:
+        """What P publishes of its inference time."""
+        arm = self.setting.model, self.setting.scope, self.setting.linear
+        published = (PAPER.get(("inference_time", dataset, *arm)) for dataset in self.datasets)
+        return next(filter(None, published), NOT_PUBLISHED)
+
+    def effect(self, metric: CostMetric, *, realised: bool = False) -> Estimate | None:
+        """The ratio to dense, over processes."""
+        return self.costs.effect(metric, self.setting, realised=realised, width=self.width)
+
+    def way(self, column: str) -> str:
+        """`compact`, `sparse`, …: the fastest exact variant; '' where none is faster than masked."""
+        ways = dict.fromkeys(str(way) for way in self.rows[f"realised_{column}_way"])
+        return "/".join(ways) if set(ways) - {"masked", "dense"} else ""
+
+    @property
+    def is_trained_dense(self) -> bool:
+        """Whether its training is dense's own, as in post-training."""
+        return set(self.rows.realised_step_way) == {"dense"}
+
+    @property
+    def boundary(self) -> Estimate | None:
+        """Seconds of an epoch boundary as a share of a dense epoch."""
+        rows = self.rows
+        epochs = EPOCHS_F if self.setting.dataset in F_DATASETS else EPOCHS_P
+        return mean_interval(rows.boundary_s * epochs / rows.dense_train_s)
+
+
+def measured_arms(costs: CostTable, study: str) -> list[CostArm]:
+    """The pruned arms of one of STUDIES that have cost records."""
+    found = (
+        [_arm(CostTable(rows), study) for _, rows in costs.rows.groupby("id", sort=False)] if len(costs.rows) else []
+    )
+    return sorted((arm for arm in found if arm and arm.setting.method != "dense"), key=_order)
+
+
+def _order(arm: CostArm) -> tuple[object, ...]:
+    """Largest images first, then scope, scenario or sparsity, and the package's order of methods."""
+    setting, first = arm.setting, arm.costs.rows.iloc[0]
+    network = list(BATCH_SIZE).index(setting.model), -first.resolution, first.channels, first.classes
+    return *network, setting.scope, -setting.conv, setting.linear, list(METHODS).index(setting.method)
+
+
+def _arm(costs: CostTable, study: str) -> CostArm | None:
+    first = costs.rows.iloc[0]
+    shares = float(first.conv_sparsity), float(first.sparsity)
+    arm = Setting("", str(first.model), str(first.method), *shares, str(first.scope))
+    datasets = F_DATASETS if study == "industrial" else P_DATASETS
+    fitting = tuple(d for d in datasets if len(costs.of(arm._replace(dataset=d), float(first.width))))
+    if not fitting or not _belongs(arm, study):
+        return None
+    return CostArm(arm._replace(dataset=fitting[0]), float(first.width), fitting, costs)
+
+
+def _belongs(arm: Setting, study: str) -> bool:
+    """Whether a pruned arm is one of the study's grid."""
+    if study == "industrial":
+        return arm.scope == "global" and (arm.conv, arm.linear) in SHARES_F
+    of_p = arm.method in P_METHODS and arm.conv in {0, arm.linear}
+    return of_p and (arm.model in PERCEPTRONS if study == "mlp" else arm.model == "vgg16")
+
+
+def setting_of(arm: Arm) -> Setting:
+    """The arm of trials as cost records are asked for it."""
+    return Setting(arm.dataset, arm.model, arm.method, arm.conv_sparsity, arm.sparsity, arm.scope)
+
+
+def width_of(costs: CostTable, model: str) -> float:
+    """The largest width at which a model was measured; 1 where it was not."""
+    widths = costs.rows[costs.rows.model == model].width if len(costs.rows) else pd.Series(dtype=float)
+    return float(widths.max()) if len(widths) else 1.0
+
+
+def table(source: Source, study: str) -> Exhibit | None:
+    """`costs_<study>`: every measured arm, masked and realised, beside dense; its csv has the numbers."""
+    measured = measured_arms(source.costs, study)
+    if not measured:
+        return None
+    rows = [_row(arm) | {IDS: {"pruned": (arm.id,)}} for arm in measured]
+    long = pd.DataFrame([_numbers(arm) for arm in measured])
+    trained = "; ".join(dict.fromkeys(f"{arm.network}: {arm.setting.dataset}" for arm in measured))
+    text = (
+        f"Times of dense = 1, in the same process. {_WAYS}; –: none is expected to pay. Training: all steps and epoch "
+        f"boundaries (new masks) on as many images as the first data set of that shape has ({trained}); boundary: % of "
+        f"an epoch. Peak memory of a training step is counted. {describe_costs(source.costs, measured)}"
+    )
+    title = "Costs beside dense: training, inference, memory"
+    return write(f"costs_{study}", title, text, rows, source.layout, long=long, groups=("network",))
+
+
+def _row(arm: CostArm) -> dict[str, object]:
+    row: dict[str, object] = {"network": arm.network, "pruned": arm.pruned, "method": arm.setting.method}
+    for name, column, metric in TIMED:
+        masked = _ratio(arm.effect(metric))
+        if column == "step" and arm.is_trained_dense:
+            masked = "1 (as dense)"
+        way = arm.way(column)
+        realised = f"{_ratio(arm.effect(metric, realised=True))} ({way})" if way else "–"
+        row |= {f"{name}, masked": masked, f"{name}, realised": realised}
+    row["peak memory, masked"] = _ratio(arm.effect(MEMORY))
+    row["peak memory, realised"] = _ratio(arm.effect(MEMORY, realised=True)) if arm.way("step") else "–"
+    return row | {"boundary, %": estimate_text(arm.boundary, 100, 2), "paper": arm.paper}
+
+
+def _ratio(estimate: Estimate | None) -> str:
+    """`×1.034 [1.021, 1.047]`; without brackets where the processes agree, as on what is counted."""
+    if estimate and estimate.low is not None and estimate.high is not None and estimate.high - estimate.low < 1e-9:
+        return f"×{estimate.mean:.3f}"
+    return f"×{estimate_text(estimate, 1, 3)}" if estimate else "not measured"
+
+
+def _numbers(arm: CostArm) -> dict[str, object]:
+    rows, setting = arm.rows, arm.setting
+    row: dict[str, object] = setting._asdict() | {"width": arm.width, "processes": len(rows)}
+    row |= {name: rows[name].iloc[0] for name in ("resolution", "channels", "classes", "batch_size")}
+    row |= {"rounds": rows.rounds.min(), "step_energy_source": rows.step_energy_source.iloc[0]}
+    for name in ("dense_step_s", "dense_inference_b64_s", "dense_inference_b1_s", "dense_memory_bytes"):
+        row[name] = rows[name].mean()
+    row |= {f"{column}_way": arm.way(column) or "masked" for _, column, _ in TIMED}
+    estimates = {"boundary_share": arm.boundary}
+    for metric in COSTS.values():
+        if metric.ratio and metric.name != "co2":
+            for prefix in ("", "realised_"):
+                estimates[f"{prefix}{metric.name}"] = arm.effect(metric, realised=bool(prefix))
+    for name, estimate in estimates.items():
+        row |= {f"{name}_{part}": getattr(estimate, part) if estimate else None for part in ("mean", "low", "high")}
+    return row | {"paper": arm.paper}
+
+
+def describe_costs(costs: CostTable, measured: Sequence[CostArm]) -> str:
+    """The end of captions: n, A/A noise floors, machine, width, energy's source and images of these arms."""
+    rows, models = pd.concat([arm.costs.rows for arm in measured]), {arm.setting.model for arm in measured}
+    floors = {name: costs.floor(metric, models) for name, _, metric in TIMED}
+    noise = "; ".join(f"{name} ±{floor:.1%}" for name, floor in floors.items() if floor is not None)
+    return f"A/A noise floor (dense beside dense): {noise}. {processes(rows)}."
+
+
+def figure(source: Source, study: str, model: str) -> Exhibit | None:
+    """`costs_<model>`: the arms of a model's first network (the largest images of F), a panel for each cost."""
+    measured = [arm for arm in measured_arms(source.costs, study) if arm.setting.model == model]
+    if not measured:
+        return None
+    largest = max(measured, key=lambda arm: (arm.rows.resolution.iloc[0], arm.setting.dataset == P_DATASETS[0]))
+    shown = [arm for arm in measured if arm.network == largest.network]
+    titles = [*(name for name, *_ in TIMED), "peak memory of training"]
+    picture, grid = style.panels(titles, ylabel="ratio to dense", columns=2)
+    settings, methods = (
+        list(dict.fromkeys(names)) for names in zip(*((a.pruned, a.setting.method) for a in shown), strict=True)
+    )
+    for axes, (column, metric) in zip(grid, [*((c, m) for _, c, m in TIMED), ("step", MEMORY)], strict=True):
+        for arm in shown:
+            place = (methods.index(arm.setting.method) - (len(methods) - 1) / 2) * 0.7 / len(methods)
+            both = arm.effect(metric), arm.effect(metric, realised=True) if arm.way(column) else None
+            draw_both(axes, settings.index(arm.pruned) + place, both, arm.setting.method)
+        axes.axhline(1, color=style.COLOURS["dense"], linewidth=1)
+        style.noise_band(axes, source.costs.floor(metric, {model}))
+        setting_axis(axes, settings)
+        _log_where_wide(axes)
+    ways_legend(picture, methods, ["dense", "A/A noise floor"])
+    name, others = f"costs_{model}" + "_industrial" * (study == "industrial"), len({a.network for a in measured}) - 1
+    text = (
+        f"{largest.network}: ratio to dense in the same process. {_WAYS}; not drawn where none is expected to pay. "
+        f"Memory is counted. {describe_costs(source.costs, shown)}"
+    )
+    if others:
+        text += f" {others} other input shapes of this model stand in the table costs_{study}."
+    ids = (arm.id for arm in shown)
+    return style.save(picture, name, f"Costs beside dense, {model}", text, ids, source.layout)
+
+
+def draw_both(
+    axes: Axes, x: float, both: tuple[Estimate | None, Estimate | None], method: str, scale: float = 1
+) -> None:
+    """Masked (filled) and realised (hollow) at x, each with its interval; nothing for None."""
+    for estimate, face in zip(both, (style.colour(method), "white"), strict=True):
+        if estimate is not None:
+            axes.errorbar(
+                x, estimate.mean * scale, style.interval_reach(estimate, scale), color=style.colour(method),
+                marker=style.marker(method), markersize=4.5, linewidth=1, markerfacecolor=face,
+            )  # fmt: skip
+
+
+def ways_legend(picture: Figure, methods: Sequence[str], lines: Sequence[str], extra: Sequence[Line2D] = ()) -> None:
+    """One legend under all panels: methods, filled and hollow, then reference lines."""
+    look = {"color": style.COLOURS["majority"], "marker": "o", "linestyle": ""}
+    handles = [Line2D([], [], color=style.colour(m), marker=style.marker(m), linestyle="", label=m) for m in methods]
+    handles += [Line2D([], [], label="filled: masked", **look)]
+    handles += [Line2D([], [], label="hollow: realised", markerfacecolor="white", **look), *extra]
+    style.legend_below(picture, [*handles, *map(style.line, lines)], 4)
+
+
+def setting_axis(axes: Axes, settings: Sequence[str]) -> None:
+    """The x axis of a panel with one place per setting: its names level where they have room."""
+    names = [_in_lines(s) for s in settings]
+    if len(settings) > 4:
+        axes.set_xticks(range(len(settings)), settings, rotation=40, ha="right", fontsize=7)
+    else:
+        wide = len(names) * max(len(line) for name in names for line in name.split("\n")) > 35  # what a panel holds
+        axes.set_xticks(range(len(names)), names, fontsize=7 if wide else None)
+    axes.set_xlim(-0.5, len(settings) - 0.5)
+    axes.grid(axis="x", visible=False)
+
+
+def _in_lines(setting: str) -> str:
+    # `global 50%` and `layerwise conv 50%, linear 80%`: scope, filters and weights on a line each.
+    if ", " not in setting:
+        return setting.replace(" ", "\n", 1)
+    return setting.replace(" conv", "\nconv").replace(", ", ",\n")
+
+
+def _log_where_wide(axes: Axes, wide: float = 2.5) -> None:
+    low, high = axes.get_ylim()
+    if low <= 0 or high / low > wide:
+        axes.set_yscale("log", base=2)
+        axes.yaxis.set_major_locator(LogLocator(2, (1.0, 2**0.5) if high < 8 * low else (1.0,)))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
