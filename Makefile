@@ -54,5 +54,5 @@ soak: setup ## Kill and repeat for about 6 minutes; print the counts
 clean: ## Remove .venv and all results that are not committed
 	rm -rf .venv results/smoke results/scratch results/reference figures/smoke figures/quick figures/scratch
 	rm -rf results/*-tweaked figures/*-tweaked
-	cd results && rm -rf */trials */edge */checkpoints */cache */report */report.zip */.report.zip.stamp
+	cd results && rm -rf */trials */costs */edge */checkpoints */cache */report */report.zip */.report.zip.stamp
 	if [ -d results/quick ]; then find results/quick -mindepth 1 ! -name records.tar.xz ! -name kept.json -delete; fi

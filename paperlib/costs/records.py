@@ -161,7 +161,7 @@ def columns_page() -> str:
         "",
         "## What networks cost",
         "",
-        "`costs.csv` and `costs.parquet` have one row per cost setting and process ([how it is measured](measuring.md)).",
+        "`costs.csv` and `costs.parquet` have one row per setting and process ([how it is measured](measuring.md)).",
         "",
         *head,
         *(f"| `{name}` | {unit} | {meaning} |" for name, unit, meaning in COST_COLUMNS),

@@ -88,7 +88,7 @@ def _of_records(layout: Layout) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def _of_archive(archive: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The tables beside the archive if they are those that were kept (one's own run overwrites them), else from records.
+    """The tables beside the archive if they are those that were kept (an own run overwrites them), else from records.
 
     Reading them takes 0.05 s; unpacking and parsing 1,927 records takes 3 s.
     """

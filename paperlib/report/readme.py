@@ -39,7 +39,8 @@ def section(layout: Layout) -> tuple[str, dict[str, bytes]]:
     untestable = sum(v.base.startswith(("untestable", "inconclusive")) for v in decided)
     lines = [
         "## What was found",
-        f"From the {len(table)} trials and {costs.id.nunique()} cost records in `results/{layout.name}/`. Images: {images.text}",
+        f"From {len(table)} trials and {len(read_costs(layout))} cost records in `results/{layout.name}/`. "
+        f"Images: {images.text}",
         "\n".join(f"- {finding.markdown()}" for finding in others),
         "### Do the claims hold?",
         f"Verdicts on {len(decided)} claims: {counts}. Those of the abstracts and conclusions:",
