@@ -55,10 +55,14 @@ def cost_settings(
     )  # fmt: skip
 
 
+Arm = tuple[str, float, float, str]
+"""Method, shares of filters and of linear weights removed, scope."""
+
+
 @dataclass(frozen=True)
 class CostBudget:
     """What a profile measures. widths: by model; datasets: whose inputs perceptrons take, by model; p_methods, scopes
-    and sparsities: of paper P's arms; scopes_vgg: of its VGG-16; large: F's networks at 224 px, too; effort: of one
+    and sparsities: of paper P's arms; scopes_vgg: of its VGG-16, filters_vgg: its further arms, with filters removed; large: F's networks at 224 px, too; effort: of one
     comparison of small networks and of one of the others."""
 
     widths: dict[str, float]
@@ -67,6 +71,7 @@ class CostBudget:
     scopes_vgg: tuple[str, ...]
     large: bool
     effort: Effort
+    filters_vgg: tuple[Arm, ...] = ()
 
 
 _FULL = dict.fromkeys(BATCH_SIZE, 1.0)
@@ -79,7 +84,9 @@ BUDGETS = {
     "quick": CostBudget(
         _FULL, {"mlp-small": P_DATASETS, "mlp-medium": ("mnist",)}, _BOTH, ("layerwise",), False, Effort(20, 12.0)
     ),
-    "laptop": CostBudget(_FULL, dict.fromkeys(PERCEPTRONS, P_DATASETS), _BOTH, _BOTH, False, Effort(20, 20.0)),
+    "laptop": CostBudget(_FULL, dict.fromkeys(PERCEPTRONS, P_DATASETS), _BOTH, _BOTH, False, Effort(20, 20.0),
+        tuple((m, p, p, "global") for m, p in product(("pre-training", "post-training", "set"), (0.5, 0.8))),
+    ),
 }  # fmt: skip
 BUDGETS["paper"] = replace(BUDGETS["laptop"], large=True)
 
@@ -98,7 +105,7 @@ def settings(profile_name: str, number: str | None = None) -> list[CostSetting]:
     ]
     by_notebook["02"] = [
         setting
-        for arm in _arms_of_p(budget.scopes_vgg)
+        for arm in (*_arms_of_p(budget.scopes_vgg), *budget.filters_vgg)
         for setting in cost_settings("cifar10", "vgg16", *arm, width=budget.widths["vgg16"])
     ]
     by_notebook["03"] = [
@@ -110,10 +117,6 @@ def settings(profile_name: str, number: str | None = None) -> list[CostSetting]:
     ]
     chosen = [s for n, of_notebook in by_notebook.items() if number in {None, n} for s in of_notebook]
     return list(dict.fromkeys(chosen))
-
-
-Arm = tuple[str, float, float, str]
-"""Method, shares of filters and of linear weights removed, scope."""
 
 
 def _arms_of_p(scopes: Sequence[str]) -> list[Arm]:
