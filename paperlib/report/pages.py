@@ -126,13 +126,8 @@ def headline(layout: Layout) -> Table:
         told = [_range(values, "×{:.2f}") for values in ratios]
         table.add_row(*key, dense.get(key, "–"), _range(points, "{:+.1f}"), *told)
     table.caption = (
-<<<<<<< HEAD
         f"{provenance(tidy)}. Accuracy: trials. Costs: networks measured apart, masked as in the papers, and realised: "
         "removed work skipped."
-=======
-        f"{provenance(tidy)}. Accuracy: trials. Costs: networks measured apart, masked as in the papers, and "
-        "realised: with removed work left out."
->>>>>>> exh
     )
     return table
 

@@ -61,9 +61,11 @@ Arm = tuple[str, float, float, str]
 
 @dataclass(frozen=True)
 class CostBudget:
-    """What a profile measures. widths: by model; datasets: whose inputs perceptrons take, by model; p_methods, scopes
-    and sparsities: of paper P's arms; scopes_vgg: of its VGG-16, filters_vgg: its further arms, with filters removed; large: F's networks at 224 px, too; effort: of one
-    comparison of small networks and of one of the others."""
+    """What a profile measures.
+
+    widths: by model; datasets: whose inputs perceptrons take, by model; scopes: of P's arms, scopes_vgg: of its VGG-16;
+    filters_vgg: arms of that with filters removed; large: F's networks at 224 px, too; effort: of one comparison.
+    """
 
     widths: dict[str, float]
     datasets: dict[str, tuple[str, ...]]
