@@ -216,13 +216,14 @@ def costs_cost(todo: Sequence[CostSetting], effort: Effort, watts: float | None)
     """The forecast of measuring these costs: one dense step of each network is tried, if that fits into memory."""
     networks: dict[CostSetting, int] = {}
     for setting in todo:
-        networks[setting.network] = networks.get(setting.network, 2) + 2  # dense twice, then masked and realised
-    seconds, memory = 0.0, 0
+        networks[setting.network] = networks.get(setting.network, 2) + 1  # dense twice, then what is masked or realised
+    memory = 0
+    seconds = PROCESSES * START_S if networks else 0.0
     for network, variants in networks.items():
         step_s = measurement.seconds_of_step(network)
         forward_s = step_s * sum(BATCHES) / network.batch_size / 3  # a training step is some three forward passes
-        least = (MIN_ROUNDS + 4) * variants * (step_s + forward_s)
-        seconds += PROCESSES * (START_S + max(least, 3 * effort.budget_s))
+        least = (MIN_ROUNDS + 2) * variants * (step_s + forward_s)
+        seconds += PROCESSES * max(least, 3 * effort.budget_s)
         memory = max(
             memory, measurement.NETWORKS * count_step_memory(network, measurement.build_network(network)).total
         )

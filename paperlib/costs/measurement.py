@@ -44,18 +44,26 @@ def run_costs(settings: Sequence[CostSetting], layout: Layout, effort: Effort) -
             networks.setdefault(setting.network, []).append(setting)
     for network in networks:
         check_memory(network, needed=NETWORKS * count_step_memory(network, lambda n=network: build_network(n)).total)  # type: ignore[misc]
-    with progress(f"costs of {len(networks)} networks", PROCESSES * len(networks)) as step:
-        for process in range(PROCESSES):
-            for network in random.Random(process).sample(list(networks), len(networks)):
-                step.describe(f"{network}, process {process + 1} of {PROCESSES}")
-                lacking = [s for s in networks[network] if s.id not in stored or len(stored[s.id].runs) <= process]
-                if lacking:
-                    for new in in_fresh_process(measure, lacking, effort, process):
-                        earlier = stored[new.id].runs if new.id in stored else ()
-                        stored[new.id] = new.model_copy(update={"runs": (*earlier, *new.runs)})
-                        write_costs(stored[new.id], layout)
-                step.advance()
+    runs = [len(stored[s.id].runs) if s.id in stored else 0 for group in networks.values() for s in group]
+    first = min(runs, default=PROCESSES)
+    with progress(f"costs of {len(networks)} networks", PROCESSES - first) as step:
+        for process in range(first, PROCESSES):
+            step.describe(f"process {process + 1} of {PROCESSES}")
+            in_fresh_process(_add_runs, list(networks.values()), layout, effort, process)
+            step.advance()
+    stored = {record.id: record for record in read_costs(layout)}
     return [stored[setting.id] for setting in settings]
+
+
+def _add_runs(networks: list[list[CostSetting]], layout: Layout, effort: Effort, process: int) -> None:
+    """Give each setting that lacks it the run of this process, network by network in random order."""
+    for settings in random.Random(process).sample(networks, len(networks)):
+        stored = {record.id: record for record in read_costs(layout)}
+        lacking = [s for s in settings if s.id not in stored or len(stored[s.id].runs) <= process]
+        for new in measure(lacking, effort, process) if lacking else ():
+            earlier = stored.get(new.id)  # which has counted the memory
+            record = earlier.model_copy(update={"runs": (*earlier.runs, *new.runs)}) if earlier else new
+            write_costs(record, layout)
 
 
 @dataclass(eq=False)
@@ -86,6 +94,7 @@ def measure(
 ) -> list[CostRecord]:
     """One run of each setting, all of one network, in this process, whose number seeds weights, masks and order.
 
+    Memory is counted in process 0 alone, since it is the same in all.
     meters_for: gives the meters of a device such as "cpu"; the best that this machine has if left out.
     """
     network = settings[0].network
@@ -102,10 +111,14 @@ def measure(
             inference = _infer(dense, groups, images, meters, effort, process)
             cold = {n: load_time(cold_start(g.model, images[:1]), meters, repeats=3) for n, g in enumerate(groups)}
             dense_cold_s = load_time(cold_start(dense, images[:1]), meters, repeats=3)
-        memory = {"dense": count_step_memory(network, dense)}
+        dense_memory = count_step_memory(network, dense) if process == 0 else None
         records: dict[CostSetting, CostRecord] = {}
         for n, group in enumerate(groups):
             costs = count(group.model, group.masks, network.shape)
+            memory: dict[str, StepMemory] = {}
+            if dense_memory is not None:
+                trained = next((trainings[s.id] for s in group.settings if s.id in trainings), None)
+                memory = {"dense": dense_memory} | (_memory(trained, dense_memory) if trained else {})
             for setting in group.settings:
                 trains = setting.id in trainings
                 run = CostRun(
@@ -118,8 +131,10 @@ def measure(
                     environment=environment,
                     finished=datetime.now(UTC).isoformat(timespec="seconds"),
                 )
-                bytes_of = memory | (_memory(trainings[setting.id], memory["dense"]) if trains else {})
-                records[setting] = CostRecord(id=setting.id, setting=setting, memory=bytes_of, costs=costs, runs=(run,))
+                of_setting = memory if trains else {name: m for name, m in memory.items() if name == "dense"}
+                records[setting] = CostRecord(
+                    id=setting.id, setting=setting, memory=of_setting, costs=costs, runs=(run,)
+                )
     return [records[setting] for setting in settings]
 
 

@@ -120,10 +120,11 @@ def _row(record: CostRecord, process: int, run: CostRun) -> dict[str, Any]:
     boundary = {name: run.boundary_s.get(name, 0.0) for name in ("masked", "compact")}
     row["boundary_s"], row["realised_boundary_s"] = boundary["masked"], boundary.get(row["realised_step_way"], 0.0)
     row |= {"cold_s": run.cold_s.get("masked"), "dense_cold_s": run.cold_s["dense"]}
-    dense = record.memory["dense"]
+    dense = record.memory.get("dense")
     masked = record.memory.get("masked", dense)
     realised = record.memory.get(row["realised_step_way"], masked)
-    row |= {"memory_bytes": masked.total, "dense_memory_bytes": dense.total, "realised_memory_bytes": realised.total}
+    for prefix, memory in (("", masked), ("dense_", dense), ("realised_", realised)):
+        row[f"{prefix}memory_bytes"] = memory.total if memory else None
     return {name: row[name] for name, *_ in COST_COLUMNS}
 
 

@@ -204,7 +204,6 @@ def latency(study: Study) -> Exhibit | None:
         ("p95, µs", "p95_s", 1e6, 1),
         ("p99, µs", "p99_s", 1e6, 1),
         ("mJ per image", "energy_j_per_image", 1e3, 3),
-        ("peak memory, KiB", "peak_memory_bytes", 1 / 1024, 1),
         ("load and first answer, ms", "cold_s", 1e3, 2),
         ("answers changed, %", "disagrees", 100, 1),
     ):

@@ -86,7 +86,7 @@ BUDGETS = {
     "quick": CostBudget(
         _FULL, {"mlp-small": P_DATASETS, "mlp-medium": ("mnist",)}, _BOTH, ("layerwise",), False, Effort(20, 12.0)
     ),
-    "laptop": CostBudget(_FULL, dict.fromkeys(PERCEPTRONS, P_DATASETS), _BOTH, _BOTH, False, Effort(20, 20.0),
+    "laptop": CostBudget(_FULL, dict.fromkeys(PERCEPTRONS, P_DATASETS), _BOTH, _BOTH, False, Effort(20, 12.0),
         tuple((m, p, p, "global") for m, p in product(("pre-training", "post-training", "set"), (0.5, 0.8))),
     ),
 }  # fmt: skip

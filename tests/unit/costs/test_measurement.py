@@ -1,6 +1,7 @@
 """Costs of a network: settings, what is measured of them, memory, resuming, and that zeros alone decide."""
 
 import copy
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -58,7 +59,7 @@ def test_every_way_is_measured_beside_dense() -> None:
         arm(),
         *(arm(method=m, sparsity=0.8, conv_sparsity=0.8) for m in ("pre-training", "set", "post-training")),
     ]
-    records = measure(settings, FAST, process=1)
+    records = measure(settings, FAST, process=0)
     assert [r.id for r in records] == [s.id for s in settings] and all(len(r.runs) == 1 for r in records)
     dense, fixed, swapped, after = (r.runs[0] for r in records)
     assert {t.variant for t in dense.step} == {"dense", "dense-again"} == {t.variant for t in after.step}
@@ -79,11 +80,11 @@ def test_a_run_that_was_stopped_goes_on_and_what_is_there_is_found(
 ) -> None:
     setting, numbers = make_cost_setting(method="pre-training", sparsity=0.5), list[int]()
 
-    def here(work: object, settings: list[CostSetting], effort: Effort, process: int) -> list[CostRecord]:
-        numbers.append(process)
+    def here(work: Callable[..., None], *given: object) -> None:
+        numbers.append(given[-1])  # type: ignore[arg-type]
         if len(numbers) == 2:
             raise KeyboardInterrupt
-        return measure(settings, effort, process)
+        work(*given)
 
     monkeypatch.setattr(measurement, "in_fresh_process", here)
     with pytest.raises(KeyboardInterrupt):
@@ -103,7 +104,7 @@ def test_a_network_larger_than_the_memory_is_refused_before_it_starts(
     layout: Layout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     huge = make_cost_setting(model="mlp-medium", width=4, shape=(224, 224, 3))
-    monkeypatch.setattr("psutil.virtual_memory", lambda: type("Memory", (), {"available": 2**30})())
+    monkeypatch.setattr("psutil.virtual_memory", type("Memory", (), {"available": 2**30}))
     with pytest.raises(PaperlibError, match=r"needs about .* GB, 1.1 GB are free: choose a smaller batch"):
         run_costs([huge], layout, FAST)
     assert not list(layout.results.rglob("*.json"))
