@@ -95,7 +95,8 @@ def cost_table(records: Iterable[CostRecord]) -> pd.DataFrame:
     `<what>_ratio`: of the masked network to dense in the same process; `realised_<what>_ratio`: of the fastest exact
     variant, which is the masked one where none is faster; `<what>_ratio_again`: of dense measured a second time (A/A).
     """
-    return pd.DataFrame([_row(record, number, run) for record in records for number, run in enumerate(record.runs)])
+    rows = [_row(record, number, run) for record in records for number, run in enumerate(record.runs)]
+    return pd.DataFrame(rows, columns=[name for name, *_ in COST_COLUMNS])
 
 
 def write_cost_table(layout: Layout) -> pd.DataFrame:

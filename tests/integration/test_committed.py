@@ -20,6 +20,7 @@ from paperlib.cli import findings, reference
 from paperlib.core import paths
 from paperlib.core.errors import PaperlibError
 from paperlib.core.paths import Layout
+from paperlib.costs.records import write_cost_table
 from paperlib.exhibits import collation
 from paperlib.exhibits.expected import WANTED, problems
 from paperlib.exhibits.manifest import output_root, read_manifest
@@ -29,6 +30,7 @@ from paperlib.schema.trial import make_trial
 from paperlib.trials import archive
 from paperlib.trials.runner import run_all
 from paperlib.trials.store import Store
+from tests import measured_costs
 from tests.committed_files import assert_committed
 
 
@@ -37,6 +39,7 @@ def made(layout: Layout, tiny_images: object) -> Layout:
     fields = {"epochs": 1, "batch_size": 16}
     pruned = [make_trial(**fields, seed=s, method="set", sparsity=0.5) for s in range(2)]
     run_all([*(make_trial(**fields, seed=s) for s in range(2)), *pruned], layout)
+    measured_costs.write(layout)
     return layout
 
 
@@ -79,6 +82,7 @@ def test_the_committed_records_give_the_committed_files_and_the_readme() -> None
                     shutil.copytree(paths.root() / folder.relative_to(root), folder)
                 shutil.copy(where.with_name("manifest.json"), again.results)
                 Store(again).write_table()
+                write_cost_table(again)
                 claims.write(again)
                 files = [root / file for exhibit in collation.write("04", again) for file in exhibit.files]
                 files += [again.results / name for name in committed.DATA_FILES]
@@ -153,8 +157,9 @@ def emptied(made: Layout, project: Path) -> Path:
 def test_without_own_results_the_committed_table_answers_and_that_is_said(
     made: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    table, whose = committed.table_of(made.name)
+    table, costs, whose = committed.tables_of(made.name)
     assert len(table) == 4 and whose == "results/scratch" and capsys.readouterr().err == ""
+    assert set(costs.model) == {"mlp-small"}
     where = emptied(made, tmp_path / "project")
     monkeypatch.setattr(committed, "archives", lambda: [where])
     with monkeypatch.context() as patch:
@@ -163,16 +168,19 @@ def test_without_own_results_the_committed_table_answers_and_that_is_said(
         )
         for name in ("scratch", "smoke"):  # its own, and the first one of all
             pd.testing.assert_frame_equal(paperlib.load_results(name), table)
+            pd.testing.assert_frame_equal(committed.tables_of("scratch").costs, costs)
+            capsys.readouterr()
+            paperlib.load_results(name)
             said = capsys.readouterr().err
             assert said.count("\n") == 1 and "no own results" in said
             assert f"committed ones of results/scratch (4 trials, {table.cpu[0]})" in said
     where.with_name("tidy.parquet").write_bytes(table[:2].to_parquet())  # a run of one's own writes there, too
     pd.testing.assert_frame_equal(paperlib.load_results("scratch"), table)
     with pytest.raises(PaperlibError, match="unknown results 'nosuch'"):
-        committed.table_of("nosuch")
+        committed.tables_of("nosuch")
     monkeypatch.setattr(committed, "archives", list)
     with pytest.raises(PaperlibError, match="run `paperlib reproduce --profile quick` first"):
-        committed.table_of("quick")
+        committed.tables_of("quick")
 
 
 def test_the_committed_table_of_laptop_is_read_without_its_archive(
@@ -180,7 +188,7 @@ def test_the_committed_table_of_laptop_is_read_without_its_archive(
 ) -> None:
     monkeypatch.setattr(committed, "open_archive", lambda *_: pytest.fail("run `paperlib keep-results laptop`"))
     about = json.loads((paths.root() / "results/laptop/kept.json").read_text())
-    assert len(committed.table_of("laptop")[0]) == about["records"]
+    assert len(committed.tables_of("laptop").trials) == about["records"]
 
 
 def test_findings_say_whose_they_are(
@@ -191,12 +199,12 @@ def test_findings_say_whose_they_are(
     monkeypatch.setattr(findings, "archives", lambda: [where])
     findings.command(None)
     shown = capsys.readouterr()
-    assert "From the 4 trials" in shown.out and "committed ones of results/scratch (4 trials" in shown.err
+    assert "From 4 trials" in shown.out and "committed ones of results/scratch (4 trials" in shown.err
     assert "no own results in" in shown.err
     shutil.copytree(tmp_path / "own", made.trials, dirs_exist_ok=True)
     findings.command(None, made.name)
     shown = capsys.readouterr()
-    assert "From the 4 trials" in shown.out and shown.err.startswith("paperlib: these are your own results in")
+    assert "From 4 trials" in shown.out and shown.err.startswith("paperlib: these are your own results in")
 
 
 def test_a_fault_of_the_manifest_is_named(made: Layout) -> None:

@@ -14,8 +14,10 @@ import torch
 from torch import nn
 
 from paperlib import studies
+from paperlib.claims.settings import dense_of, grid_f
 from paperlib.core.errors import PaperlibError
 from paperlib.core.paths import Layout
+from paperlib.costs.records import write_costs
 from paperlib.data.registry import DATASETS
 from paperlib.exhibits import (
     architecture,
@@ -37,6 +39,7 @@ from paperlib.studies.profiles import F_DATASETS
 from paperlib.trials import runner as run_module
 from paperlib.trials.training import DeviceSplit, fit
 from tests import report_links
+from tests.claim_records import cost_records
 from tests.conftest import served, tiny, train
 
 CNN = {"width": 0.05, "epochs": 2, "batch_size": 16, "optimizer": "AdamW", "lr": 1e-3}
@@ -185,6 +188,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def made(layout: Layout, trained: Path) -> Source:
     shutil.copytree(trained, layout.results)
+    for record in cost_records(arms=[dense_of(s) for s in grid_f()[:1]] + grid_f(models=("vgg16", "resnet18"))):
+        write_costs(record, layout)
     return Source.of(layout)
 
 
@@ -195,9 +200,10 @@ def test_exhibits_of_f_state_what_they_show(made: Source, layout: Layout) -> Non
         "test_accuracy_0.3-0.9", "blood_industrial", "scenarios_industrial", "settings_industrial",
         "quality_industrial", "accuracy_industrial",
     } <= set(exhibits)  # fmt: skip
-    known = set(made.table.id)
+    known = set(made.table.id) | set(made.costs.rows.id)
     for exhibit in exhibits.values():
-        assert "n = " in exhibit.caption and "stand-in" in exhibit.caption, exhibit.name
+        assert "n = " in exhibit.caption, exhibit.name
+        assert "stand-in" in exhibit.caption or set(exhibit.trials) <= set(made.costs.rows.id), exhibit.name
         assert exhibit.trials and set(exhibit.trials) <= known
         assert all((output_root(layout) / f).stat().st_size > 0 for f in exhibit.files)
     assert "figure 13" in exhibits["test_accuracy_ii"].title
@@ -232,36 +238,32 @@ def test_panels_and_rows_near_chance_are_marked(made: Source, layout: Layout, mo
     learnt = made.table.assign(test_majority=1 / 3, test_accuracy=0.9)
     table = learnt.assign(test_accuracy=learnt.test_accuracy.where(learnt.model != "vgg16", 0.36))
     source, scenario = replace(made, table=table), studies.SCENARIOS["ii"]
-    for quantity in paper_f_figures.COSTS_AND_SCORES:
-        paper_f_figures.by_method(source, quantity, scenario)
+    paper_f_figures.scores(source, scenario)
     for quantity in effect_figures.CURVES:
         paper_f_figures.curves(source, quantity, scenario)
-    assert len(named) == 10
+    assert len(named) == 6
     assert {n for n in named if "vgg16" in n} == {"bloodmnist (stand-in), vgg16\ndense near chance"}
     assert {n for n in named if "resnet18" in n} == {"bloodmnist (stand-in), resnet18"}
     exhibits = [paper_f_tables.quality(source), paper_f_tables.doerrich(source)]
-    exhibits.append(effect_tables.write_comparison(source, "accuracy", "industrial"))
+    exhibits.append(effect_tables.write_accuracy(source, "industrial"))
     for exhibit in exhibits:
         assert exhibit is not None
         page = (layout.tables / f"{exhibit.name}.html").read_text()
         groups = re.findall(r'<th class="gt_group_heading"[^>]*>(.*?)</th>', page)
         assert [g.endswith("vgg16 (dense near chance)") for g in groups if "vgg16" in g] == [True], exhibit.name
         assert [g.endswith("resnet18") for g in groups if "resnet18" in g] == [True], exhibit.name
-    assert "12 of these arms" not in str(findings(learnt)) and "near chance" not in str(findings(learnt))
-    assert "beside a dense network near chance" in str(findings(table))
+    said, of_learnt = str(findings(table, made.costs)), str(findings(learnt, made.costs))
+    assert "12 of these arms" not in of_learnt and "near chance" not in of_learnt
+    assert "beside a dense network near chance" in said
 
 
 def test_energy_and_co2_are_one_figure_with_two_axes(made: Source, layout: Layout) -> None:
     exhibits = {e.name: e for e in collation.write("03", layout)}
     energy = exhibits["training_energy_ii"]
-    factor = (made.table.train_co2_g / made.table.train_energy_j).mean() * 3.6e6
-    assert f"CO2, which is energy times {factor:.4g} g per kWh" in energy.caption and "figure 16" in energy.title
+    assert "CO2, which is energy times 400 g per kWh" in energy.caption and "figure 16" in energy.title
     figures = [e for e in exhibits.values() if e.kind == "figure"]
     pictures = [(output_root(layout) / next(f for f in e.files if f.endswith(".png"))).read_bytes() for e in figures]
     assert len(set(pictures)) == len(pictures), "two figures are the same picture"
-    mixed = replace(made, table=made.table.assign(train_co2_g=made.table.train_co2_g * (1 + made.table.seed)))
-    plain = paper_f_figures.by_method(mixed, paper_f_figures.COSTS_AND_SCORES[2], studies.SCENARIOS["ii"])
-    assert plain is not None and "CO2" not in plain.caption  # two grids have no one factor
 
 
 def test_rows_of_f_lead_to_exactly_their_trials(made: Source, layout: Layout) -> None:
