@@ -17,6 +17,7 @@ from paperlib.core.registry import unknown
 from paperlib.report.freshness import fingerprint, is_current, mark_current
 from paperlib.report.notebook_links import END, TOP, link, written
 from paperlib.studies import sections
+from paperlib.studies.costs import run_cost_study
 from paperlib.studies.sections import COLLATION, Notebook
 from paperlib.trials.environment import cores
 from paperlib.trials.subprocess_runner import run_in_subprocess
@@ -52,6 +53,8 @@ def execute(
     for notebook in selected.values() if not parameters else ():
         run_in_subprocess(notebook.trials(profile), layout)
         notebook.measure(profile, layout)
+    if not parameters:
+        run_cost_study(profile, layout, *selected)
     # Only now, since all notebooks see all records; the collation last, since it sees the others' exhibits.
     for is_last in (False, True):
         group = [notebook for number, notebook in selected.items() if (number == COLLATION) == is_last]

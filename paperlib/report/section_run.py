@@ -12,7 +12,7 @@ from paperlib.exhibits import collation
 from paperlib.exhibits.manifest import Exhibit
 from paperlib.schema.record import Record
 from paperlib.schema.trial import Trial
-from paperlib.studies import costs, cpu, sections
+from paperlib.studies import costs, cpu
 from paperlib.studies.sections import all_trials
 from paperlib.trials.runner import run_all
 
@@ -36,7 +36,7 @@ def run(number: str, profile: str, **axes: Any) -> SectionRun:
     trials, layout = studies.study(number, profile, **axes), Layout.of(profile)
     if set(trials) == set(studies.study(number, profile)):
         set_aside(layout, profile)
-        sections.NOTEBOOKS[number].measure(profile, layout)
+        costs.run_cost_study(profile, layout, number)
         return SectionRun(layout, trials, run_all(trials, layout), collation.write(number, layout))
     study = set(all_trials(profile))
     of_study = [trial for trial in trials if trial in study]

@@ -93,8 +93,8 @@ BUDGETS = {
 BUDGETS["paper"] = replace(BUDGETS["laptop"], large=True)
 
 
-def settings(profile_name: str, number: str | None = None) -> list[CostSetting]:
-    """What a profile measures, of one notebook or of all. PaperlibError for an unknown profile."""
+def settings(profile_name: str, *numbers: str) -> list[CostSetting]:
+    """What a profile measures, of these notebooks or of all. PaperlibError for an unknown profile."""
     if profile_name not in BUDGETS:
         raise unknown("profile", profile_name, list(BUDGETS))
     budget, by_notebook = BUDGETS[profile_name], dict[str, list[CostSetting]]()
@@ -117,7 +117,7 @@ def settings(profile_name: str, number: str | None = None) -> list[CostSetting]:
         for setting in cost_settings("bloodmnist", model, *arm, width=budget.widths[model])
         if budget.large or setting.shape[0] != LARGE_SIDE
     ]
-    chosen = [s for n, of_notebook in by_notebook.items() if number in {None, n} for s in of_notebook]
+    chosen = [s for n, of_notebook in by_notebook.items() if not numbers or n in numbers for s in of_notebook]
     return list(dict.fromkeys(chosen))
 
 
@@ -132,8 +132,8 @@ def _arms_of_f() -> list[Arm]:
     return [("dense", 0.0, 0.0, "global"), *pruned]
 
 
-def run_cost_study(profile_name: str, layout: Layout, number: str | None = None) -> list[CostRecord]:
-    """The costs of a profile's networks (of one notebook), measured or found under results/<profile>/costs."""
+def run_cost_study(profile_name: str, layout: Layout, *numbers: str) -> list[CostRecord]:
+    """The costs of a profile's networks (of these notebooks), measured or found under results/<profile>/costs."""
     from paperlib.costs.measurement import run_costs  # with torch, which a list of settings does not need
 
-    return run_costs(settings(profile_name, number), layout, BUDGETS[profile_name].effort)
+    return run_costs(settings(profile_name, *numbers), layout, BUDGETS[profile_name].effort)

@@ -10,7 +10,6 @@ from paperlib.core import paths
 from paperlib.core.paths import Layout
 from paperlib.core.registry import unknown
 from paperlib.schema.trial import Trial
-from paperlib.studies.costs import run_cost_study
 from paperlib.studies.paper_f import industrial
 from paperlib.studies.paper_p import mlp, quirks, vgg
 from paperlib.studies.profiles import profile
@@ -74,10 +73,6 @@ def _run_cpu_study(profile_name: str, layout: Layout) -> object:
     return run_cpu_study(profile_name, layout)
 
 
-def _costs(number: str) -> Callable[[str, Layout], object]:
-    return lambda profile_name, layout: run_cost_study(profile_name, layout, number)
-
-
 CPU_STUDY, COLLATION = "04", "05"
 NOTEBOOKS = {
     notebook.name[:2]: notebook
@@ -88,12 +83,11 @@ NOTEBOOKS = {
             "Paper P: perceptrons, global and layer-wise",
             _costs("01"),
         ),
-        Notebook("02_vgg16_cnn", partial(study, "02"), "Paper P: VGG-16", _costs("02")),
+        Notebook("02_vgg16_cnn", partial(study, "02"), "Paper P: VGG-16"),
         Notebook(
             "03_industrial_resnet",
             partial(study, "03"),
             "Paper F: VGG16 and ResNet18 on medical and industrial images",
-            _costs("03"),
         ),
         Notebook(
             "04_edge_cpu", partial(study, CPU_STUDY), "On the edge: what pruned work costs on a CPU", _run_cpu_study
