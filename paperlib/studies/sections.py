@@ -77,17 +77,10 @@ CPU_STUDY, COLLATION = "04", "05"
 NOTEBOOKS = {
     notebook.name[:2]: notebook
     for notebook in (
-        Notebook(
-            "01_mlp_global_vs_layerwise",
-            partial(study, "01"),
-            "Paper P: perceptrons, global and layer-wise",
-            _costs("01"),
-        ),
+        Notebook("01_mlp_global_vs_layerwise", partial(study, "01"), "Paper P: perceptrons, global and layer-wise"),
         Notebook("02_vgg16_cnn", partial(study, "02"), "Paper P: VGG-16"),
         Notebook(
-            "03_industrial_resnet",
-            partial(study, "03"),
-            "Paper F: VGG16 and ResNet18 on medical and industrial images",
+            "03_industrial_resnet", partial(study, "03"), "Paper F: VGG16 and ResNet18 on medical and industrial images"
         ),
         Notebook(
             "04_edge_cpu", partial(study, CPU_STUDY), "On the edge: what pruned work costs on a CPU", _run_cpu_study
