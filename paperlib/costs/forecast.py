@@ -222,7 +222,7 @@ def costs_cost(todo: Sequence[CostSetting], effort: Effort, watts: float | None)
     for network, variants in networks.items():
         step_s = measurement.seconds_of_step(network)
         forward_s = step_s * sum(BATCHES) / network.batch_size / 3  # a training step is some three forward passes
-        least = (MIN_ROUNDS + 2) * variants * (step_s + forward_s)
+        least = (MIN_ROUNDS + 1) * variants * (step_s + forward_s)
         seconds += PROCESSES * max(least, 3 * effort.budget_s)
         memory = max(
             memory, measurement.NETWORKS * count_step_memory(network, measurement.build_network(network)).total

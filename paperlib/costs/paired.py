@@ -16,7 +16,7 @@ from paperlib.schema.measurement import Timing
 
 Call = Callable[[], object]
 
-MIN_ROUNDS = 5
+MIN_ROUNDS = 3
 RESAMPLES = 2000
 # A sample shorter than this repeats the call: the clock and the loop cost about 0.1 us, here at most 0.1 %.
 SAMPLE_S = 1e-3
@@ -32,9 +32,9 @@ def compare(
 
     Per round all variants run once in random order, and the ratio is taken within the round, so that drift of
     the machine cancels. A sample is the mean of as many calls as fill 1 ms; the percentiles are over samples.
-    `rounds` is cut short, to no fewer than 5, when `budget_s` seconds are over. Energy comes from the samples
+    `rounds` is cut short, to no fewer than 3, when `budget_s` seconds are over. Energy comes from the samples
     where the meter is exact; a counter gets one whole-loop window of ten updates per variant on top of the
-    budget (NVML: 1.1 s). Raises PaperlibError for no variants or fewer than 5 rounds.
+    budget (NVML: 1.1 s). Raises PaperlibError for no variants or fewer than 3 rounds.
     """
     if not variants:
         raise PaperlibError("nothing to compare: give at least one variant, the dense reference first")
@@ -104,14 +104,14 @@ def load_time(load: Call, meters: Meters, repeats: int) -> float:
 
 
 def _warm_up(call: Call, clock: Clock, limit_s: float) -> float:
-    """Call twice, then up to 50 times within the limit; median seconds without the first call."""
+    """Call once, then up to 50 times within the limit; median seconds without the first call, if there are more."""
     start, times, check = clock(), list[float](), between_steps.get()
-    while len(times) < 2 or (len(times) < 50 and clock() - start < limit_s):
+    while not times or (len(times) < 50 and clock() - start < limit_s):
         check()
         before = clock()
         call()
         times.append(clock() - before)
-    return float(np.median(times[1:]))
+    return float(np.median(times[1:] or times))
 
 
 def _rounds(

@@ -87,7 +87,7 @@ def make_cost_setting(**fields: Any) -> CostSetting:
 
 
 class Effort(NamedTuple):
-    """How long one comparison may take: at most `rounds` rounds and `budget_s` seconds, but 5 rounds in any case."""
+    """How long one comparison may take: at most `rounds` rounds and `budget_s` seconds, but 3 rounds in any case."""
 
     rounds: int
     budget_s: float

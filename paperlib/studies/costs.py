@@ -84,13 +84,14 @@ BUDGETS = {
         dict.fromkeys(PERCEPTRONS, ("mnist",)), _BOTH, ("layerwise",), False, Effort(5, 0.05),
     ),
     "quick": CostBudget(
-        _FULL, {"mlp-small": P_DATASETS, "mlp-medium": ("mnist",)}, _BOTH, ("layerwise",), False, Effort(20, 12.0)
+        _FULL, {"mlp-small": P_DATASETS, "mlp-medium": ("mnist",)}, _BOTH, ("layerwise",), False, Effort(20, 2.0)
     ),
-    "laptop": CostBudget(_FULL, dict.fromkeys(PERCEPTRONS, P_DATASETS), _BOTH, _BOTH, False, Effort(20, 12.0),
+    "paper": CostBudget(
+        _FULL, dict.fromkeys(PERCEPTRONS, P_DATASETS), _BOTH, _BOTH, True, Effort(30, 60.0),
         tuple((m, p, p, "global") for m, p in product(("pre-training", "post-training", "set"), (0.5, 0.8))),
     ),
 }  # fmt: skip
-BUDGETS["paper"] = replace(BUDGETS["laptop"], large=True)
+BUDGETS["laptop"] = replace(BUDGETS["quick"], effort=Effort(20, 12.0))
 
 
 def settings(profile_name: str, *numbers: str) -> list[CostSetting]:
