@@ -13,6 +13,7 @@ from typing import Any
 from filelock import FileLock
 
 from paperlib import studies
+from paperlib.claims.cost_arms import measured_arms
 from paperlib.core.paths import Layout
 from paperlib.core.registry import unknown
 from paperlib.exhibits import (
@@ -49,7 +50,7 @@ def _model_figures(source: Source, study: str) -> Made:
 
 
 def _cost_figures(source: Source, study: str) -> Made:
-    models = dict.fromkeys(arm.setting.model for arm in cost_exhibits.measured_arms(source.costs, study))
+    models = dict.fromkeys(arm.setting.model for arm in measured_arms(source.costs, study))
     return [cost_exhibits.figure(source, study, model) for model in models]
 
 

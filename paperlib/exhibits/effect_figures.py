@@ -10,12 +10,13 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from paperlib.claims.cost_arms import setting_of, width_of
 from paperlib.claims.cost_evidence import COSTS, CostTable
 from paperlib.claims.effects import ACCURACY, Arm, Metric, arms, corrected_protocol
 from paperlib.claims.stats import Estimate, mean_interval
 from paperlib.exhibits import style
 from paperlib.exhibits.captions import panel_title, processes, provenance, seeds, seeds_and_images
-from paperlib.exhibits.cost_exhibits import setting_axis, setting_of, ways_legend, width_of
+from paperlib.exhibits.cost_exhibits import setting_axis, ways_legend
 from paperlib.exhibits.effect_tables import caption
 from paperlib.exhibits.manifest import Exhibit
 from paperlib.exhibits.results import Source

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from paperlib.claims.cost_arms import width_of
 from paperlib.claims.cost_evidence import COSTS, EPOCHS_F, CostMetric, CostTable
 from paperlib.claims.effects import ACCURACY, Metric, corrected_protocol
 from paperlib.claims.settings import METHODS as METHODS_OF_F
@@ -18,7 +19,7 @@ from paperlib.claims.settings import MODELS, SETS, Setting
 from paperlib.claims.stats import SHARE, mean_interval
 from paperlib.exhibits import architecture, style
 from paperlib.exhibits.captions import processes, provenance, seeds, seeds_and_images, with_source
-from paperlib.exhibits.cost_exhibits import draw_both, ways_legend, width_of
+from paperlib.exhibits.cost_exhibits import draw_both, ways_legend
 from paperlib.exhibits.effect_figures import cell_panels, draw_curves
 from paperlib.exhibits.expected import F_FIGURES
 from paperlib.exhibits.manifest import Exhibit

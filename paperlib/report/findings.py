@@ -6,6 +6,7 @@ from statistics import median
 
 import pandas as pd
 
+from paperlib.claims.cost_arms import STUDIES, CostArm, measured_arms, setting_of, width_of
 from paperlib.claims.cost_evidence import COSTS, CostMetric, CostTable
 from paperlib.claims.effects import (
     DRAWN,
@@ -19,7 +20,6 @@ from paperlib.claims.effects import (
 )
 from paperlib.claims.stats import Estimate
 from paperlib.exhibits.captions import provenance
-from paperlib.exhibits.cost_exhibits import STUDIES, CostArm, measured_arms, setting_of, width_of
 
 
 @dataclass(frozen=True)

@@ -15,13 +15,13 @@ from rich.table import Table
 
 from paperlib import claims
 from paperlib.claims import CLAIMS
+from paperlib.claims.cost_arms import setting_of, width_of
 from paperlib.claims.cost_evidence import COSTS, CostTable
 from paperlib.claims.effects import near_chance
 from paperlib.core.io import write_atomically
 from paperlib.core.paths import Layout
 from paperlib.costs.records import cost_table, read_costs, write_cost_table
 from paperlib.exhibits.captions import provenance
-from paperlib.exhibits.cost_exhibits import setting_of, width_of
 from paperlib.exhibits.manifest import Exhibit, output_root, read_manifest
 from paperlib.exhibits.trial_links import address, linked
 from paperlib.report.committed import DATA_FILES

@@ -208,7 +208,7 @@ VARIABLES = [
         ("PAPERLIB_CORES", "0", ["run"]),
         ("PAPERLIB_CORES", "many", ["run"]),
         ("PAPERLIB_CORES", "100000", ["run"]),
-        ("PAPERLIB_GRID", "Atlantis", ["run", "plan --profile smoke"]),
+        ("PAPERLIB_GRID", "Atlantis", ["plan --profile smoke"]),
     ]
     for command in commands
 ]
