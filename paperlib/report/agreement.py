@@ -56,7 +56,7 @@ def _ratios(own: pd.DataFrame, reference: pd.DataFrame) -> list[tuple[float, flo
         return []
     names = [f"{way}inference_{size}_ratio" for way in ("", "realised_") for size in ("b1", "b64")]
     means = [table.groupby(["id", "device", "cpu", "threads"])[names].mean() for table in (own, reference)]
-    both = means[0].join(means[1], rsuffix=" reference", how="inner")
+    both = means[0].join(means[1].add_suffix(" reference"), how="inner")
     return [(a, b) for name in names for a, b in zip(both[name], both[f"{name} reference"], strict=True)]
 
 

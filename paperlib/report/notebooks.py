@@ -14,6 +14,7 @@ from paperlib.core.errors import FailedError, PaperlibError
 from paperlib.core.io import write_atomically
 from paperlib.core.paths import Layout
 from paperlib.core.registry import unknown
+from paperlib.meters.carbon import grid
 from paperlib.report.freshness import fingerprint, is_current, mark_current
 from paperlib.report.notebook_links import END, TOP, link, written
 from paperlib.studies import sections
@@ -39,6 +40,7 @@ def execute(
     from paperlib.report.section_run import set_aside
 
     selected = sections.chosen(only)
+    grid()  # a wrong PAPERLIB_GRID shows before anything runs
     given = {"profile": profile} | dict(parameters or {})
     targets = [_target(notebook, layout.tweaked if parameters else layout) for notebook in selected.values()]
     if not parameters and all(_is_unchanged(notebook, given, layout) for notebook in selected.values()):

@@ -61,8 +61,8 @@ def test_the_example_of_a_meter_meters_costs(tmp_path: Path, monkeypatch: pytest
     (run,) = names["record"].runs
     for timing in (*run.step, *run.inference):
         assert timing.energy_source == "external" and timing.energy_j_per_image
-    dense = run.step[0]  # 50 W over a step, shared among its 64 images; the machine may do other work
-    assert dense.energy_j_per_image == pytest.approx(50 * dense.median_s / 64, rel=0.5)
+    dense = run.step[0]  # 50 W over a step, shared among its 64 images; within 10, since the machine may do other work
+    assert 0.1 < dense.energy_j_per_image / (50 * dense.median_s / 64) < 10
 
 
 def test_the_example_of_a_meter_knows_its_limits(tmp_path: Path) -> None:

@@ -218,14 +218,14 @@ MESSAGES = {
         "run --dataset cifar10 --real-images",
     ),
     "sparsity 0.9999 leaves layer 'fc1' empty": ({}, "run --method pre-training --sparsity 0.9999"),
-    "record … has schema version 2, this paperlib reads 1": ({}, "run --epochs 1 --results old"),
+    "record … has schema version 3, this paperlib reads 2": ({}, "run --epochs 1 --results old"),
     "trial … failed: diverged": ({}, "run --epochs 3 --lr 1e30"),
     "unknown scope 'globl'; did you mean 'global'?": ({}, "run --scope globl"),
     "no project folder here: run inside the checkout, or set PAPERLIB_ROOT to it": (
         {"PAPERLIB_OUTPUT": ""},
         "claims --profile laptop",
     ),
-    "unknown grid 'IT'": ({"PAPERLIB_GRID": "IT"}, "run --epochs 1 --fresh"),
+    "unknown grid 'IT'": ({"PAPERLIB_GRID": "IT"}, "reproduce --profile smoke --only 05"),
 }
 
 
@@ -243,7 +243,7 @@ def test_a_message_that_the_faq_explains_is_given(
     if "schema" in message:
         assert call(*words.split()) == 0
         (path,) = (bench.folder / "results" / "old" / "trials").glob("*.json")
-        path.write_text(re.sub(r'("schema_version": ?)\d+', r"\g<1>2", path.read_text()))
+        path.write_text(re.sub(r'("schema_version": ?)\d+', r"\g<1>3", path.read_text()))
     elif "cifar10" in message:
         for name, function in REAL.items():
             monkeypatch.setattr(data, name, function)
