@@ -19,6 +19,7 @@ from PIL import Image
 from paperlib.core import paths
 from paperlib.core.errors import PaperlibError
 from paperlib.core.paths import Layout
+from paperlib.costs.records import write_cost_table
 from paperlib.exhibits.manifest import output_root, read_manifest
 from paperlib.report.committed import DATA_FILES
 from paperlib.schema.trial import make_trial
@@ -172,6 +173,7 @@ def test_the_notebooks_write_the_committed_files(quick: Layout, again: Callable[
     """What test_committed.py shows for the other profiles: here without drawing `quick` a second time."""
     again(COLLATION)
     Store(quick).write_table()
+    write_cost_table(quick)
     names = {name for exhibit in read_manifest(quick) for name in exhibit.files}
     names |= {f"results/quick/{name}" for name in DATA_FILES}
     assert_committed({name: output_root(quick) / name for name in names}, paths.root() / "results" / "quick" / ARCHIVE)
