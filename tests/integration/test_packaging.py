@@ -135,7 +135,7 @@ def test_the_wheel_works_outside_the_checkout(bare: tuple[Path, dict[str, str]],
     assert str(python.parents[1]) in place
     ran = call(bare, tmp_path, "run", "--epochs", "1", "--train-images", "200", "--test-images", "100")
     assert ran.returncode == 0 and len(list((tmp_path / "results" / "scratch" / "trials").glob("*.json"))) == 1
-    assert "needs trials" in call(bare, tmp_path, "claims", "C46", "--profile", "scratch").stdout
+    assert "needs costs" in call(bare, tmp_path, "claims", "C46", "--profile", "scratch").stdout
     assert "1 trials" in call(bare, tmp_path, "findings", "--profile", "scratch").stdout
     planned = call(bare, tmp_path, "plan", "--profile", "smoke", "--only", "05")
     assert planned.returncode == 0 and "tables and figures" in planned.stdout, planned.stderr
