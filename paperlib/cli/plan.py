@@ -49,7 +49,7 @@ def command(
 ) -> None:
     """Say what a profile will cost here before it runs: hours, energy, CO2, disk and memory.
 
-    It tries every kind of training of the profile for some seconds: one to several minutes in all.
+    It multiplies what the profile's cost records say; what they lack it measures by a few steps, in under a minute.
     """
     made = make_plan(profile, only, Layout.of(profile))
     console = wide_console()
@@ -59,9 +59,19 @@ def command(
 
 
 def make_plan(profile: str, only: list[str] | None, layout: Layout) -> Plan:
-    """Calibrate what is still to be run, and add it up. PaperlibError for unknown notebooks."""
-    from paperlib.costs.forecast import Cost, calibrate, cost, costs_cost, edge_cost, kind, total
-    from paperlib.costs.records import is_complete
+    """What is still to be run, at its costs, added up. PaperlibError for unknown profiles and notebooks."""
+    from paperlib.costs.forecast import (
+        Cost,
+        Kind,
+        cost,
+        costs_cost,
+        cpu_study_cost,
+        kind,
+        kind_of_cpu,
+        total,
+        unit_costs,
+    )
+    from paperlib.costs.records import is_complete, read_costs
     from paperlib.studies import cpu
     from paperlib.studies.costs import BUDGETS
     from paperlib.studies.costs import settings as cost_settings
@@ -69,27 +79,32 @@ def make_plan(profile: str, only: list[str] | None, layout: Layout) -> Plan:
 
     notebooks = chosen(only)
     grids = {number: list(dict.fromkeys(notebook.trials(profile))) for number, notebook in notebooks.items()}
-    rates = calibrate(trial for trials in grids.values() for trial in trials)
-    watts, source = next(((r.watts, r.source) for r in rates.values() if r.watts is not None), (None, None))
-    done = Store(layout).find(trial for trials in grids.values() for trial in trials)
+    kinds = {trial: kind(trial) for trials in grids.values() for trial in trials}
+    networks = cpu.settings(profile) if CPU_STUDY in notebooks else []
+    unstudied = [s for s in networks if not (layout.edge / f"{s.id}.json").exists()]
+    wanted = {number: cost_settings(profile, number) for number in notebooks}
+    unmeasured = {number: [s for s in settings if not is_complete(s, layout)] for number, settings in wanted.items()}
+    networks_of_costs = {Kind(s.network) for settings in unmeasured.values() for s in settings}
+    needed = [*kinds.values(), *map(kind_of_cpu, unstudied), *networks_of_costs]
+    units = unit_costs(needed, read_costs(layout))
+    watts, source = next(((u.watts, u.source) for u in units.values() if u.watts is not None), (None, None))
+    done = Store(layout).find(kinds)
     counted, lines = set[str](), list[Line]()
     for number, notebook in notebooks.items():
         for dataset in dict.fromkeys(trial.dataset for trial in grids[number]):
             trials = [t for t in grids[number] if t.dataset == dataset and t.id not in counted]
             counted |= {t.id for t in trials}  # notebooks share trials
-            costs = {t: cost(t, rates[kind(t)]) for t in trials}
+            costs = {t: cost(t, units[kinds[t]]) for t in trials}
             left = [costs[t] for t in trials if t not in done]
             seed = total([costs[t] for t in trials if t.seed == 0])
             lines.append(Line(number, dataset, len(trials), len(trials) - len(left), total(left), seed))
         if number == CPU_STUDY:
-            networks = cpu.settings(profile)
-            todo = [s for s in networks if not (layout.edge / f"{s.id}.json").exists()]
-            measured = len(networks) - len(todo)
-            lines.append(Line(number, "CPU study", len(networks), measured, edge_cost(todo, watts), Cost()))
-        if wanted := cost_settings(profile, number):
-            unmeasured = [s for s in wanted if not is_complete(s, layout)]
-            left_costs = costs_cost(unmeasured, BUDGETS[profile].effort, watts)
-            lines.append(Line(number, "costs", len(wanted), len(wanted) - len(unmeasured), left_costs, Cost()))
+            studied = len(networks) - len(unstudied)
+            lines.append(Line(number, "CPU study", len(networks), studied, cpu_study_cost(unstudied, units), Cost()))
+        if wanted[number]:
+            left_costs = costs_cost(unmeasured[number], BUDGETS[profile].effort, units)
+            measured = len(wanted[number]) - len(unmeasured[number])
+            lines.append(Line(number, "costs", len(wanted[number]), measured, left_costs, Cost()))
         drawn = (layout.notebooks / f"{notebook.name}.ipynb").exists()
         energy_j = None if watts is None else NOTEBOOK_S * watts
         drawing = Cost() if drawn else Cost(NOTEBOOK_S, energy_j, NOTEBOOK_BYTES, PROCESS_BYTES)

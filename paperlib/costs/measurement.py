@@ -150,16 +150,6 @@ def build_network(setting: CostSetting) -> nn.Module:
     return build(setting.model, setting.shape, setting.classes, setting.width)
 
 
-def seconds_of_step(network: CostSetting) -> float:
-    """Seconds of one dense training step, the second of two; for a forecast."""
-    height, width, channels = network.shape
-    labels = torch.arange(network.batch_size) % network.classes
-    trained = TrainableNetwork(
-        network, build_network(network), (torch.randn(network.batch_size, channels, height, width), labels)
-    )
-    return [trained.seconds_of(trained.step()) for _ in range(2)][1]
-
-
 def _grouped(settings: Sequence[CostSetting], dense: nn.Module, seed: int) -> list[_Pruned]:
     groups: dict[tuple[tuple[str, int], ...], _Pruned] = {}
     for setting in settings:
