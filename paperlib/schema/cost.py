@@ -87,10 +87,27 @@ def make_cost_setting(**fields: Any) -> CostSetting:
 
 
 class Effort(NamedTuple):
-    """How long one comparison may take: at most `rounds` rounds and `budget_s` seconds, but 3 rounds in any case."""
+    """How much is measured.
 
-    rounds: int
+    min_rounds: of every comparison, which goes on until budget_s seconds are over; training_s: seconds of each whole
+    training that is measured beside the product of its steps, 0 for none.
+    """
+
+    min_rounds: int
     budget_s: float
+    training_s: float = 0.0
+
+
+class WholeTraining(Frozen):
+    """A training of `epochs` times `steps` steps, measured in one piece, without loading and evaluation.
+
+    To be held against the product of epochs times steps and step, and of boundaries and boundary.
+    """
+
+    variant: str
+    epochs: int
+    steps: int
+    time_s: float
 
 
 class StepMemory(Frozen):
@@ -120,6 +137,7 @@ class CostRun(Frozen):
     inference: the same at batch 1 and 64, with the fastest exact variant. boundary_s: seconds of new masks at an
     epoch boundary, put in force, by variant; 0 where masks stay. cold_s: weights read and the first answer given.
     grid_g_per_kwh: grams of CO2 that a kWh costs here; others: share of the cores' time that other processes took.
+    trainings: `dense`, `masked` and `compact` of a sample of settings, in the first process alone.
     """
 
     step: tuple[Timing, ...]
@@ -130,6 +148,7 @@ class CostRun(Frozen):
     others: float | None = None
     environment: Environment
     finished: str
+    trainings: tuple[WholeTraining, ...] = ()
 
 
 class CostRecord(Frozen):

@@ -17,13 +17,13 @@ from paperlib.costs.memory import check_memory, count_step_memory
 from paperlib.costs.records import COST_COLUMNS, columns_page, cost_table, is_complete, read_costs
 from paperlib.costs.training_step import MaskedTraining, TrainableNetwork, make_masks
 from paperlib.pruners import layers_of
-from paperlib.schema.cost import PROCESSES, CostRecord, CostSetting, Effort, make_cost_setting
+from paperlib.schema.cost import PROCESSES, CostRecord, CostSetting, Effort, WholeTraining, make_cost_setting
 from paperlib.studies import costs as study
 from paperlib.studies.profiles import F_DATASETS, P_DATASETS
 from tests.claim_records import cost_records
 from tests.conftest import ROOT
 
-FAST = Effort(5, 0.01)
+FAST = Effort(5, 0.01, 0.02)
 CNN = {"model": "resnet18", "shape": (16, 16, 3), "classes": 3, "width": 0.125, "batch_size": 4, "optimizer": "AdamW"}
 
 
@@ -69,10 +69,25 @@ def test_every_way_is_measured_beside_dense() -> None:
     assert fixed.boundary_s["masked"] == 0 < swapped.boundary_s["masked"] and fixed.boundary_s["compact"] > 0
     # Uniform masks, of whichever method, remove equally many: one measurement. Erdős–Rényi's is another.
     assert after.inference == fixed.inference != swapped.inference
+    assert [t.variant for t in swapped.trainings] == ["dense", "masked", "compact"] and not fixed.trainings
     table = cost_table(records)
     assert table.set_index("method").step_ratio["post-training"] == 1.0
+    assert (table.set_index("method").whole_ratio > 0).to_dict() == {
+        "dense": False, "pre-training": False, "set": True, "post-training": False,
+    }  # fmt: skip
     assert (table.energy_source if "energy_source" in table else table.step_energy_source).notna().all()
     assert CostRecord.model_validate_json(records[1].model_dump_json()) == records[1]
+
+
+def test_a_whole_training_is_held_against_steps_and_boundaries() -> None:
+    (record,) = (r for r in cost_records(arms=[Setting("mnist", "mlp-small", "set", 0.0, 0.5)]) if r.setting.sparsity)
+    run = record.runs[0]
+    masked, dense = (next(t for t in run.step if t.variant == name) for name in ("masked", "dense"))
+    of_product = 3 * 100 * dense.median_s * masked.ratio + 2 * 0.5
+    training = WholeTraining(variant="masked", epochs=3, steps=100, time_s=1.25 * of_product)
+    run = run.model_copy(update={"boundary_s": {"masked": 0.5}, "trainings": (training,)})
+    table = cost_table([record.model_copy(update={"runs": (run,)})])
+    assert table.whole_ratio.item() == pytest.approx(1.25) and table.dense_whole_ratio.isna().all()
 
 
 def test_a_run_that_was_stopped_goes_on_and_what_is_there_is_found(
@@ -154,7 +169,7 @@ def test_profiles_measure_the_papers_networks_at_their_own_width() -> None:
         assert {s.width for s in settings} == {1.0} and len({s.id for s in settings}) == len(settings)
         assert {s.model for s in settings} == {"mlp-small", "mlp-medium", "vgg16", "resnet18"}
     sides = {name: {s.shape[0] for s in study.settings(name, "03")} for name in ("quick", "laptop", "paper")}
-    assert sides == {"quick": {28, 32}, "laptop": {28, 32}, "paper": {28, 32, 224}}
+    assert sides == {"quick": {28, 32}, "laptop": {28, 32, 224}, "paper": {28, 32, 224}}
     with pytest.raises(PaperlibError, match="did you mean 'quick'"):
         study.settings("quik")
 
