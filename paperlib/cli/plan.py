@@ -73,7 +73,7 @@ def make_plan(profile: str, only: list[str] | None, layout: Layout) -> Plan:
     )
     from paperlib.costs.records import is_complete, read_costs
     from paperlib.studies import cpu
-    from paperlib.studies.costs import BUDGETS
+    from paperlib.studies.costs import effort_of
     from paperlib.studies.costs import settings as cost_settings
     from paperlib.studies.sections import CPU_STUDY, chosen
 
@@ -83,8 +83,11 @@ def make_plan(profile: str, only: list[str] | None, layout: Layout) -> Plan:
     networks = cpu.settings(profile) if CPU_STUDY in notebooks else []
     unstudied = [s for s in networks if not (layout.edge / f"{s.id}.json").exists()]
     wanted = {number: cost_settings(profile, number) for number in notebooks}
-    unmeasured = {number: [s for s in settings if not is_complete(s, layout)] for number, settings in wanted.items()}
-    networks_of_costs = {Kind(s.network) for settings in unmeasured.values() for s in settings}
+    unmeasured = {
+        number: {s: effort_of(profile, s) for s in settings if not is_complete(s, layout)}
+        for number, settings in wanted.items()
+    }
+    networks_of_costs = [Kind(s.network) for settings in unmeasured.values() for s in settings]
     needed = [*kinds.values(), *map(kind_of_cpu, unstudied), *networks_of_costs]
     units = unit_costs(needed, read_costs(layout))
     watts, source = next(((u.watts, u.source) for u in units.values() if u.watts is not None), (None, None))
@@ -102,7 +105,7 @@ def make_plan(profile: str, only: list[str] | None, layout: Layout) -> Plan:
             studied = len(networks) - len(unstudied)
             lines.append(Line(number, "CPU study", len(networks), studied, cpu_study_cost(unstudied, units), Cost()))
         if wanted[number]:
-            left_costs = costs_cost(unmeasured[number], BUDGETS[profile].effort, units)
+            left_costs = costs_cost(unmeasured[number], units)
             measured = len(wanted[number]) - len(unmeasured[number])
             lines.append(Line(number, "costs", len(wanted[number]), measured, left_costs, Cost()))
         drawn = (layout.notebooks / f"{notebook.name}.ipynb").exists()

@@ -3,9 +3,10 @@
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import product
 from typing import NamedTuple
 
 import torch
@@ -25,7 +26,7 @@ from paperlib.meters import Meters
 from paperlib.pruners import METHODS, MaskEnforcer, layers_of
 from paperlib.pruners.methods import SET
 from paperlib.schema.cost import MEASURED, PROCESSES, CostRecord, CostSetting, Effort, make_cost_setting
-from paperlib.schema.measurement import EnergySource
+from paperlib.schema.measurement import EnergySource, Measurement
 from paperlib.schema.trial import Compute, Trial
 from paperlib.trials.autotune import apply_memory_format, autotune_compute
 from paperlib.trials.environment import cores, cpu_name, devices
@@ -37,7 +38,7 @@ from paperlib.trials.runner import width_of
 from paperlib.trials.subprocess_runner import in_fresh_process
 from paperlib.trials.training import eval_logits, evaluate
 
-WINDOW_S = 0.15  # of steps that are timed at once, twice: the faster counts, since other work only slows
+WINDOW_S = 0.15  # of steps that are timed at once
 RECORD_BYTES = 12_000  # of JSON, as the records of `quick` take
 START_S = 4.0  # of a fresh process with torch
 CPU_VARIANTS, CPU_SETUP_S = 8, 3.0  # of one network in the CPU study: exporting, quantising, compiling
@@ -162,7 +163,7 @@ def from_record(record: CostRecord) -> UnitCosts:
 def measure(kinds: Sequence[Kind]) -> list[UnitCosts]:
     """Some steps and an evaluation of each kind on random images, in this process.
 
-    The first network of a model decides which number format is fastest for all of them.
+    Where `auto` is asked for, the first network of a model decides which number format is fastest for all of them.
     """
     meters, formats, units = Meters.for_device(devices()[0]), dict[tuple[str, Compute], str](), list[UnitCosts]()
     for setting, compute in kinds:
@@ -177,40 +178,36 @@ def measure(kinds: Sequence[Kind]) -> list[UnitCosts]:
 
 def _measure(setting: CostSetting, number_format: str, meters: Meters) -> UnitCosts:
     """The batch is smaller than the setting's where a step would take long: seconds are then an upper bound."""
-    device, bf16 = meters.device, number_format.startswith("bf16")
+    device, bf16, trial = meters.device, number_format.startswith("bf16"), setting.trial()
     building_s, memory_bytes = _of_network(setting.network)
     model = apply_memory_format(build_network(setting).to(device), number_format)
-
-    def seconds(work: Callable[[], object]) -> float:
-        return meters.measure(work).time_s
-
     with threads_for(model):
         two = _random(setting, 2, device)
         evaluate(model, two)
-        longest = WINDOW_S / seconds(lambda: evaluate(model, two)) * 2  # batch that a window evaluates
-        size = min(setting.batch_size, 2 ** max(1, int(math.log2(max(2, longest)))))
+        image_s = meters.measure(lambda: evaluate(model, two)).time_s / 2
+        size = min(setting.batch_size, 2 ** max(1, int(math.log2(max(2, WINDOW_S / image_s)))))
         batch = next(_random(setting, size, device).batches(size))
         network = TrainableNetwork(setting.model_copy(update={"compute": number_format[:4]}), model, batch)
         trained, optimizer, boundary_s = model, network.optimizer, 0.0
         if setting.method != "dense":
-            masks = make_masks(setting, layers_of(model, setting.trial()), 0)
+            masks = make_masks(setting, layers_of(model, trial), 0)
             training = MaskedTraining.of(network.setting, network, masks, 0)
             boundary_s = max(training.boundary_seconds().values())
             if training.compact is not None:
                 trained, optimizer = training.compact.model, training.compact.optimizer
-        steps = steps_for(trained, optimizer, MaskEnforcer([], optimizer), loss_of(setting.trial()), bf16)
+        steps = steps_for(trained, optimizer, MaskEnforcer([], optimizer), loss_of(trial), bf16)
 
-        def train(on: DeviceSplit) -> None:
-            steps.epoch(on.batches(size, torch.randperm(len(on), device=device)))
+        def train(count: int) -> Measurement:
+            images = _random(setting, count * size, device)
+            return meters.measure(lambda: steps.epoch(images.batches(size, torch.randperm(len(images), device=device))))
 
-        some = _random(setting, 2 * size, device)
-        train(some)
-        number = min(200, max(2, int(2 * WINDOW_S / seconds(lambda: train(some)))))
-        images = _random(setting, number * size, device)
-        spent = min((meters.measure(lambda: train(images)) for _ in range(2)), key=lambda m: m.time_s)
-        image_s = seconds(lambda: evaluate(model, images, bf16=bf16)) / len(images)
+        train(2)
+        first = train(2).time_s / 2
+        number = min(200, max(2, int(WINDOW_S / first)))
+        spent, sample = train(number), _random(setting, number * size, device)
+        image_s = meters.measure(lambda: evaluate(model, sample, bf16=bf16)).time_s / len(sample)
     return UnitCosts(
-        step_s=spent.time_s / number * setting.batch_size / size,
+        step_s=min(first, spent.time_s / number) * setting.batch_size / size,  # other work only slows
         boundary_s=boundary_s,
         image_s=image_s,
         building_s=building_s,
@@ -224,12 +221,14 @@ def _measure(setting: CostSetting, number_format: str, meters: Meters) -> UnitCo
 @cache
 def _of_network(network: CostSetting) -> tuple[float, int]:
     """Seconds to build, count and score it, and counted bytes of a step."""
-    start = time.perf_counter()
-    model = build_network(network)
-    count(model, {}, network.shape)
-    images = _random(network, 2 * network.classes, "cpu")
-    scores(eval_logits(model, images), images.labels, final=True)
-    return time.perf_counter() - start, count_step_memory(network, model).total
+    images, seconds = _random(network, 2 * network.classes, "cpu"), 0.0
+    for _ in range(2):  # the first time imports
+        start = time.perf_counter()
+        model = build_network(network)
+        count(model, {}, network.shape)
+        scores(eval_logits(model, images), images.labels, final=True)
+        seconds = time.perf_counter() - start
+    return seconds, count_step_memory(network, model).total
 
 
 def _random(setting: CostSetting, n: int, device: str) -> DeviceSplit:
@@ -276,24 +275,28 @@ def kind_of_cpu(setting: cpu_study.CpuSetting) -> Kind:
 
 
 def cpu_study_cost(todo: Sequence[cpu_study.CpuSetting], units: dict[Kind, UnitCosts]) -> Cost:
-    """The forecast of these networks: setup, and what is compared at each batch size and number of threads."""
+    """The forecast of these networks: setup, and a comparison at each batch size and number of threads."""
     costs = []
     for setting in todo:
-        unit = units[kind_of_cpu(setting)]
-        images = (MIN_ROUNDS + 1) * CPU_VARIANTS * unit.image_s  # the least: of each round, and to warm up
-        parts = [images * n * cores() / threads for n in BATCHES for threads in {1, cores()}]
-        seconds = CPU_SETUP_S + sum(max(setting.budget_s, part) for part in parts)
+        unit, seconds = units[kind_of_cpu(setting)], CPU_SETUP_S
+        for images, threads in product(BATCHES, {1, cores()}):
+            work = images * unit.image_s * cores() / threads
+            seconds += max(setting.budget_s, (MIN_ROUNDS + 1) * CPU_VARIANTS * work)
         costs.append(_cost(seconds, unit, RECORD_BYTES, unit.memory_bytes))
     return total(costs)
 
 
-def costs_cost(todo: Sequence[CostSetting], effort: Effort, units: dict[Kind, UnitCosts]) -> Cost:
-    """The forecast of measuring these costs: the seconds that comparisons are given, or of their fewest rounds."""
+def costs_cost(todo: Mapping[CostSetting, Effort], units: dict[Kind, UnitCosts]) -> Cost:
+    """The forecast of measuring these costs, each with its effort: the budgets of comparisons, or their least rounds.
+
+    A network's settings are compared beside dense twice, in three comparisons per process; those that remove equally
+    many units, about half, are measured once.
+    """
     costs = [Cost(PROCESSES * START_S if todo else 0.0)]
-    for network, settings in Counter(setting.network for setting in todo).items():
-        unit, variants = units[Kind(network)], settings + 2  # dense is measured twice
-        least = (MIN_ROUNDS + 1) * variants * (unit.step_s + sum(BATCHES) * unit.image_s)
-        seconds = PROCESSES * max(least, 3 * effort.budget_s)
+    for (network, effort), settings in Counter((s.network, effort) for s, effort in todo.items()).items():
+        unit = units[Kind(network)]
+        least = (effort.min_rounds + 1) * (settings / 2 + 2) * (unit.step_s + sum(BATCHES) * unit.image_s)
+        seconds = PROCESSES * max(least, 3 * effort.budget_s) + settings * effort.training_s
         costs.append(_cost(seconds, unit, settings * RECORD_BYTES, NETWORKS * unit.memory_bytes))
     return total(costs)
 
