@@ -60,17 +60,8 @@ def command(
 
 def make_plan(profile: str, only: list[str] | None, layout: Layout) -> Plan:
     """What is still to be run, at its costs, added up. PaperlibError for unknown profiles and notebooks."""
-    from paperlib.costs.forecast import (
-        Cost,
-        Kind,
-        cost,
-        costs_cost,
-        cpu_study_cost,
-        kind,
-        kind_of_cpu,
-        total,
-        unit_costs,
-    )
+    from paperlib.costs import forecast
+    from paperlib.costs.forecast import Cost, Kind, total
     from paperlib.costs.records import is_complete, read_costs
     from paperlib.studies import cpu
     from paperlib.studies.costs import effort_of
@@ -79,7 +70,7 @@ def make_plan(profile: str, only: list[str] | None, layout: Layout) -> Plan:
 
     notebooks = chosen(only)
     grids = {number: list(dict.fromkeys(notebook.trials(profile))) for number, notebook in notebooks.items()}
-    kinds = {trial: kind(trial) for trials in grids.values() for trial in trials}
+    kinds = {trial: forecast.kind(trial) for trials in grids.values() for trial in trials}
     networks = cpu.settings(profile) if CPU_STUDY in notebooks else []
     unstudied = [s for s in networks if not (layout.edge / f"{s.id}.json").exists()]
     wanted = {number: cost_settings(profile, number) for number in notebooks}
@@ -88,8 +79,8 @@ def make_plan(profile: str, only: list[str] | None, layout: Layout) -> Plan:
         for number, settings in wanted.items()
     }
     networks_of_costs = [Kind(s.network) for settings in unmeasured.values() for s in settings]
-    needed = [*kinds.values(), *map(kind_of_cpu, unstudied), *networks_of_costs]
-    units = unit_costs(needed, read_costs(layout))
+    needed = [*kinds.values(), *map(forecast.kind_of_cpu, unstudied), *networks_of_costs]
+    units = forecast.unit_costs(needed, read_costs(layout))
     watts, source = next(((u.watts, u.source) for u in units.values() if u.watts is not None), (None, None))
     done = Store(layout).find(kinds)
     counted, lines = set[str](), list[Line]()
@@ -97,15 +88,17 @@ def make_plan(profile: str, only: list[str] | None, layout: Layout) -> Plan:
         for dataset in dict.fromkeys(trial.dataset for trial in grids[number]):
             trials = [t for t in grids[number] if t.dataset == dataset and t.id not in counted]
             counted |= {t.id for t in trials}  # notebooks share trials
-            costs = {t: cost(t, units[kinds[t]]) for t in trials}
+            costs = {t: forecast.cost(t, units[kinds[t]]) for t in trials}
             left = [costs[t] for t in trials if t not in done]
             seed = total([costs[t] for t in trials if t.seed == 0])
             lines.append(Line(number, dataset, len(trials), len(trials) - len(left), total(left), seed))
         if number == CPU_STUDY:
             studied = len(networks) - len(unstudied)
-            lines.append(Line(number, "CPU study", len(networks), studied, cpu_study_cost(unstudied, units), Cost()))
+            lines.append(
+                Line(number, "CPU study", len(networks), studied, forecast.cpu_study_cost(unstudied, units), Cost())
+            )
         if wanted[number]:
-            left_costs = costs_cost(unmeasured[number], units)
+            left_costs = forecast.costs_cost(unmeasured[number], units)
             measured = len(wanted[number]) - len(unmeasured[number])
             lines.append(Line(number, "costs", len(wanted[number]), measured, left_costs, Cost()))
         drawn = (layout.notebooks / f"{notebook.name}.ipynb").exists()
@@ -144,7 +137,7 @@ def sentences(made: Plan) -> list[str]:
     if made.seed.time_s:
         said.append(f"One more seed of every trial: {duration(made.seed.time_s)}.")
     said.append(
-        "Trials, costs and CPU study: measured just now, a few steps on random images each. Tables and figures: "
+        "Trials, costs and CPU study: by cost records, or by a few steps measured just now. Tables and figures: "
         f"{NOTEBOOK_S:.0f} s a notebook, as on 2 cores of an AMD EPYC."
     )
     return said

@@ -44,6 +44,9 @@ START_S = 4.0  # of a fresh process with torch
 CPU_VARIANTS, CPU_SETUP_S = 8, 3.0  # of one network in the CPU study: exporting, quantising, compiling
 
 
+_width = cache(width_of)  # small-dense searches for its width
+
+
 class Kind(NamedTuple):
     """Trainings that cost the same: network, pruning and optimiser, and the number format that the trial asks for."""
 
@@ -115,9 +118,6 @@ def kind(trial: Trial) -> Kind:
         device="cuda" if devices()[0].startswith("cuda") else "cpu", **fields,
     )  # fmt: skip
     return Kind(setting, trial.compute)
-
-
-_width = cache(width_of)  # small-dense searches for its width
 
 
 def trains(trial: Trial) -> bool:
