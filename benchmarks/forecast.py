@@ -12,7 +12,8 @@ from report import finish
 
 from paperlib import studies
 from paperlib.core.paths import Layout
-from paperlib.costs.forecast import cost, kind, total, unit_costs
+from paperlib.costs.forecast import cost, kind, total
+from paperlib.costs.unit_costs import units_of
 from paperlib.trials.runner import load_images, run
 
 TIMES = 3
@@ -30,7 +31,7 @@ def main() -> None:
     for _ in range(TIMES):
         with tempfile.TemporaryDirectory() as folder:
             os.environ["PAPERLIB_OUTPUT"] = folder
-            units = unit_costs(map(kind, trials), [])
+            units = units_of(map(kind, trials), [])
             told = total(cost(t, units[kind(t)]) for t in trials).time_s
             start = time.perf_counter()
             for trial in trials:

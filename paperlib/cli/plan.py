@@ -61,8 +61,9 @@ def command(
 def make_plan(profile: str, only: list[str] | None, layout: Layout) -> Plan:
     """What is still to be run, at its costs, added up. PaperlibError for unknown profiles and notebooks."""
     from paperlib.costs import forecast
-    from paperlib.costs.forecast import Cost, Kind, total
+    from paperlib.costs.forecast import Cost, total
     from paperlib.costs.records import is_complete, read_costs
+    from paperlib.costs.unit_costs import Kind, units_of
     from paperlib.studies import cpu
     from paperlib.studies.costs import effort_of
     from paperlib.studies.costs import settings as cost_settings
@@ -80,7 +81,7 @@ def make_plan(profile: str, only: list[str] | None, layout: Layout) -> Plan:
     }
     networks_of_costs = [Kind(s.network) for settings in unmeasured.values() for s in settings]
     needed = [*kinds.values(), *map(forecast.kind_of_cpu, unstudied), *networks_of_costs]
-    units = forecast.unit_costs(needed, read_costs(layout))
+    units = units_of(needed, read_costs(layout))
     watts, source = next(((u.watts, u.source) for u in units.values() if u.watts is not None), (None, None))
     done = Store(layout).find(kinds)
     counted, lines = set[str](), list[Line]()

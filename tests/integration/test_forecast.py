@@ -10,25 +10,22 @@ import torch
 from paperlib import studies
 from paperlib.claims.settings import Setting, dense_of
 from paperlib.core.paths import Layout
-from paperlib.costs import forecast
+from paperlib.costs import unit_costs as measuring
 from paperlib.costs.cpu_study import CpuSetting
 from paperlib.costs.forecast import (
     CPU_SETUP_S,
     CPU_VARIANTS,
     START_S,
     Cost,
-    Kind,
-    UnitCosts,
     cost,
     costs_cost,
     cpu_study_cost,
-    from_record,
     kind,
     kind_of_cpu,
     split_sizes,
     total,
-    unit_costs,
-)  # fmt: skip
+)
+from paperlib.costs.unit_costs import Kind, UnitCosts, from_record, measure, units_of
 from paperlib.data.sources import find_images
 from paperlib.data.spec import parse_name
 from paperlib.schema.cost import CostRecord, Effort, make_cost_setting
@@ -55,7 +52,7 @@ def test_the_forecast_of_quick_has_the_size_of_what_it_takes(tmp_path: Path, mon
     for trial in trials:
         load_images(trial)  # reading or drawing images is no part of the forecast
     monkeypatch.setenv("PAPERLIB_OUTPUT", str(tmp_path))
-    units = unit_costs(map(kind, trials), [])
+    units = units_of(map(kind, trials), [])
     assert len(units) == 3, "one measurement a network: masks of single weights change no step"
     told = total(cost(t, units[kind(t)]) for t in trials).time_s
     start = time.perf_counter()
@@ -95,8 +92,8 @@ def test_costs_and_cpu_study_take_their_budgets_or_their_least_rounds() -> None:
 
 def record(monkeypatch: pytest.MonkeyPatch, model: str = "vgg16", **given: object) -> CostRecord:
     (made,) = cost_records(arms=[dense_of(Setting("cifar10", model, "dense", 0, 0))], **given)  # type: ignore[arg-type]
-    monkeypatch.setattr(forecast, "cpu_name", lambda: "x")
-    monkeypatch.setattr(forecast, "in_fresh_process", lambda work, kinds: pytest.fail(f"measured {kinds}"))
+    monkeypatch.setattr(measuring, "cpu_name", lambda: "x")
+    monkeypatch.setattr(measuring, "in_fresh_process", lambda work, kinds: pytest.fail(f"measured {kinds}"))
     return made
 
 
@@ -108,7 +105,7 @@ def test_a_cost_record_of_that_very_setting_is_used_and_multiplied(monkeypatch: 
     )  # fmt: skip
     monkeypatch.setenv("PAPERLIB_DEVICE", "cpu")
     assert kind(trial) == Kind(made.setting)
-    unit = unit_costs([kind(trial)], [made])[kind(trial)]
+    unit = units_of([kind(trial)], [made])[kind(trial)]
     # 4 ms a step of 16 images and a batch of 64, 0.1 J an image, 10 ms for the first answer; 1 GB.
     assert (unit.step_s, unit.boundary_s, unit.building_s) == (0.004, 0.0, 0.01)
     assert (unit.image_s, unit.watts, unit.memory_bytes) == (0.004 / 64, pytest.approx(400.0), 10**9)
@@ -128,11 +125,11 @@ def test_records_of_another_processor_or_of_slower_steps_are_left_aside(monkeypa
         return [UNIT] * len(kinds)
 
     vgg, perceptron = record(monkeypatch), record(monkeypatch, "mlp-small")
-    monkeypatch.setattr(forecast, "in_fresh_process", measured)
-    assert unit_costs([Kind(perceptron.setting)], [perceptron]) == {Kind(perceptron.setting): UNIT}
-    assert unit_costs([Kind(vgg.setting, "auto")], [vgg]) == {Kind(vgg.setting, "auto"): UNIT}
-    monkeypatch.setattr(forecast, "cpu_name", lambda: "y")
-    assert unit_costs([Kind(vgg.setting)], [vgg]) == {Kind(vgg.setting): UNIT}
+    monkeypatch.setattr(measuring, "in_fresh_process", measured)
+    assert units_of([Kind(perceptron.setting)], [perceptron]) == {Kind(perceptron.setting): UNIT}
+    assert units_of([Kind(vgg.setting, "auto")], [vgg]) == {Kind(vgg.setting, "auto"): UNIT}
+    monkeypatch.setattr(measuring, "cpu_name", lambda: "y")
+    assert units_of([Kind(vgg.setting)], [vgg]) == {Kind(vgg.setting): UNIT}
     assert asked == [Kind(perceptron.setting), Kind(vgg.setting, "auto"), Kind(vgg.setting)]
 
 
@@ -160,7 +157,7 @@ def test_a_kind_is_measured_with_the_steps_that_train_it() -> None:
         model="resnet18", shape=(16, 16, 3), width=0.125, batch_size=4, optimizer="AdamW", method="in-training",
         sparsity=0.8, conv_sparsity=0.8,
     )  # fmt: skip
-    small, filters = forecast.measure([perceptron, Kind(cut, "fp32-channels-last")])
+    small, filters = measure([perceptron, Kind(cut, "fp32-channels-last")])
     assert small.boundary_s == 0 < filters.boundary_s and torch.get_num_threads() == threads
     for unit in (small, filters):
         assert min(unit.step_s, unit.image_s, unit.building_s, unit.memory_bytes) > 0

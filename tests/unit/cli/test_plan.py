@@ -8,8 +8,9 @@ from paperlib.claims.settings import Setting, dense_of
 from paperlib.cli.plan import duration, make_plan, render, sentences
 from paperlib.core.errors import PaperlibError
 from paperlib.core.paths import Layout
-from paperlib.costs.forecast import Cost, Kind, UnitCosts, cost, costs_cost, unit_costs
+from paperlib.costs.forecast import Cost, cost, costs_cost
 from paperlib.costs.records import write_costs
+from paperlib.costs.unit_costs import Kind, UnitCosts, units_of
 from paperlib.schema.cost import PROCESSES
 from paperlib.schema.trial import Trial
 from paperlib.studies import costs
@@ -24,7 +25,7 @@ UNIT = UnitCosts(1.0, 10.0, 0.1, 5.0, 2.0, "modelled", 100, 4_000)
 
 @pytest.fixture
 def nothing_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("paperlib.costs.forecast.unit_costs", lambda kinds, records: dict.fromkeys(kinds, UNIT))
+    monkeypatch.setattr("paperlib.costs.unit_costs.units_of", lambda kinds, records: dict.fromkeys(kinds, UNIT))
 
 
 @pytest.mark.usefixtures("nothing_measured")
@@ -52,7 +53,7 @@ def test_costs_that_are_measured_cost_nothing(layout: Layout, monkeypatch: pytes
 
 def test_the_forecast_of_costs_has_the_size_of_what_it_takes(layout: Layout) -> None:
     settings = costs.settings("smoke", "02")
-    units = unit_costs((Kind(s.network) for s in settings), [])
+    units = units_of((Kind(s.network) for s in settings), [])
     told = costs_cost({s: costs.effort_of("smoke", s) for s in settings}, units)
     start = time.perf_counter()
     costs.run_cost_study("smoke", layout, "02")
