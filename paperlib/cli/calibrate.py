@@ -49,6 +49,6 @@ def command(
         made = calibration.fit_line(windows, cpu, counter.source or "rapl")
     watts, note = this_cpu()
     typer.echo(f"{cpu}: {made.idle_w:.2f} W idle + {made.slope_w:.2f} W per busy logical CPU ({made.source})")
-    typer.echo(f"residual {made.residual_w:.2f} W, ±{made.uncertainty:.1%} of what is above idle")
+    typer.echo(f"residual {made.residual_w:.2f} W, ±{made.uncertainty:.1%} of the power above idle at the mean load")
     typer.echo(f"without calibration: {note}; the measured slope is {made.slope_w / watts:.2f} times that")
     typer.echo(f"kept in {calibration.write_calibration(made)}: modelled energy uses it from now on")

@@ -95,8 +95,8 @@ def with_wall_log(windows: Sequence[LoadWindow], log: Path) -> list[LoadWindow]:
         if len(inside) < READINGS:
             raise PaperlibError(
                 f"{log} goes from {first} to {last} and has {len(inside)} readings from {_local(window.start)} to "
-                f"{_local(window.end)} ({window.load} load), where {READINGS} are needed: give the log of that time, or "
-                f"with the meter logging {AGAIN}, with a larger --seconds"
+                f"{_local(window.end)} ({window.load} load), where {READINGS} are needed: give the log of that time, "
+                f"or with the meter logging {AGAIN}, with a larger --seconds"
             )
         measured.append(window.model_copy(update={"watts": sum(inside) / len(inside)}))
     return measured
