@@ -20,6 +20,7 @@ from paperlib.schema.measurement import CpuCalibration, EnergySource, LoadWindow
 ROUNDS = 2  # of all loads, so that drift and scatter are in the residual
 SETTLE_S = 1.0  # before each window: wall meters answer late
 READINGS = 3  # of a wall meter, at least, in each window
+LATEST = 1e11  # unix seconds; a larger time is one in milliseconds
 SIDE = 1024  # of the matrices that are multiplied
 _WINDOWS = TypeAdapter(tuple[LoadWindow, ...])
 AGAIN = "run `paperlib calibrate` again"
@@ -65,18 +66,20 @@ def _work(threads: int, seconds: float) -> None:
 
 
 def fit_line(windows: Sequence[LoadWindow], cpu: str, source: EnergySource) -> CpuCalibration:
-    """The line through the measured watts of the windows; PaperlibError where power does not rise with load."""
+    """The line through the measured watts of the windows; PaperlibError where power does not
+    rise with load by more than the residual."""
     busy = np.array([w.busy_cpus for w in windows])
     watts = np.array([w.watts for w in windows], float)
     slope, idle = np.polyfit(busy, watts, 1) if np.ptp(busy) > 0 else (0.0, 0.0)
-    if not slope > 0:
+    residual = float(np.sqrt(np.square(watts - idle - slope * busy).sum() / (len(windows) - 2)))
+    above_idle = float(slope * busy.mean())
+    if above_idle <= max(residual, 1e-6 * watts.max()):
         raise PaperlibError(
             f"the measured power ({watts.min():.1f} to {watts.max():.1f} W) does not rise with the load: check the "
             f"meter, its clock and what else runs here, then {AGAIN}"
         )
-    residual = float(np.sqrt(np.square(watts - idle - slope * busy).sum() / (len(windows) - 2)))
     return CpuCalibration(
-        cpu=cpu, slope_w=slope, idle_w=idle, residual_w=residual, uncertainty=residual / (slope * busy.mean()),
+        cpu=cpu, slope_w=slope, idle_w=idle, residual_w=residual, uncertainty=residual / above_idle,
         source=source, made=datetime.now(UTC).isoformat(timespec="seconds"),
     )  # fmt: skip
 
@@ -109,8 +112,8 @@ def _read_log(log: Path) -> list[tuple[float, float]]:
         with log.open(encoding="utf-8-sig", newline="") as file:
             for row in csv.DictReader(file):
                 seconds, watts = _unix_seconds(row["time"]), float(row["watts"])
-                if not (math.isfinite(seconds) and 0 <= watts < math.inf):
-                    raise ValueError(f"{watts:g} W")
+                if not (0 <= seconds < LATEST and 0 <= watts < math.inf):
+                    raise ValueError(f"{seconds:g} s, {watts:g} W")
                 readings.append((seconds, watts))
     except OSError as error:
         raise PaperlibError(f"cannot read {log} ({error.strerror}): {what}") from None

@@ -106,7 +106,7 @@ def test_the_section_is_written_whole_and_listed(made: Source) -> None:
         assert {re.sub(r".*(?=\.)", "", f) for f in exhibit.files} == endings
         for name in exhibit.files:
             assert (output_root(made.layout) / name).stat().st_size > 0
-        assert "costs" not in exhibit.name or "energy: modelled" in exhibit.caption
+        assert "costs" not in exhibit.name or "energy: modelled (±40%)" in exhibit.caption
 
 
 def test_figures_are_not_empty_and_the_same_again(made: Source) -> None:
