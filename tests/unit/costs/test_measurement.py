@@ -132,7 +132,9 @@ def test_modelled_energy_has_an_uncertainty_and_a_calibration_and_no_idle_power(
 
 
 def test_records_from_before_idle_power_and_uncertainty_are_read() -> None:
-    (record,) = cost_records(arms=[Setting("mnist", "mlp-small", "dense", 0.0, 0.0)], energy_source="modelled", processes=1)
+    (record,) = cost_records(
+        arms=[Setting("mnist", "mlp-small", "dense", 0.0, 0.0)], energy_source="modelled", processes=1
+    )
     fields = json.loads(record.model_dump_json())
     (run,) = fields["runs"]
     for name in ("idle_w", "temperature_c", "clock_mhz", "calibration"):
