@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+QUIET = 0.05  # share of the cores that other processes may take
+
 
 def command(
     seconds: Annotated[float, typer.Option(min=1, help="Seconds of each load.")] = 10.0,
@@ -25,7 +27,7 @@ def command(
     from paperlib.meters.cpu_power import cpu_name, this_cpu
     from paperlib.meters.energy import cpu_counter
     from paperlib.schema.measurement import LoadWindow
-    from paperlib.trials.resources import exclusive_resources
+    from paperlib.trials.resources import BackgroundLoad, exclusive_resources
 
     cpu = cpu_name()
     windows: list[LoadWindow] = []
@@ -35,11 +37,14 @@ def command(
     else:
         counter, why = cpu_counter()
         with exclusive_resources(["cpu"]) as place:
+            load = BackgroundLoad(place.cores)
             for window in calibration.run_loads(seconds, len(place.cores), counter):
                 start, end = (datetime.fromtimestamp(t).isoformat(" ", "seconds") for t in (window.start, window.end))
                 power = "" if window.watts is None else f", {window.watts:.2f} W"
                 typer.echo(f"{window.load}: {start} to {end}, {window.busy_cpus:.2f} CPUs busy{power}")
                 windows.append(window)
+            if (others := load.share() or 0.0) > QUIET:
+                typer.echo(f"other processes took {others:.0%} of the cores meanwhile: repeat it on a quiet machine")
         calibration.write_loads(windows, cpu)
         if counter is None:
             raise PaperlibError(

@@ -194,7 +194,7 @@ def test_the_command_runs_loads_then_takes_a_wall_log(
     monkeypatch.setattr(calibration, "run_loads", lambda *_: iter(windows()))
     assert call(monkeypatch, "calibrate") == 2
     out, err = capsys.readouterr()
-    assert len(out.splitlines()) == len(BUSY) and "CPUs busy" in out
+    assert out.count("CPUs busy") == len(BUSY)
     assert "RAPL is not here" in err and "--wall FILE.csv" in err and len(err.splitlines()) == 1
     assert read_calibration(cpu_name()) is None
     log = write_log(tmp_path / "log.csv", lambda busy: 40 + 7 * busy)
