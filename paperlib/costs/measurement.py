@@ -16,7 +16,7 @@ from paperlib.costs.inference import cold_start, fastest_exact_variant, forward_
 from paperlib.costs.memory import allocator_peak, check_memory, count_step_memory
 from paperlib.costs.paired import Call, compare, load_time
 from paperlib.costs.records import BATCHES, read_costs, write_costs
-from paperlib.costs.training_step import MaskedTraining, TrainableNetwork, make_masks
+from paperlib.costs.training_step import EPOCHS, MaskedTraining, TrainableNetwork, make_masks
 from paperlib.execution.backends import Network, engine_of
 from paperlib.execution.flops import count
 from paperlib.meters import Meters
@@ -25,7 +25,7 @@ from paperlib.meters.cpu_power import cpu_name
 from paperlib.meters.sensors import extremes, read_sensors
 from paperlib.models import build
 from paperlib.pruners import METHODS, Masks, apply_masks, layers_of
-from paperlib.schema.cost import PROCESSES, CostRecord, CostRun, CostSetting, Effort, StepMemory
+from paperlib.schema.cost import PROCESSES, CostRecord, CostRun, CostSetting, Effort, StepMemory, WholeTraining
 from paperlib.schema.measurement import Timing
 from paperlib.trials.environment import describe_environment
 from paperlib.trials.resources import BackgroundLoad, exclusive_resources, threads_for
@@ -75,8 +75,9 @@ def _add_runs(networks: list[list[CostSetting]], layout: Layout, effort: Effort,
 class _Pruned:
     """Settings that remove equally many units in every layer, so cost the same and are measured once.
 
-    model: the network with the masks applied. names: endings of the variants that are theirs; `masked` is shared by all
-    that mask the same layers, since a dense kernel takes as long whichever weights are zero.
+    model: the network with the masks applied. masked, realised: endings of the variants that are theirs. `masked` is
+    shared, since a dense kernel takes as long whichever weights are zero: a training step by all that mask the same
+    layers, an inference by all that mask any.
     """
 
     settings: list[CostSetting]
@@ -88,7 +89,7 @@ class _Pruned:
     @property
     def names(self) -> set[str]:
         """Endings of the variants that are theirs, `dense` included."""
-        return {"", self.masked, self.realised}
+        return {"", self.masked, self.realised} | ({"all"} if self.masks else set())
 
 
 def measure(
@@ -114,7 +115,7 @@ def measure(
         calibration = read_calibration(cpu_name()) if place.device == "cpu" else None
         with threads_for(dense):
             environment = describe_environment(place.device)
-            steps, trainings = _train(network, dense, groups, images, meters, effort, process)
+            steps, trainings, whole = _train(network, dense, groups, images, meters, effort, process)
             warm = read_sensors(place.device)
             inference = _infer(dense, groups, images, meters, effort, process)
             sensors = extremes(warm, read_sensors(place.device))
@@ -143,6 +144,7 @@ def measure(
                     calibration=calibration,
                     environment=environment,
                     finished=datetime.now(UTC).isoformat(timespec="seconds"),
+                    trainings=whole.get(setting.id, ()),
                 )
                 of_setting = memory if trains else {name: m for name, m in memory.items() if name == "dense"}
                 records[setting] = CostRecord(
@@ -192,9 +194,9 @@ def _grouped(settings: Sequence[CostSetting], dense: nn.Module, seed: int) -> li
 
 def _train(
     network: CostSetting, dense: nn.Module, groups: Sequence[_Pruned], images: Tensor, meters: Meters, effort: Effort,
-    seed: int,
-) -> tuple[tuple[Timing, ...], dict[str, MaskedTraining]]:  # fmt: skip
-    """Timings of the steps, and the masked trainings by the id of their setting."""
+    process: int,
+) -> tuple[tuple[Timing, ...], dict[str, MaskedTraining], dict[str, tuple[WholeTraining, ...]]]:  # fmt: skip
+    """Timings of the steps; the masked trainings by the id of their setting; whole trainings of one setting."""
     labels = torch.arange(network.batch_size, device=images.device) % network.classes
     batch = images[: network.batch_size], labels
     dense_one, dense_two, masked = (TrainableNetwork(network, deepcopy(dense), batch) for _ in range(3))
@@ -204,16 +206,34 @@ def _train(
         for setting in group.settings:
             if setting.method == "dense" or METHODS[setting.method].weights_from == "dense":
                 continue
-            training = trainings[setting.id] = MaskedTraining.of(setting, masked, group.masks, seed)
+            training = trainings[setting.id] = MaskedTraining.of(setting, masked, group.masks, process)
             calls.setdefault(f"masked {group.masked}", masked.step(training.enforcer))
             if training.compact is not None:
                 calls.setdefault(f"compact {group.realised}", masked.compact_step(training.compact))
     timings = compare(
-        calls, batch_size=network.batch_size, meters=meters, rounds=effort.rounds, budget_s=effort.budget_s, seed=seed
-    )
+        calls, batch_size=network.batch_size, meters=meters, min_rounds=effort.min_rounds, budget_s=effort.budget_s,
+        seed=process,
+    )  # fmt: skip
     peaks = {name: allocator_peak(step, images.device) for name, step in calls.items()}
+    swapping = [t for t in trainings.values() if t.setting.method == "set"]
+    sample = max(swapping, key=lambda t: (t.compact is not None, t.setting.sparsity), default=None)
+    whole: dict[str, tuple[WholeTraining, ...]] = {}
+    if sample is not None and effort.training_s and process == 0:
+        whole[sample.setting.id] = _whole_trainings(
+            dense_one, sample, max(1, round(effort.training_s / timings[0].median_s / EPOCHS))
+        )
     noted = (t.model_copy(update={"engine": "torch", "allocator_bytes": peaks[t.variant]}) for t in timings)
-    return tuple(noted), trainings
+    return tuple(noted), trainings, whole
+
+
+def _whole_trainings(dense: TrainableNetwork, pruned: MaskedTraining, steps: int) -> tuple[WholeTraining, ...]:
+    """A training of the dense network, and of the pruned one in each way, each of EPOCHS epochs of so many steps."""
+    time_s = dense.seconds_of(dense.step(count=EPOCHS * steps))
+    ways = ("masked", "compact") if pruned.compact else ("masked",)
+    return (
+        WholeTraining(variant="dense", epochs=EPOCHS, steps=steps, time_s=time_s),
+        *(pruned.whole_training(way, steps) for way in ways),
+    )
 
 
 def _infer(
@@ -225,12 +245,12 @@ def _infer(
         networks: dict[str, Network] = {"dense": dense.eval(), "dense-again": deepcopy(dense).eval()}
         for group in groups:
             if group.masks:
-                networks.setdefault(f"masked {group.masked}", group.model)
+                networks.setdefault("masked all", group.model)
                 exact = fastest_exact_variant(group.model, group.masks, batch)
                 networks |= {f"{backend} {group.realised}": network for backend, network in exact}
         calls = {name: forward_pass(network, batch) for name, network in networks.items()}
         compared = compare(
-            calls, batch_size=size, meters=meters, rounds=effort.rounds, budget_s=effort.budget_s, seed=seed
+            calls, batch_size=size, meters=meters, min_rounds=effort.min_rounds, budget_s=effort.budget_s, seed=seed
         )
         timings += [t.model_copy(update={"engine": engine_of(networks[t.variant])}) for t in compared]
     return tuple(timings)

@@ -7,7 +7,7 @@ import pandas as pd
 
 from paperlib.core.io import write_atomically
 from paperlib.core.paths import Layout
-from paperlib.schema.cost import PROCESSES, CostRecord, CostRun, CostSetting
+from paperlib.schema.cost import PROCESSES, CostRecord, CostRun, CostSetting, WholeTraining
 from paperlib.schema.measurement import Timing
 from paperlib.trials.table import COLUMNS
 
@@ -61,7 +61,7 @@ COST_COLUMNS = (
                     ("s", "s", "median time of one {}"),
                     ("energy_j", "J", "energy of {}, per image, gross"),
                     ("above_idle_j", "J", "energy of {}, per image, above the idle power"),
-                    ("ratio", "ratio", "time to dense, median over rounds"),
+                    ("ratio", "ratio", "time to dense, trimmed mean over rounds"),
                     ("energy_ratio", "ratio", "energy to dense"),
                 )
                 if prefix != "dense_" or not part.endswith("ratio")
@@ -70,6 +70,10 @@ COST_COLUMNS = (
     ),
     ("boundary_s", "s", "masked: new masks at an epoch boundary, 0 where they stay"),
     ("realised_boundary_s", "s", "removed work skipped: the same, with cutting out again"),
+    *(
+        (f"{prefix}whole_ratio", "ratio", f"{who}: a whole training to its steps × step + boundaries × boundary")
+        for prefix, who in (("dense_", "dense"), ("", "masked"), ("realised_", "removed work skipped"))
+    ),
     ("cold_s", "s", "masked: weights read and the first answer given"),
     ("dense_cold_s", "s", "dense: the same"),
     ("memory_bytes", "bytes", "masked: peak of a training step, counted"),
@@ -130,6 +134,9 @@ def _row(record: CostRecord, process: int, run: CostRun) -> dict[str, Any]:
         row |= dict(_compared(f"inference_b{size}", of_size, run.idle_w))
     boundary = {name: run.boundary_s.get(name, 0.0) for name in ("masked", "compact")}
     row["boundary_s"], row["realised_boundary_s"] = boundary["masked"], boundary.get(row["realised_step_way"], 0.0)
+    whole = {t.variant: t.time_s / _product(t, run) for t in run.trainings}
+    ways = {"dense_": "dense", "": "masked", "realised_": row["realised_step_way"]}
+    row |= {f"{prefix}whole_ratio": whole.get(way) for prefix, way in ways.items()}
     row |= {"cold_s": run.cold_s.get("masked"), "dense_cold_s": run.cold_s["dense"]}
     dense = record.memory.get("dense")
     masked = record.memory.get("masked", dense)
@@ -138,6 +145,14 @@ def _row(record: CostRecord, process: int, run: CostRun) -> dict[str, Any]:
         row[f"{prefix}memory_bytes"] = memory.total if memory else None
         row[f"{prefix}allocator_bytes"] = row[f"{prefix}step_allocator_bytes"]
     return {name: row[name] for name, *_ in COST_COLUMNS}
+
+
+def _product(training: WholeTraining, run: CostRun) -> float:
+    """Seconds of a training by the step and the boundary of the same process."""
+    timed = {t.variant: t for t in run.step}
+    step_s = timed["dense"].median_s * timed[training.variant].ratio
+    boundaries_s = (training.epochs - 1) * run.boundary_s.get(training.variant, 0.0)
+    return training.epochs * training.steps * step_s + boundaries_s
 
 
 def _compared(what: str, timings: Iterable[Timing], idle_w: float | None) -> Iterator[tuple[str, Any]]:

@@ -93,7 +93,24 @@ def describe_costs(costs: CostTable, measured: Sequence[CostArm]) -> str:
     rows, models = pd.concat([arm.costs.rows for arm in measured]), {arm.setting.model for arm in measured}
     floors = {name: costs.floor(metric, models) for name, _, metric in TIMED}
     noise = "; ".join(f"{name} ±{floor:.1%}" for name, floor in floors.items() if floor is not None)
-    return f"A/A noise floor (dense beside dense): {noise}. {processes(rows)}."
+    return f"A/A noise floor (dense beside dense): {noise}. {_whole_trainings(rows)}{processes(rows)}."
+
+
+def _whole_trainings(rows: pd.DataFrame) -> str:
+    """How far whole trainings lie from the products that stand in the table, for those that were measured."""
+    ratios = {
+        f"{model}, {name}": value
+        for name, column in (
+            ("dense", "dense_whole_ratio"),
+            ("masked", "whole_ratio"),
+            ("realised", "realised_whole_ratio"),
+        )
+        for model, value in rows.groupby("model", sort=False)[column].median().dropna().items()
+    }
+    if not ratios:
+        return ""
+    shown = "; ".join(f"{name} ×{value:.2f}" for name, value in sorted(ratios.items()))
+    return f"Whole trainings measured beside, to steps × step + boundaries × boundary: {shown}. "
 
 
 def figure(source: Source, study: str, model: str) -> Exhibit | None:

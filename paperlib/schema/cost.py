@@ -87,10 +87,27 @@ def make_cost_setting(**fields: Any) -> CostSetting:
 
 
 class Effort(NamedTuple):
-    """How long one comparison may take: at most `rounds` rounds and `budget_s` seconds, but 3 rounds in any case."""
+    """How much is measured.
 
-    rounds: int
+    min_rounds: of every comparison, which goes on until budget_s seconds are over; training_s: seconds of each whole
+    training that is measured beside the product of its steps, 0 for none.
+    """
+
+    min_rounds: int
     budget_s: float
+    training_s: float = 0.0
+
+
+class WholeTraining(Frozen):
+    """A training of `epochs` times `steps` steps, measured in one piece, without loading and evaluation.
+
+    To be held against the product of epochs times steps and step, and of boundaries and boundary.
+    """
+
+    variant: str
+    epochs: int
+    steps: int
+    time_s: float
 
 
 class StepMemory(Frozen):
@@ -123,6 +140,7 @@ class CostRun(Frozen):
     idle_w: watts of the device while this process slept, None without a counter; temperature_c, clock_mhz: the highest
     and the lowest of the device right after the steps and after the inferences, None where they cannot be read;
     calibration: this CPU's, where `paperlib calibrate` has made one.
+    trainings: `dense`, `masked` and `compact` of a sample of settings, in the first process alone.
     """
 
     step: tuple[Timing, ...]
@@ -137,6 +155,7 @@ class CostRun(Frozen):
     calibration: CpuCalibration | None = None
     environment: Environment
     finished: str
+    trainings: tuple[WholeTraining, ...] = ()
 
 
 class CostRecord(Frozen):

@@ -42,7 +42,7 @@ class Timing(BaseModel):
     """One variant beside dense, measured in one process, interleaved in random order.
 
     engine: what computed it (`llvm` and `torch-csr` the sparse layers), None in older records.
-    ratio: median over rounds of time(variant) / time(dense of the same round), with a paired bootstrap
+    ratio: trimmed mean over rounds of time(variant) / time(dense of the same round), on the log scale, with its 95 %
     interval. All times are seconds for one batch; energies joules for one image, gross.
     energy_uncertainty: share by which a modelled energy may be off; None where a counter gave it.
     allocator_bytes: what CUDA's allocator held at the peak of one call above what it held before (gradients,

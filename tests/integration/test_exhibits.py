@@ -202,7 +202,9 @@ def test_captions_say_what_is_drawn(made: Source) -> None:
         if w.asked in {"P, figure: costs", "P, table: costs"} and w.section == "01"
     )
     floor = made.costs.floor(COSTS["training_time"], ["mlp-small"])
-    assert f"training ±{floor:.1%}" in exhibits["costs_mlp"].caption
+    caption, ratio = exhibits["costs_mlp"].caption, made.costs.rows.whole_ratio.dropna().median()
+    assert f"training ±{floor:.1%}" in caption
+    assert f"mlp-small, masked ×{ratio:.2f}" in caption.partition("Whole trainings measured beside")[2]
 
 
 def test_another_width_of_the_trials_is_told(made: Source) -> None:

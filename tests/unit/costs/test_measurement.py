@@ -23,14 +23,14 @@ from paperlib.meters.calibration import write_calibration
 from paperlib.meters.cpu_power import cpu_name
 from paperlib.meters.sensors import Sensors
 from paperlib.pruners import layers_of
-from paperlib.schema.cost import PROCESSES, CostRecord, CostSetting, Effort, make_cost_setting
+from paperlib.schema.cost import PROCESSES, CostRecord, CostSetting, Effort, WholeTraining, make_cost_setting
 from paperlib.schema.measurement import MODELLED_UNCERTAINTY, CpuCalibration
 from paperlib.studies import costs as study
 from paperlib.studies.profiles import F_DATASETS, P_DATASETS
 from tests.claim_records import cost_records
 from tests.conftest import ROOT
 
-FAST = Effort(5, 0.01)
+FAST = Effort(5, 0.01, 0.02)
 CNN = {"model": "resnet18", "shape": (16, 16, 3), "classes": 3, "width": 0.125, "batch_size": 4, "optimizer": "AdamW"}
 
 
@@ -76,8 +76,12 @@ def test_every_way_is_measured_beside_dense() -> None:
     assert fixed.boundary_s["masked"] == 0 < swapped.boundary_s["masked"] and fixed.boundary_s["compact"] > 0
     # Uniform masks, of whichever method, remove equally many: one measurement. Erdős–Rényi's is another.
     assert after.inference == fixed.inference != swapped.inference
+    assert [t.variant for t in swapped.trainings] == ["dense", "masked", "compact"] and not fixed.trainings
     table = cost_table(records)
     assert table.set_index("method").step_ratio["post-training"] == 1.0
+    assert (table.set_index("method").whole_ratio > 0).to_dict() == {
+        "dense": False, "pre-training": False, "set": True, "post-training": False,
+    }  # fmt: skip
     assert (table.energy_source if "energy_source" in table else table.step_energy_source).notna().all()
     assert CostRecord.model_validate_json(records[1].model_dump_json()) == records[1]
 
@@ -143,6 +147,17 @@ def test_records_from_before_idle_power_and_uncertainty_are_read() -> None:
         del timing["energy_uncertainty"], timing["allocator_bytes"]
     old = CostRecord.model_validate_json(json.dumps(fields))
     assert old == record and {t.energy_uncertainty for t in old.runs[0].step} == {MODELLED_UNCERTAINTY}
+
+
+def test_a_whole_training_is_held_against_steps_and_boundaries() -> None:
+    (record,) = (r for r in cost_records(arms=[Setting("mnist", "mlp-small", "set", 0.0, 0.5)]) if r.setting.sparsity)
+    run = record.runs[0]
+    masked, dense = (next(t for t in run.step if t.variant == name) for name in ("masked", "dense"))
+    of_product = 3 * 100 * dense.median_s * masked.ratio + 2 * 0.5
+    training = WholeTraining(variant="masked", epochs=3, steps=100, time_s=1.25 * of_product)
+    run = run.model_copy(update={"boundary_s": {"masked": 0.5}, "trainings": (training,)})
+    table = cost_table([record.model_copy(update={"runs": (run,)})])
+    assert table.whole_ratio.item() == pytest.approx(1.25) and table.dense_whole_ratio.isna().all()
 
 
 def test_a_run_that_was_stopped_goes_on_and_what_is_there_is_found(
@@ -224,7 +239,7 @@ def test_profiles_measure_the_papers_networks_at_their_own_width() -> None:
         assert {s.width for s in settings} == {1.0} and len({s.id for s in settings}) == len(settings)
         assert {s.model for s in settings} == {"mlp-small", "mlp-medium", "vgg16", "resnet18"}
     sides = {name: {s.shape[0] for s in study.settings(name, "03")} for name in ("quick", "laptop", "paper")}
-    assert sides == {"quick": {28, 32}, "laptop": {28, 32}, "paper": {28, 32, 224}}
+    assert sides == {"quick": {28, 32}, "laptop": {28, 32, 224}, "paper": {28, 32, 224}}
     with pytest.raises(PaperlibError, match="did you mean 'quick'"):
         study.settings("quik")
 
