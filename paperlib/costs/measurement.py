@@ -119,11 +119,11 @@ def measure(
             warm = read_sensors(place.device)
             inference = _infer(dense, groups, images, meters, effort, process)
             sensors = extremes(warm, read_sensors(place.device))
-            cold = {n: load_time(cold_start(g.model, images[:1]), meters, repeats=3) for n, g in enumerate(groups)}
-            dense_cold_s = load_time(cold_start(dense, images[:1]), meters, repeats=3)
+            masked = next((group.model for group in groups if group.masks), dense)
+            dense_cold_s, cold_s = (load_time(cold_start(x, images[:1]), meters, repeats=3) for x in (dense, masked))
         dense_memory = count_step_memory(network, dense) if process == 0 else None
         records: dict[CostSetting, CostRecord] = {}
-        for n, group in enumerate(groups):
+        for group in groups:
             costs = count(group.model, group.masks, network.shape)
             memory: dict[str, StepMemory] = {}
             if dense_memory is not None:
@@ -135,7 +135,7 @@ def measure(
                     step=_of(steps, group.names if trains else {""}),
                     inference=_of(inference, group.names),
                     boundary_s=trainings[setting.id].boundary_seconds() if trains else {},
-                    cold_s={"dense": dense_cold_s} | ({"masked": cold[n]} if group.masks else {}),
+                    cold_s={"dense": dense_cold_s} | ({"masked": cold_s} if group.masks else {}),
                     grid_g_per_kwh=meters.grid.g_per_kwh,
                     others=load.share(),
                     idle_w=idle_w,
