@@ -181,7 +181,7 @@ def test_intervals_of_every_table_are_possible(made: Source) -> None:
             assert float(low) <= float(mean) <= float(high)
             if exhibit.name != "costs_mlp":
                 assert ratio or -100 <= float(low) <= float(high) <= 100, (exhibit.name, low, high)
-            assert not ratio or float(low) > 0
+            assert not ratio or float(low) >= 0
     assert intervals > 8
 
 
