@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence, Set
 from copy import deepcopy
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 
 import torch
 from torch import Tensor, nn
@@ -12,13 +13,16 @@ from torch import Tensor, nn
 from paperlib.core.paths import Layout
 from paperlib.core.progress import progress
 from paperlib.costs.inference import cold_start, fastest_exact_variant, forward_pass
-from paperlib.costs.memory import check_memory, count_step_memory
+from paperlib.costs.memory import allocator_peak, check_memory, count_step_memory
 from paperlib.costs.paired import Call, compare, load_time
 from paperlib.costs.records import BATCHES, read_costs, write_costs
 from paperlib.costs.training_step import EPOCHS, MaskedTraining, TrainableNetwork, make_masks
 from paperlib.execution.backends import Network, engine_of
 from paperlib.execution.flops import count
 from paperlib.meters import Meters
+from paperlib.meters.calibration import read_calibration
+from paperlib.meters.cpu_power import cpu_name
+from paperlib.meters.sensors import extremes, read_sensors
 from paperlib.models import build
 from paperlib.pruners import METHODS, Masks, apply_masks, layers_of
 from paperlib.schema.cost import PROCESSES, CostRecord, CostRun, CostSetting, Effort, StepMemory, WholeTraining
@@ -57,10 +61,11 @@ def run_costs(settings: Sequence[CostSetting], layout: Layout, effort: Effort) -
 
 def _add_runs(networks: list[list[CostSetting]], layout: Layout, effort: Effort, process: int) -> None:
     """Give each setting that lacks it the run of this process, network by network in random order."""
+    meters_for = cache(Meters.for_device)  # so that idle power is measured once
     for settings in random.Random(process).sample(networks, len(networks)):
         stored = {record.id: record for record in read_costs(layout)}
         lacking = [s for s in settings if s.id not in stored or len(stored[s.id].runs) <= process]
-        for new in measure(lacking, effort, process) if lacking else ():
+        for new in measure(lacking, effort, process, meters_for) if lacking else ():
             earlier = stored.get(new.id)  # which has counted the memory
             record = earlier.model_copy(update={"runs": (*earlier.runs, *new.runs)}) if earlier else new
             write_costs(record, layout)
@@ -106,10 +111,14 @@ def measure(
         images = torch.randn(max(*BATCHES, network.batch_size), channels, height, width, device=place.device)
         dense = build_network(network).to(place.device)
         groups = _grouped(settings, dense, process)
+        idle_w = meters.idle_w  # before anything warms the device
+        calibration = read_calibration(cpu_name()) if place.device == "cpu" else None
         with threads_for(dense):
             environment = describe_environment(place.device)
             steps, trainings, whole = _train(network, dense, groups, images, meters, effort, process)
+            warm = read_sensors(place.device)
             inference = _infer(dense, groups, images, meters, effort, process)
+            sensors = extremes(warm, read_sensors(place.device))
             masked = next((group.model for group in groups if group.masks), dense)
             dense_cold_s, cold_s = (load_time(cold_start(x, images[:1]), meters, repeats=3) for x in (dense, masked))
         dense_memory = count_step_memory(network, dense) if process == 0 else None
@@ -129,6 +138,10 @@ def measure(
                     cold_s={"dense": dense_cold_s} | ({"masked": cold_s} if group.masks else {}),
                     grid_g_per_kwh=meters.grid.g_per_kwh,
                     others=load.share(),
+                    idle_w=idle_w,
+                    temperature_c=sensors.temperature_c,
+                    clock_mhz=sensors.clock_mhz,
+                    calibration=calibration,
                     environment=environment,
                     finished=datetime.now(UTC).isoformat(timespec="seconds"),
                     trainings=whole.get(setting.id, ()),
@@ -191,6 +204,7 @@ def _train(
         calls, batch_size=network.batch_size, meters=meters, min_rounds=effort.min_rounds, budget_s=effort.budget_s,
         seed=process,
     )  # fmt: skip
+    peaks = {name: allocator_peak(step, images.device) for name, step in calls.items()}
     swapping = [t for t in trainings.values() if t.setting.method == "set"]
     sample = max(swapping, key=lambda t: (t.compact is not None, t.setting.sparsity), default=None)
     whole: dict[str, tuple[WholeTraining, ...]] = {}
@@ -198,7 +212,8 @@ def _train(
         whole[sample.setting.id] = _whole_trainings(
             dense_one, sample, max(1, round(effort.training_s / timings[0].median_s / EPOCHS))
         )
-    return tuple(t.model_copy(update={"engine": "torch"}) for t in timings), trainings, whole
+    noted = (t.model_copy(update={"engine": "torch", "allocator_bytes": peaks[t.variant]}) for t in timings)
+    return tuple(noted), trainings, whole
 
 
 def _whole_trainings(dense: TrainableNetwork, pruned: MaskedTraining, steps: int) -> tuple[WholeTraining, ...]:

@@ -12,7 +12,7 @@ from paperlib.core.errors import PaperlibError
 from paperlib.core.progress import between_steps
 from paperlib.meters.clock import Clock
 from paperlib.meters.protocols import positive
-from paperlib.meters.window import Meters
+from paperlib.meters.window import ENERGY_UPDATES, Meters
 from paperlib.schema.measurement import Timing
 
 Call = Callable[[], object]
@@ -23,8 +23,6 @@ TRIMMED = 0.25  # share of the rounds at each end that the mean leaves out
 # A sample shorter than this repeats the call: the clock and the loop cost about 0.1 us, here at most 0.1 %.
 SAMPLE_S = 1e-3
 MAX_CALLS = 10_000
-# A counter window spans this many updates, so that the two cut ones at its ends weigh little.
-ENERGY_UPDATES = 10
 
 
 def compare(
@@ -77,6 +75,7 @@ def compare(
                 ratio_high=high,
                 energy_j_per_image=None if energy is None else energy / batch_size,
                 energy_source=meters.energy.source,
+                energy_uncertainty=meters.energy_uncertainty,
             )
         )
     return tuple(timings)

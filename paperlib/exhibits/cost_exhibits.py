@@ -73,7 +73,8 @@ def _numbers(arm: CostArm) -> dict[str, object]:
     rows, setting = arm.rows, arm.setting
     row: dict[str, object] = setting._asdict() | {"width": arm.width, "processes": len(rows)}
     row |= {name: rows[name].iloc[0] for name in ("resolution", "channels", "classes", "batch_size")}
-    row |= {"rounds": rows.rounds.min(), "step_energy_source": rows.step_energy_source.iloc[0]}
+    row |= {"rounds": rows.rounds.min()}
+    row |= {name: rows[name].iloc[0] for name in ("step_energy_source", "step_energy_uncertainty")}
     for name in ("dense_step_s", "dense_inference_b64_s", "dense_inference_b1_s", "dense_memory_bytes"):
         row[name] = rows[name].mean()
     row |= {f"{column}_way": arm.way(column) or "masked" for _, column, _ in TIMED}

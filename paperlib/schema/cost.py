@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from paperlib.core.errors import PaperlibError
-from paperlib.schema.measurement import Timing
+from paperlib.schema.measurement import CpuCalibration, Timing
 from paperlib.schema.record import Costs, Environment, Frozen
 from paperlib.schema.trial import Scope, Trial, make_trial, validated
 
@@ -137,6 +137,9 @@ class CostRun(Frozen):
     inference: the same at batch 1 and 64, with the fastest exact variant. boundary_s: seconds of new masks at an
     epoch boundary, put in force, by variant; 0 where masks stay. cold_s: weights read and the first answer given.
     grid_g_per_kwh: grams of CO2 that a kWh costs here; others: share of the cores' time that other processes took.
+    idle_w: watts of the device while this process slept, None without a counter; temperature_c, clock_mhz: the highest
+    and the lowest of the device right after the steps and after the inferences, None where they cannot be read;
+    calibration: this CPU's, where `paperlib calibrate` has made one.
     trainings: `dense`, `masked` and `compact` of a sample of settings, in the first process alone.
     """
 
@@ -146,6 +149,10 @@ class CostRun(Frozen):
     cold_s: dict[str, float]
     grid_g_per_kwh: float
     others: float | None = None
+    idle_w: float | None = None
+    temperature_c: float | None = None
+    clock_mhz: float | None = None
+    calibration: CpuCalibration | None = None
     environment: Environment
     finished: str
     trainings: tuple[WholeTraining, ...] = ()

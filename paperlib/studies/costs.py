@@ -85,16 +85,14 @@ BUDGETS = {
         dict.fromkeys(PERCEPTRONS, ("mnist",)), _BOTH, ("layerwise",), Effort(5, 0.05, 0.05),
     ),
     "quick": CostBudget(
-        _FULL, {"mlp-small": P_DATASETS, "mlp-medium": ("mnist",)}, _BOTH, ("layerwise",), Effort(4, 0.5)
+        _FULL, {"mlp-small": P_DATASETS, "mlp-medium": ("mnist",)}, _BOTH, ("layerwise",), Effort(4, 1.0)
     ),
     "paper": CostBudget(
         _FULL, dict.fromkeys(PERCEPTRONS, P_DATASETS), _BOTH, _BOTH, Effort(30, 10.0, 10.0), Effort(10, 30.0),
         _WITH_FILTERS,
     ),
 }  # fmt: skip
-BUDGETS["laptop"] = replace(
-    BUDGETS["quick"], effort=Effort(20, 4.0, 4.0), large=Effort(3, 0.0), filters_vgg=_WITH_FILTERS
-)
+BUDGETS["laptop"] = replace(BUDGETS["quick"], effort=Effort(40, 4.0, 4.0), filters_vgg=_WITH_FILTERS)
 
 
 def settings(profile_name: str, *numbers: str) -> list[CostSetting]:
