@@ -30,6 +30,7 @@ from paperlib.trials.subprocess_runner import in_fresh_process
 from paperlib.trials.training import evaluate
 
 WINDOW_S = 0.15  # of steps that are timed at once
+FORWARD_S = 0.5  # at most, of the forward pass of a batch that is tried
 
 
 class Kind(NamedTuple):
@@ -115,10 +116,10 @@ def _measure(setting: CostSetting, number_format: str, meters: Meters) -> UnitCo
     building_s, memory_bytes = _of_network(setting.network)
     model = apply_memory_format(build_network(setting).to(device), number_format)
     with threads_for(model):
-        two = _random(setting, 2, device)
-        evaluate(model, two)
-        image_s = meters.measure(lambda: evaluate(model, two)).time_s / 2
-        size = min(setting.batch_size, 2 ** max(1, int(math.log2(max(2, WINDOW_S / image_s)))))
+        few = _random(setting, 8, device)  # fewer would be charged with reading all weights
+        evaluate(model, few)
+        image_s = meters.measure(lambda: evaluate(model, few)).time_s / len(few)
+        size = min(setting.batch_size, 2 ** max(1, int(math.log2(max(2, FORWARD_S / image_s)))))
         batch = next(_random(setting, size, device).batches(size))
         network = TrainableNetwork(setting.model_copy(update={"compute": number_format[:4]}), model, batch)
         trained, optimizer, boundary_s = model, network.optimizer, 0.0
