@@ -135,13 +135,15 @@ def _measure(setting: CostSetting, number_format: str, meters: Meters) -> UnitCo
             images = _random(setting, count * size, device)
             return meters.measure(lambda: steps.epoch(images.batches(size, torch.randperm(len(images), device=device))))
 
-        train(2)
-        first = train(2).time_s / 2
-        number = min(200, max(2, int(WINDOW_S / first)))
-        spent, sample = train(number), _random(setting, number * size, device)
+        train(1)
+        spent, number = train(2), 2
+        if spent.time_s < WINDOW_S:
+            number = min(200, int(2 * WINDOW_S / spent.time_s))
+            spent = train(number)
+        sample = _random(setting, number * size, device)
         image_s = meters.measure(lambda: evaluate(model, sample, bf16=bf16)).time_s / len(sample)
     return UnitCosts(
-        step_s=min(first, spent.time_s / number) * setting.batch_size / size,  # other work only slows
+        step_s=spent.time_s / number * setting.batch_size / size,
         boundary_s=boundary_s,
         image_s=image_s,
         building_s=building_s,
