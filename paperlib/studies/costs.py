@@ -85,7 +85,7 @@ BUDGETS = {
         dict.fromkeys(PERCEPTRONS, ("mnist",)), _BOTH, ("layerwise",), Effort(5, 0.05, 0.05),
     ),
     "quick": CostBudget(
-        _FULL, {"mlp-small": P_DATASETS, "mlp-medium": ("mnist",)}, _BOTH, ("layerwise",), Effort(4, 1.0)
+        _FULL, {"mlp-small": P_DATASETS, "mlp-medium": ("mnist",)}, _BOTH, ("layerwise",), Effort(4, 2.0)
     ),
     "paper": CostBudget(
         _FULL, dict.fromkeys(PERCEPTRONS, P_DATASETS), _BOTH, _BOTH, Effort(30, 10.0, 10.0), Effort(10, 30.0),
