@@ -14,7 +14,7 @@ from paperlib.core.paths import Layout
 from paperlib.core.progress import progress
 from paperlib.costs.inference import cold_start, fastest_exact_variant, forward_pass
 from paperlib.costs.memory import allocator_peak, check_memory, count_step_memory
-from paperlib.costs.paired import Call, compare, load_time
+from paperlib.costs.paired import MIN_ROUNDS, Call, compare, load_time
 from paperlib.costs.records import BATCHES, read_costs, write_costs
 from paperlib.costs.training_step import EPOCHS, MaskedTraining, TrainableNetwork, make_masks
 from paperlib.execution.backends import Network, engine_of
@@ -209,21 +209,37 @@ def _train(
     sample = max(swapping, key=lambda t: (t.compact is not None, t.setting.sparsity), default=None)
     whole: dict[str, tuple[WholeTraining, ...]] = {}
     if sample is not None and effort.training_s and process == 0:
-        whole[sample.setting.id] = _whole_trainings(
-            dense_one, sample, max(1, round(effort.training_s / timings[0].median_s / EPOCHS))
-        )
+        whole[sample.setting.id] = _whole_trainings(dense_one, sample, meters, effort.training_s)
     noted = (t.model_copy(update={"engine": "torch", "allocator_bytes": peaks[t.variant]}) for t in timings)
     return tuple(noted), trainings, whole
 
 
-def _whole_trainings(dense: TrainableNetwork, pruned: MaskedTraining, steps: int) -> tuple[WholeTraining, ...]:
-    """A training of the dense network, and of the pruned one in each way, each of EPOCHS epochs of so many steps."""
-    time_s = dense.seconds_of(dense.step(count=EPOCHS * steps))
-    ways = ("masked", "compact") if pruned.compact else ("masked",)
-    return (
-        WholeTraining(variant="dense", epochs=EPOCHS, steps=steps, time_s=time_s),
-        *(pruned.whole_training(way, steps) for way in ways),
+def _whole_trainings(
+    dense: TrainableNetwork, pruned: MaskedTraining, meters: Meters, seconds: float
+) -> tuple[WholeTraining, ...]:
+    """Trainings of so many seconds: of the dense network, and of the pruned one in each way."""
+    boundaries_s = {"dense": 0.0} | pruned.boundary_seconds()
+    calls = {"dense": dense.step(), "masked": pruned.network.step(pruned.enforcer)}
+    if pruned.compact is not None:
+        calls["compact"] = pruned.network.compact_step(pruned.compact)
+    setting = dense.setting
+    timed = compare(
+        calls, batch_size=setting.batch_size, meters=meters, min_rounds=MIN_ROUNDS, budget_s=seconds, seed=0
     )
+    trainings = []
+    for timing in timed:
+        steps = max(1, round(seconds / EPOCHS / timing.median_s))
+        if timing.variant == "dense":
+            time_s = dense.seconds_of(dense.step(count=EPOCHS * steps))
+        else:
+            time_s = pruned.train_whole(timing.variant, steps)
+        product_s = EPOCHS * steps * timed[0].median_s * timing.ratio + (EPOCHS - 1) * boundaries_s[timing.variant]
+        trainings.append(
+            WholeTraining(
+                variant=timing.variant, epochs=EPOCHS, steps=steps, time_s=time_s, product_s=product_s
+            )
+        )  # fmt: skip
+    return tuple(trainings)
 
 
 def _infer(
