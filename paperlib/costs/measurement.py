@@ -31,6 +31,7 @@ from paperlib.trials.environment import describe_environment
 from paperlib.trials.resources import BackgroundLoad, exclusive_resources, threads_for
 from paperlib.trials.subprocess_runner import in_fresh_process
 
+TRAININGS = 3  # whole ones
 NETWORKS = 4  # that are in memory at once: dense twice, masked, and what is cut out of it
 
 
@@ -217,29 +218,33 @@ def _train(
 def _whole_trainings(
     dense: TrainableNetwork, pruned: MaskedTraining, meters: Meters, seconds: float
 ) -> tuple[WholeTraining, ...]:
-    """Trainings of so many seconds: of the dense network, and of the pruned one in each way."""
+    """TRAININGS trainings of so many seconds in all: of the dense network, and of the pruned one in each way."""
     boundaries_s = {"dense": 0.0} | pruned.boundary_seconds()
     calls = {"dense": dense.step(), "masked": pruned.network.step(pruned.enforcer)}
     if pruned.compact is not None:
         calls["compact"] = pruned.network.compact_step(pruned.compact)
-    setting = dense.setting
-    timed = compare(
-        calls, batch_size=setting.batch_size, meters=meters, min_rounds=MIN_ROUNDS, budget_s=seconds, seed=0
-    )
-    trainings = []
-    for timing in timed:
-        steps = max(1, round(seconds / EPOCHS / timing.median_s))
-        if timing.variant == "dense":
-            time_s = dense.seconds_of(dense.step(count=EPOCHS * steps))
-        else:
-            time_s = pruned.train_whole(timing.variant, steps)
-        product_s = EPOCHS * steps * timed[0].median_s * timing.ratio + (EPOCHS - 1) * boundaries_s[timing.variant]
-        trainings.append(
-            WholeTraining(
-                variant=timing.variant, epochs=EPOCHS, steps=steps, time_s=time_s, product_s=product_s
-            )
+    setting, parts = dense.setting, list[WholeTraining]()
+    for _ in range(TRAININGS):  # in turn, so that a drift of the machine meets all
+        timed = compare(
+            calls, batch_size=setting.batch_size, meters=meters, min_rounds=MIN_ROUNDS,
+            budget_s=seconds / TRAININGS, seed=0,
         )  # fmt: skip
-    return tuple(trainings)
+        for timing in timed:
+            way, step_s = timing.variant, timed[0].median_s * timing.ratio
+            steps = max(1, round(seconds / TRAININGS / EPOCHS / step_s))
+            is_dense = way == "dense"
+            time_s = dense.seconds_of(dense.step(count=EPOCHS * steps)) if is_dense else pruned.train_whole(way, steps)
+            product_s = EPOCHS * steps * step_s + (EPOCHS - 1) * boundaries_s[way]
+            parts.append(WholeTraining(variant=way, steps=EPOCHS * steps, time_s=time_s, product_s=product_s))
+    return tuple(
+        WholeTraining(
+            variant=way,
+            steps=sum(part.steps for part in parts if part.variant == way),
+            time_s=sum(part.time_s for part in parts if part.variant == way),
+            product_s=sum(part.product_s for part in parts if part.variant == way),
+        )
+        for way in calls
+    )
 
 
 def _infer(

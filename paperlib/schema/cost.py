@@ -99,13 +99,12 @@ class Effort(NamedTuple):
 
 
 class WholeTraining(Frozen):
-    """A training of `epochs` times `steps` steps, measured in one piece, without loading and evaluation.
+    """Trainings of so many steps, each measured in one piece, without loading and evaluation.
 
-    product_s: its steps times a step plus its boundaries times a boundary, both timed right before.
+    product_s: its steps times a step plus its boundaries times a boundary, both timed right before each.
     """
 
     variant: str
-    epochs: int
     steps: int
     time_s: float
     product_s: float
