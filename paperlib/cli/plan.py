@@ -69,6 +69,7 @@ def make_plan(profile: str, only: list[str] | None, layout: Layout) -> Plan:
     from paperlib.studies.costs import settings as cost_settings
     from paperlib.studies.sections import CPU_STUDY, chosen
 
+    grid()  # a wrong one shows before anything is measured
     notebooks = chosen(only)
     grids = {number: list(dict.fromkeys(notebook.trials(profile))) for number, notebook in notebooks.items()}
     kinds = {trial: forecast.kind(trial) for trials in grids.values() for trial in trials}
