@@ -1,7 +1,7 @@
 """Settings measured side by side in fresh processes; each process gives every setting one more run."""
 
 import random
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from copy import deepcopy
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from paperlib.core.paths import Layout
 from paperlib.core.progress import progress
 from paperlib.costs.inference import cold_start, fastest_exact_variant, forward_pass
-from paperlib.costs.memory import allocator_peak, check_memory, count_step_memory
+from paperlib.costs.memory import allocator_peak, count_step_memory, fits_memory
 from paperlib.costs.paired import MIN_ROUNDS, Call, compare, load_time
 from paperlib.costs.records import BATCHES, read_costs, write_costs
-from paperlib.costs.training_step import EPOCHS, MaskedTraining, TrainableNetwork, make_masks
+from paperlib.costs.training_step import BOUNDARIES, EPOCHS, MaskedTraining, TrainableNetwork, make_masks
 from paperlib.execution.backends import Network, engine_of
 from paperlib.execution.flops import count
 from paperlib.meters import Meters
@@ -39,16 +39,18 @@ def run_costs(settings: Sequence[CostSetting], layout: Layout, effort: Effort) -
     """The record of every setting, measured or found under results/<profile>/costs, in the same order.
 
     Settings of one network are measured side by side, in PROCESSES fresh processes. After each process its records are
-    written, so that a run that was stopped goes on with the next one. Raises PaperlibError, before anything is
-    measured, for a network that needs more memory than there is.
+    written, so that a run that was stopped goes on with the next one. A network that needs more memory than there is
+    is left out, with a warning before anything is measured.
     """
     stored = {record.id: record for record in read_costs(layout)}
     networks: dict[CostSetting, list[CostSetting]] = {}
     for setting in dict.fromkeys(settings):
         if setting.id not in stored or len(stored[setting.id].runs) < PROCESSES:
             networks.setdefault(setting.network, []).append(setting)
-    for network in networks:
-        check_memory(network, needed=NETWORKS * count_step_memory(network, lambda n=network: build_network(n)).total)  # type: ignore[misc]
+    for network in list(networks):
+        step_memory = count_step_memory(network, lambda n=network: build_network(n))  # type: ignore[misc]
+        if not fits_memory(network, needed=NETWORKS * step_memory.total):
+            del networks[network]
     runs = [len(stored[s.id].runs) if s.id in stored else 0 for group in networks.values() for s in group]
     first = min(runs, default=PROCESSES)
     with progress(f"costs of {len(networks)} networks", PROCESSES - first) as step:
@@ -57,7 +59,7 @@ def run_costs(settings: Sequence[CostSetting], layout: Layout, effort: Effort) -
             in_fresh_process(_add_runs, list(networks.values()), layout, effort, process)
             step.advance()
     stored = {record.id: record for record in read_costs(layout)}
-    return [stored[setting.id] for setting in settings]
+    return [stored[setting.id] for setting in settings if setting.id in stored]
 
 
 def _add_runs(networks: list[list[CostSetting]], layout: Layout, effort: Effort, process: int) -> None:
@@ -76,16 +78,20 @@ def _add_runs(networks: list[list[CostSetting]], layout: Layout, effort: Effort,
 class _Pruned:
     """Settings that remove equally many units in every layer, so cost the same and are measured once.
 
-    model: the network with the masks applied. masked, realised: endings of the variants that are theirs. `masked` is
-    shared, since a dense kernel takes as long whichever weights are zero: a training step by all that mask the same
-    layers, an inference by all that mask any.
+    masked, realised: endings of the variants that are theirs. `masked` is shared, since a dense kernel takes as long
+    whichever weights are zero: a training step by all that mask the same layers, an inference by all that mask any.
     """
 
     settings: list[CostSetting]
     masks: Masks
-    model: nn.Module
     masked: str
     realised: str
+
+    def model(self, dense: nn.Module) -> nn.Module:
+        """A copy of the dense network with the masks applied, in eval mode."""
+        model = deepcopy(dense).eval()
+        apply_masks(layers_of(model, self.settings[0].trial()), self.masks)
+        return model
 
     @property
     def names(self) -> set[str]:
@@ -117,15 +123,16 @@ def measure(
         with threads_for(dense):
             environment = describe_environment(place.device)
             steps, trainings, whole = _train(network, dense, groups, images, meters, effort, process)
+            boundaries = {id: seconds for group in groups for id, seconds in _boundaries(group, trainings).items()}
             warm = read_sensors(place.device)
             inference = _infer(dense, groups, images, meters, effort, process)
             sensors = extremes(warm, read_sensors(place.device))
-            masked = next((group.model for group in groups if group.masks), dense)
+            masked = next((group.model(dense) for group in groups if group.masks), dense)
             dense_cold_s, cold_s = (load_time(cold_start(x, images[:1]), meters, repeats=3) for x in (dense, masked))
         dense_memory = count_step_memory(network, dense) if process == 0 else None
         records: dict[CostSetting, CostRecord] = {}
         for group in groups:
-            costs = count(group.model, group.masks, network.shape)
+            costs = count(group.model(dense), group.masks, network.shape)
             memory: dict[str, StepMemory] = {}
             if dense_memory is not None:
                 trained = next((trainings[s.id] for s in group.settings if s.id in trainings), None)
@@ -135,7 +142,7 @@ def measure(
                 run = CostRun(
                     step=_of(steps, group.names if trains else {""}),
                     inference=_of(inference, group.names),
-                    boundary_s=trainings[setting.id].boundary_seconds() if trains else {},
+                    boundary_s=boundaries.get(setting.id, {}),
                     cold_s={"dense": dense_cold_s} | ({"masked": cold_s} if group.masks else {}),
                     grid_g_per_kwh=meters.grid.g_per_kwh,
                     others=load.share(),
@@ -169,17 +176,14 @@ def build_network(setting: CostSetting) -> nn.Module:
 def _grouped(settings: Sequence[CostSetting], dense: nn.Module, seed: int) -> list[_Pruned]:
     groups: dict[tuple[tuple[str, int], ...], _Pruned] = {}
     for setting in settings:
-        model = deepcopy(dense).eval()
-        layers = layers_of(model, setting.trial())
-        masks = make_masks(setting, layers, seed)
+        masks = make_masks(setting, layers_of(dense, setting.trial()), seed)
         counts = tuple(sorted((name, int((~mask).sum())) for name, mask in masks.items()))
         if counts in groups:
             groups[counts].settings.append(setting)
         else:
-            apply_masks(layers, masks)
             layers_masked = frozenset(masks)
             masked = next((g.masked for g in groups.values() if frozenset(g.masks) == layers_masked), f"L{len(groups)}")
-            groups[counts] = _Pruned([setting], masks, model, masked, str(len(groups)))
+            groups[counts] = _Pruned([setting], masks, masked, str(len(groups)))
     return list(groups.values())
 
 
@@ -194,10 +198,11 @@ def _train(
     calls: dict[str, Call] = {"dense": dense_one.step(), "dense-again": dense_two.step()}
     trainings: dict[str, MaskedTraining] = {}
     for group in groups:
+        training = None
         for setting in group.settings:
             if setting.method == "dense" or METHODS[setting.method].weights_from == "dense":
                 continue
-            training = trainings[setting.id] = MaskedTraining.of(setting, masked, group.masks, process)
+            training = trainings[setting.id] = MaskedTraining.of(setting, masked, group.masks, process, training)
             calls.setdefault(f"masked {group.masked}", masked.step(training.enforcer))
             if training.compact is not None:
                 calls.setdefault(f"compact {group.realised}", masked.compact_step(training.compact))
@@ -215,11 +220,25 @@ def _train(
     return tuple(noted), trainings, whole
 
 
+def _boundaries(group: _Pruned, trainings: Mapping[str, MaskedTraining]) -> dict[str, dict[str, float]]:
+    """Seconds of an epoch boundary, `masked` and `compact`, by setting. Cutting out takes all of a group equally long;
+    it comes with every boundary, even where the masks stay."""
+    trained = [trainings[s.id] for s in group.settings if s.id in trainings]
+    updated = {t: t.update_seconds() for t in trained}
+    compact = next((t for t in trained if t.compact is not None), None)
+    rebuilt = {} if compact is None else {"compact": compact.rebuild_seconds()}
+    return {
+        t.setting.id: {"masked": seconds, **{way: seconds + more for way, more in rebuilt.items()}}
+        for t, seconds in updated.items()
+    }
+
+
 def _whole_trainings(
     dense: TrainableNetwork, pruned: MaskedTraining, meters: Meters, seconds: float
 ) -> tuple[WholeTraining, ...]:
     """TRAININGS trainings of so many seconds in all: of the dense network, and of the pruned one in each way."""
-    boundaries_s = {"dense": 0.0} | pruned.boundary_seconds()
+    updated, rebuilt = pruned.update_seconds(BOUNDARIES), pruned.rebuild_seconds(BOUNDARIES)
+    boundaries_s = {"dense": 0.0, "masked": updated, "compact": updated + rebuilt}
     calls = {"dense": dense.step(), "masked": pruned.network.step(pruned.enforcer)}
     if pruned.compact is not None:
         calls["compact"] = pruned.network.compact_step(pruned.compact)
@@ -256,8 +275,9 @@ def _infer(
         networks: dict[str, Network] = {"dense": dense.eval(), "dense-again": deepcopy(dense).eval()}
         for group in groups:
             if group.masks:
-                networks.setdefault("masked all", group.model)
-                exact = fastest_exact_variant(group.model, group.masks, batch)
+                masked = group.model(dense)
+                networks.setdefault("masked all", masked)
+                exact = fastest_exact_variant(masked, group.masks, batch)
                 networks |= {f"{backend} {group.realised}": network for backend, network in exact}
         calls = {name: forward_pass(network, batch) for name, network in networks.items()}
         compared = compare(

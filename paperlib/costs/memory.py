@@ -1,6 +1,7 @@
 """Memory of a training step, counted in tensors by kind: the same to the byte on every machine and in every run."""
 
 import copy
+import warnings
 from collections.abc import Callable
 
 import psutil
@@ -9,7 +10,6 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeCopyMode, FakeTensorMode
 from torch.distributed._tools.mem_tracker import MemTracker
 
-from paperlib.core.errors import PaperlibError
 from paperlib.schema.cost import CostSetting, StepMemory
 from paperlib.trials.optimizers import loss_of, make_optimizer
 
@@ -56,14 +56,15 @@ def count_step_memory(setting: CostSetting, network: nn.Module | Callable[[], nn
     )
 
 
-def check_memory(setting: CostSetting, needed: int) -> None:
-    """PaperlibError, before anything starts, for a setting that would need more memory than is free."""
+def fits_memory(setting: CostSetting, needed: int) -> bool:
+    """Whether so many bytes are free; a warning of one line says so where they are not."""
     free = psutil.virtual_memory().available
     if needed > SHARE * free:
-        raise PaperlibError(
-            f"{setting} needs about {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free: "
-            "choose a smaller batch, resolution or width"
+        warnings.warn(
+            f"{setting} needs about {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free: its costs are not measured",
+            stacklevel=2,
         )
+    return needed <= SHARE * free
 
 
 def allocator_peak(step: Callable[[], object], device: torch.device) -> int | None:

@@ -135,8 +135,9 @@ def _row(record: CostRecord, process: int, run: CostRun) -> dict[str, Any]:
     boundary = {name: run.boundary_s.get(name, 0.0) for name in ("masked", "compact")}
     row["boundary_s"], row["realised_boundary_s"] = boundary["masked"], boundary.get(row["realised_step_way"], 0.0)
     whole = {t.variant: t.time_s / t.product_s for t in run.trainings}
-    ways = {"dense_": "dense", "": "masked", "realised_": row["realised_step_way"]}
-    row |= {f"{prefix}whole_ratio": whole.get(way) for prefix, way in ways.items()}
+    realised_way = row["realised_step_way"]
+    row |= {"dense_whole_ratio": whole.get("dense"), "whole_ratio": whole.get("masked")}
+    row["realised_whole_ratio"] = whole.get(realised_way) if realised_way != "masked" else None
     row |= {"cold_s": run.cold_s.get("masked"), "dense_cold_s": run.cold_s["dense"]}
     dense = record.memory.get("dense")
     masked = record.memory.get("masked", dense)

@@ -18,7 +18,7 @@ from paperlib.trials.optimizers import loss_of, make_optimizer
 
 Batch = tuple[Tensor, Tensor]
 """Images, float (N, C, H, W), and labels, int64 (N,)."""
-BOUNDARIES = 3  # epoch boundaries timed, of which the median counts
+BOUNDARIES = 3  # epoch boundaries before a whole training that are timed, of which the median counts
 EPOCHS = 3  # of a whole training
 
 
@@ -94,29 +94,43 @@ class MaskedTraining:
     pruning: Pruning
 
     @classmethod
-    def of(cls, setting: CostSetting, network: TrainableNetwork, masks: Masks, seed: int) -> "MaskedTraining":
-        """Applies the masks to the network."""
+    def of(
+        cls,
+        setting: CostSetting,
+        network: TrainableNetwork,
+        masks: Masks,
+        seed: int,
+        alike: "MaskedTraining | None" = None,
+    ) -> "MaskedTraining":
+        """Applies the masks to the network. alike: a training under the same masks, whose compact network serves."""
         layers = layers_of(network.model, setting.trial())
         enforcer = MaskEnforcer(layers, network.optimizer)
         enforcer.set(masks)
         generator = torch.Generator().manual_seed(seed)
         pruning = Pruning(setting.trial(), layers, generator, lambda: network.gradients(enforcer))
-        return cls(setting, network, enforcer, _compact(network, enforcer), pruning)
+        return cls(setting, network, enforcer, alike.compact if alike else _compact(network, enforcer), pruning)
 
-    def boundary_seconds(self) -> dict[str, float]:
-        """Seconds of an epoch boundary, for `masked` and `compact`: new masks made and put in force, median of three.
-
-        0 where masks stay, but a compact network is scattered back into the full one and cut out again in any case.
-        """
-        method, seconds = METHODS[self.setting.method](), dict[str, list[float]]()
-        for epoch in range(1, BOUNDARIES + 1):
+    def update_seconds(self, count: int = 1) -> float:
+        """Seconds of new masks made and put in force at an epoch boundary, median of `count`; 0 where masks stay."""
+        method, seconds = METHODS[self.setting.method](), list[float]()
+        for epoch in range(1, count + 1):
             before = self.enforcer.masks
             updated = self.network.seconds_of(lambda epoch=epoch: self._update(method, epoch))  # type: ignore[misc]
-            seconds.setdefault("masked", []).append(updated if self.enforcer.masks is not before else 0.0)
-            if self.compact is not None:
-                rebuilt = self.network.seconds_of(self._rebuild)
-                seconds.setdefault("compact", []).append(seconds["masked"][-1] + rebuilt)
-        return {variant: median(values) for variant, values in seconds.items()}
+            seconds.append(updated if self.enforcer.masks is not before else 0.0)
+        return median(seconds)
+
+    def rebuild_seconds(self, count: int = 1) -> float:
+        """Seconds in which a compact network that has trained is scattered back into the full one and cut out again.
+
+        With what its first step takes beyond the next one; median of `count`. 0 without a compact network.
+        """
+        seconds = [0.0] if self.compact is None else []
+        while self.compact is not None and len(seconds) < count:
+            self.network.compact_step(self.compact)()  # an optimiser without a step has no state to scatter
+            rebuilt = self.network.seconds_of(self._rebuild)
+            first, second = (self.network.seconds_of(self.network.compact_step(self.compact)) for _ in range(2))
+            seconds.append(rebuilt + max(0.0, first - second))
+        return median(seconds)
 
     def train_whole(self, variant: str, steps: int) -> float:
         """Seconds of EPOCHS epochs of so many steps, with new masks between them; variant: `masked` or `compact`."""

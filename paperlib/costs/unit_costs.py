@@ -126,7 +126,7 @@ def _measure(setting: CostSetting, number_format: str, meters: Meters) -> UnitCo
         if setting.method != "dense":
             masks = make_masks(setting, layers_of(model, trial), 0)
             training = MaskedTraining.of(network.setting, network, masks, 0)
-            boundary_s = max(training.boundary_seconds().values())
+            boundary_s = training.update_seconds() + training.rebuild_seconds()
             if training.compact is not None:
                 trained, optimizer = training.compact.model, training.compact.optimizer
         steps = steps_for(trained, optimizer, MaskEnforcer([], optimizer), loss_of(trial), bf16)

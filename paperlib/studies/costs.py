@@ -92,7 +92,9 @@ BUDGETS = {
         _WITH_FILTERS,
     ),
 }  # fmt: skip
-BUDGETS["laptop"] = replace(BUDGETS["quick"], effort=Effort(40, 4.0, 9.0), filters_vgg=_WITH_FILTERS)
+BUDGETS["laptop"] = replace(
+    BUDGETS["quick"], effort=Effort(40, 4.0, 9.0), large=Effort(3, 0.0), filters_vgg=_WITH_FILTERS
+)
 
 
 def settings(profile_name: str, *numbers: str) -> list[CostSetting]:
