@@ -5,6 +5,7 @@ filter, say) receive a zero gradient in masked training, yet momentum and weight
 motion needs no network: it is replayed once, when the weights are scattered back.
 """
 
+import math
 from collections.abc import Sequence
 from copy import deepcopy
 from typing import Any
@@ -18,6 +19,7 @@ from paperlib.pruners import Layer, Masks
 
 OPTIMIZERS = (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW)
 _REFUSED = ("dampening", "amsgrad", "maximize")
+STILL = 1e-15
 _MOVED = ("momentum_buffer", "exp_avg", "exp_avg_sq")
 
 
@@ -162,10 +164,41 @@ def _replay_zero_grad_sgd(values: list[Tensor], group: dict[str, Any], lrs: list
 
 
 def _replay_zero_grad_adam(values: list[Tensor], group: dict[str, Any], lrs: list[float], step: float) -> None:
-    """Adam and AdamW on a zero gradient, step by step; values (weights, two moments) change in place."""
-    weight, first, second = values
+    """Adam and AdamW on a zero gradient; values (weights, two moments) change in place.
+
+    Where no gradient arrives, the first moment fades against the root of the second: a weight stands still once it
+    moves by less than STILL learning rates a step, and only decays from then on. So few weights move, for few steps.
+    """
+    _, first, second = values
     (b1, b2), decay, eps = group["betas"], group["weight_decay"], group["eps"]
     decoupled = group["decoupled_weight_decay"]  # AdamW
+    fading = b1 / b2**0.5
+    if (decay and not decoupled) or fading >= 1:
+        _adam_steps(values, group, lrs, step)
+        return
+    moving = first.abs() > STILL * (second.sqrt() + eps)
+    parts = [tensor[moving] for tensor in values]
+    last = math.ceil(math.log(STILL) / math.log(fading)) if fading else 1
+    _adam_steps(parts, group, lrs[:last], step)
+    _fade(parts, group, lrs[last:])
+    _fade(values, group, lrs)
+    for tensor, part in zip(values, parts, strict=True):
+        tensor[moving] = part
+
+
+def _fade(values: list[Tensor], group: dict[str, Any], lrs: list[float]) -> None:
+    """The same for weights that stand still but for their decay, in one step."""
+    (b1, b2), decay = group["betas"], group["weight_decay"]
+    for tensor, factor in zip(
+        values, (math.prod(1 - lr * decay for lr in lrs), b1 ** len(lrs), b2 ** len(lrs)), strict=True
+    ):
+        tensor.mul_(factor)
+
+
+def _adam_steps(values: list[Tensor], group: dict[str, Any], lrs: list[float], step: float) -> None:
+    weight, first, second = values
+    (b1, b2), decay, eps = group["betas"], group["weight_decay"], group["eps"]
+    decoupled = group["decoupled_weight_decay"]
     for lr in lrs:
         step += 1
         if decoupled:
