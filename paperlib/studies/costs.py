@@ -85,7 +85,7 @@ BUDGETS = {
         dict.fromkeys(PERCEPTRONS, ("mnist",)), _BOTH, ("layerwise",), Effort(5, 0.05, 0.05),
     ),
     "quick": CostBudget(
-        _FULL, {"mlp-small": P_DATASETS, "mlp-medium": ("mnist",)}, _BOTH, ("layerwise",), Effort(4, 2.0)
+        _FULL, dict.fromkeys(PERCEPTRONS, ("mnist",)), _BOTH, ("layerwise",), Effort(4, 3.0)
     ),
     "paper": CostBudget(
         _FULL, dict.fromkeys(PERCEPTRONS, P_DATASETS), _BOTH, _BOTH, Effort(30, 10.0, 10.0), Effort(10, 30.0),
@@ -93,8 +93,9 @@ BUDGETS = {
     ),
 }  # fmt: skip
 BUDGETS["laptop"] = replace(
-    BUDGETS["quick"], effort=Effort(40, 4.0, 9.0), large=Effort(3, 0.0), filters_vgg=_WITH_FILTERS
-)
+    BUDGETS["quick"], datasets={"mlp-small": P_DATASETS, "mlp-medium": ("mnist",)}, effort=Effort(40, 4.0, 9.0),
+    large=Effort(3, 0.0), filters_vgg=_WITH_FILTERS,
+)  # fmt: skip
 
 
 def settings(profile_name: str, *numbers: str) -> list[CostSetting]:
