@@ -16,10 +16,10 @@ from report import finish
 
 from paperlib.core.paths import Layout
 from paperlib.costs.inference import forward_pass
-from paperlib.costs.measurement import build_network, run_costs
+from paperlib.costs.measurement import run_costs
 from paperlib.costs.paired import compare
 from paperlib.costs.records import cost_table
-from paperlib.costs.training_step import MaskedTraining, TrainableNetwork, make_masks
+from paperlib.costs.training_step import MaskedTraining, TrainableNetwork, build_network, make_masks
 from paperlib.meters import Meters
 from paperlib.pruners import layers_of
 from paperlib.schema.cost import Effort, make_cost_setting

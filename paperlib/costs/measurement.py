@@ -1,7 +1,7 @@
 """Settings measured side by side in fresh processes; each process gives every setting one more run."""
 
 import random
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Sequence, Set
 from copy import deepcopy
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,14 +16,13 @@ from paperlib.costs.inference import cold_start, fastest_exact_variant, forward_
 from paperlib.costs.memory import allocator_peak, count_step_memory, fits_memory
 from paperlib.costs.paired import MIN_ROUNDS, Call, compare, load_time
 from paperlib.costs.records import BATCHES, read_costs, write_costs
-from paperlib.costs.training_step import BOUNDARIES, EPOCHS, MaskedTraining, TrainableNetwork, make_masks
+from paperlib.costs.training_step import BOUNDARIES, EPOCHS, MaskedTraining, TrainableNetwork, build_network, make_masks
 from paperlib.execution.backends import Network, engine_of
 from paperlib.execution.flops import count
 from paperlib.meters import Meters
 from paperlib.meters.calibration import read_calibration
 from paperlib.meters.cpu_power import cpu_name
 from paperlib.meters.sensors import extremes, read_sensors
-from paperlib.models import build
 from paperlib.pruners import METHODS, Masks, apply_masks, layers_of
 from paperlib.schema.cost import PROCESSES, CostRecord, CostRun, CostSetting, Effort, StepMemory, WholeTraining
 from paperlib.schema.measurement import Timing
@@ -94,6 +93,11 @@ class _Pruned:
         return model
 
     @property
+    def trained(self) -> list[CostSetting]:
+        """Those that train under these masks: not dense, nor what is pruned after dense's training."""
+        return [s for s in self.settings if s.method != "dense" and METHODS[s.method].weights_from != "dense"]
+
+    @property
     def names(self) -> set[str]:
         """Endings of the variants that are theirs, `dense` included."""
         return {"", self.masked, self.realised} | ({"all"} if self.masks else set())
@@ -122,27 +126,22 @@ def measure(
         calibration = read_calibration(cpu_name()) if place.device == "cpu" else None
         with threads_for(dense):
             environment = describe_environment(place.device)
-            steps, trainings, whole = _train(network, dense, groups, images, meters, effort, process)
-            boundaries = {id: seconds for group in groups for id, seconds in _boundaries(group, trainings).items()}
+            trained = _train(network, dense, groups, images, meters, effort, process)
             warm = read_sensors(place.device)
             inference = _infer(dense, groups, images, meters, effort, process)
             sensors = extremes(warm, read_sensors(place.device))
             masked = next((group.model(dense) for group in groups if group.masks), dense)
             dense_cold_s, cold_s = (load_time(cold_start(x, images[:1]), meters, repeats=3) for x in (dense, masked))
-        dense_memory = count_step_memory(network, dense) if process == 0 else None
+        dense_memory = {"dense": count_step_memory(network, dense)} if process == 0 else {}
         records: dict[CostSetting, CostRecord] = {}
         for group in groups:
             costs = count(group.model(dense), group.masks, network.shape)
-            memory: dict[str, StepMemory] = {}
-            if dense_memory is not None:
-                trained = next((trainings[s.id] for s in group.settings if s.id in trainings), None)
-                memory = {"dense": dense_memory} | (_memory(trained, dense_memory) if trained else {})
             for setting in group.settings:
-                trains = setting.id in trainings
+                trains = setting in group.trained
                 run = CostRun(
-                    step=_of(steps, group.names if trains else {""}),
+                    step=_of(trained.steps, group.names if trains else {""}),
                     inference=_of(inference, group.names),
-                    boundary_s=boundaries.get(setting.id, {}),
+                    boundary_s=trained.boundary_s.get(setting.id, {}),
                     cold_s={"dense": dense_cold_s} | ({"masked": cold_s} if group.masks else {}),
                     grid_g_per_kwh=meters.grid.g_per_kwh,
                     others=load.share(),
@@ -152,25 +151,18 @@ def measure(
                     calibration=calibration,
                     environment=environment,
                     finished=datetime.now(UTC).isoformat(timespec="seconds"),
-                    trainings=whole.get(setting.id, ()),
+                    trainings=trained.whole.get(setting.id, ()),
                 )
-                of_setting = memory if trains else {name: m for name, m in memory.items() if name == "dense"}
-                records[setting] = CostRecord(
-                    id=setting.id, setting=setting, memory=of_setting, costs=costs, runs=(run,)
-                )
+                memory = trained.memory.get(setting.id, dense_memory)
+                records[setting] = CostRecord(id=setting.id, setting=setting, memory=memory, costs=costs, runs=(run,))
     return [records[setting] for setting in settings]
 
 
 def _memory(training: MaskedTraining, dense: StepMemory) -> dict[str, StepMemory]:
     masks, compact = training.enforcer.masks, training.compact
     masked = sum(t.nbytes for layer in training.enforcer.layers if layer.name in masks for t in layer.tensors())
-    sizes = {"masked": dense.model_copy(update={"masks": masked})}
+    sizes = {"dense": dense, "masked": dense.model_copy(update={"masks": masked})}
     return sizes | ({"compact": count_step_memory(training.setting, compact.model)} if compact else {})
-
-
-def build_network(setting: CostSetting) -> nn.Module:
-    """The dense network of a setting, untrained."""
-    return build(setting.model, setting.shape, setting.classes, setting.width)
 
 
 def _grouped(settings: Sequence[CostSetting], dense: nn.Module, seed: int) -> list[_Pruned]:
@@ -187,50 +179,61 @@ def _grouped(settings: Sequence[CostSetting], dense: nn.Module, seed: int) -> li
     return list(groups.values())
 
 
+@dataclass(frozen=True)
+class _Trained:
+    """What was measured of training, by id of the settings that train masked; memory and whole trainings once alone."""
+
+    steps: tuple[Timing, ...]
+    boundary_s: dict[str, dict[str, float]]
+    memory: dict[str, dict[str, StepMemory]]
+    whole: dict[str, tuple[WholeTraining, ...]]
+
+
 def _train(
     network: CostSetting, dense: nn.Module, groups: Sequence[_Pruned], images: Tensor, meters: Meters, effort: Effort,
     process: int,
-) -> tuple[tuple[Timing, ...], dict[str, MaskedTraining], dict[str, tuple[WholeTraining, ...]]]:  # fmt: skip
-    """Timings of the steps; the masked trainings by the id of their setting; whole trainings of one setting."""
+) -> _Trained:  # fmt: skip
     labels = torch.arange(network.batch_size, device=images.device) % network.classes
     batch = images[: network.batch_size], labels
     dense_one, dense_two, masked = (TrainableNetwork(network, deepcopy(dense), batch) for _ in range(3))
     calls: dict[str, Call] = {"dense": dense_one.step(), "dense-again": dense_two.step()}
-    trainings: dict[str, MaskedTraining] = {}
+    firsts: list[tuple[_Pruned, MaskedTraining]] = []
     for group in groups:
-        training = None
-        for setting in group.settings:
-            if setting.method == "dense" or METHODS[setting.method].weights_from == "dense":
-                continue
-            training = trainings[setting.id] = MaskedTraining.of(setting, masked, group.masks, process, training)
-            calls.setdefault(f"masked {group.masked}", masked.step(training.enforcer))
-            if training.compact is not None:
-                calls.setdefault(f"compact {group.realised}", masked.compact_step(training.compact))
+        if group.trained:
+            first = MaskedTraining.of(group.trained[0], masked, group.masks, process)
+            firsts.append((group, first))
+            calls.setdefault(f"masked {group.masked}", masked.step(first.enforcer))
+            if first.compact is not None:
+                calls.setdefault(f"compact {group.realised}", masked.compact_step(first.compact))
     timings = compare(
         calls, batch_size=network.batch_size, meters=meters, min_rounds=effort.min_rounds, budget_s=effort.budget_s,
         seed=process,
     )  # fmt: skip
     peaks = {name: allocator_peak(step, images.device) for name, step in calls.items()}
-    swapping = [t for t in trainings.values() if t.setting.method == "set"]
-    sample = max(swapping, key=lambda t: (t.compact is not None, t.setting.sparsity), default=None)
-    whole: dict[str, tuple[WholeTraining, ...]] = {}
-    if sample is not None and effort.training_s and process == 0:
-        whole[sample.setting.id] = _whole_trainings(dense_one, sample, meters, effort.training_s)
-    noted = (t.model_copy(update={"engine": "torch", "allocator_bytes": peaks[t.variant]}) for t in timings)
-    return tuple(noted), trainings, whole
-
-
-def _boundaries(group: _Pruned, trainings: Mapping[str, MaskedTraining]) -> dict[str, dict[str, float]]:
-    """Seconds of an epoch boundary, `masked` and `compact`, by setting. Cutting out takes all of a group equally long;
-    it comes with every boundary, even where the masks stay."""
-    trained = [trainings[s.id] for s in group.settings if s.id in trainings]
-    updated = {t: t.update_seconds() for t in trained}
-    compact = next((t for t in trained if t.compact is not None), None)
-    rebuilt = {} if compact is None else {"compact": compact.rebuild_seconds()}
-    return {
-        t.setting.id: {"masked": seconds, **{way: seconds + more for way, more in rebuilt.items()}}
-        for t, seconds in updated.items()
-    }
+    steps = tuple(t.model_copy(update={"engine": "torch", "allocator_bytes": peaks[t.variant]}) for t in timings)
+    trained = _Trained(steps, {}, {}, {})
+    dense_memory = count_step_memory(network, dense)
+    swapping = [
+        (first.compact is not None, s.sparsity, s.id) for g, first in firsts for s in g.trained if s.method == "set"
+    ]
+    sample = max(swapping)[-1] if swapping and effort.training_s and process == 0 else None
+    del calls, dense_two
+    while firsts:  # masks and what compact networks remember are as large as the network: one group after the other
+        group, first = firsts.pop(0)
+        rebuilt = first.rebuild_seconds()
+        for setting in group.trained:
+            training = (
+                first if setting == first.setting else MaskedTraining.of(setting, masked, group.masks, process, first)
+            )
+            updated = training.update_seconds()
+            trained.boundary_s[setting.id] = {"masked": updated} | (
+                {"compact": updated + rebuilt} if first.compact else {}
+            )
+            if process == 0:
+                trained.memory[setting.id] = _memory(training, dense_memory)
+            if setting.id == sample:
+                trained.whole[sample] = _whole_trainings(dense_one, training, meters, effort.training_s)
+    return trained
 
 
 def _whole_trainings(

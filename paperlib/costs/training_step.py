@@ -12,6 +12,7 @@ from paperlib.core.errors import PaperlibError
 from paperlib.execution.compact import is_worth_compacting
 from paperlib.execution.compact_training import CompactTraining
 from paperlib.execution.steps import TorchSteps
+from paperlib.models import build
 from paperlib.pruners import METHODS, Layer, MaskEnforcer, Masks, Method, Pruning, layers_of
 from paperlib.schema.cost import CostSetting
 from paperlib.trials.optimizers import loss_of, make_optimizer
@@ -71,6 +72,11 @@ class TrainableNetwork:
         if self.batch[0].is_cuda:
             torch.cuda.synchronize()
         return time.perf_counter()
+
+
+def build_network(setting: CostSetting) -> nn.Module:
+    """The dense network of a setting, untrained."""
+    return build(setting.model, setting.shape, setting.classes, setting.width)
 
 
 def make_masks(setting: CostSetting, layers: list[Layer], seed: int) -> Masks:

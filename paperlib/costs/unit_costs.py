@@ -9,10 +9,9 @@ from typing import NamedTuple
 
 import torch
 
-from paperlib.costs.measurement import build_network
 from paperlib.costs.memory import count_step_memory
 from paperlib.costs.records import BATCHES, cost_table
-from paperlib.costs.training_step import MaskedTraining, TrainableNetwork, make_masks
+from paperlib.costs.training_step import MaskedTraining, TrainableNetwork, build_network, make_masks
 from paperlib.execution.flops import count
 from paperlib.execution.steps import is_small_mlp, steps_for
 from paperlib.meters import Meters

@@ -17,7 +17,7 @@ from paperlib.costs import measurement
 from paperlib.costs.measurement import measure, run_costs
 from paperlib.costs.memory import count_step_memory, fits_memory
 from paperlib.costs.records import COST_COLUMNS, columns_page, cost_table, is_complete, read_costs
-from paperlib.costs.training_step import MaskedTraining, TrainableNetwork, make_masks
+from paperlib.costs.training_step import MaskedTraining, TrainableNetwork, build_network, make_masks
 from paperlib.meters import Meters, energy, window
 from paperlib.meters.calibration import write_calibration
 from paperlib.meters.cpu_power import cpu_name
@@ -217,7 +217,7 @@ def test_memory_equals_a_hand_count() -> None:
 def test_masked_and_compact_steps_give_the_same_weights() -> None:
     torch.manual_seed(0)
     setting = arm(method="pre-training", sparsity=0.5, conv_sparsity=0.5)
-    model = measurement.build_network(setting.network).double()
+    model = build_network(setting.network).double()
     batch = torch.randn(4, 3, 16, 16, dtype=torch.float64), torch.tensor([0, 1, 2, 0])
     networks = [TrainableNetwork(setting, copy.deepcopy(model), batch) for _ in range(2)]
     masks = make_masks(setting, layers_of(model, setting.trial()), seed=0)
@@ -237,7 +237,7 @@ def test_profiles_measure_the_papers_networks_at_their_own_width() -> None:
         assert {s.width for s in settings} == {1.0} and len({s.id for s in settings}) == len(settings)
         assert {s.model for s in settings} == {"mlp-small", "mlp-medium", "vgg16", "resnet18"}
     sides = {name: {s.shape[0] for s in study.settings(name, "03")} for name in ("quick", "laptop", "paper")}
-    assert sides == {"quick": {28, 32}, "laptop": {28, 32, 224}, "paper": {28, 32, 224}}
+    assert sides == {"quick": {28, 32}, "laptop": {28, 32}, "paper": {28, 32, 224}}
     with pytest.raises(PaperlibError, match="did you mean 'quick'"):
         study.settings("quik")
 
