@@ -1,10 +1,9 @@
-"""Training steps of one epoch: torch's autograd for every network, plain NumPy for a small MLP on the CPU.
+"""Training steps of one network alone: torch's autograd for every network, plain NumPy for a small MLP on the CPU.
 
 A step of a small MLP takes torch some 300 µs, nearly all of it dispatch; the same arithmetic as some thirty
-NumPy calls on flat buffers takes a third or less, which decides the time of P's protocol (batch 4).
+NumPy calls on flat buffers takes a third or less. The torch calls of a stack of one (`stacked`) take twice as long.
 """
 
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import ClassVar, Protocol
 
@@ -16,12 +15,11 @@ from torch import Tensor, nn
 from paperlib.core.errors import PaperlibError
 from paperlib.execution.compact import is_worth_compacting
 from paperlib.execution.compact_training import CompactTraining
+from paperlib.execution.perceptron import is_perceptron
+from paperlib.execution.stacked import Batches, Loss
 from paperlib.pruners import MaskEnforcer
 from paperlib.schema.measurement import TrainingEngine
 
-Loss = Callable[[Tensor, Tensor], Tensor]
-Batches = Iterable[tuple[Tensor, Tensor]]
-"""Pixels, float (N, C, H, W), and labels, int64 (N,)."""
 Floats = NDArray[np.floating]
 SMALL = 200_000  # parameters; above, arithmetic outweighs dispatch
 
@@ -36,10 +34,8 @@ class Steps(Protocol):
 
 def is_small_mlp(model: nn.Module) -> bool:
     """Flatten, then linear layers with ReLU between and nothing else, below 200,000 parameters."""
-    kinds = [type(m) for m in model.children()]
-    linear = len(kinds) // 2
-    shape = [nn.Flatten, *[nn.Linear, nn.ReLU] * (linear - 1), nn.Linear]
-    return kinds == shape and sum(p.numel() for p in model.parameters()) < SMALL
+    no_dropout = not any(isinstance(m, nn.Dropout) for m in model.modules())
+    return no_dropout and is_perceptron(model) and sum(p.numel() for p in model.parameters()) < SMALL
 
 
 def steps_for(
