@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from paperlib.execution.perceptron import StackedPass, is_perceptron, linear_layers
+from paperlib.execution.perceptron import StackedPass, linear_layers
 from paperlib.pruners import MaskEnforcer
 from paperlib.schema.measurement import TrainingEngine
 
@@ -67,11 +67,6 @@ class Network:
     optimizer: torch.optim.Optimizer
     enforcer: MaskEnforcer
     random: RandomSource | None = None
-
-
-def can_stack(model: nn.Module, optimizer: torch.optim.Optimizer) -> bool:
-    """Whether `StackedSteps` trains this network."""
-    return is_perceptron(model) and type(optimizer) in ELEMENTWISE
 
 
 class StackedSteps:

@@ -1,24 +1,33 @@
 """Stacks: trials of perceptrons of one shape that train as one."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import copy_context
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 import numpy as np
+import psutil
 import torch
 from torch import nn
 
 from paperlib.core.errors import PaperlibError
-from paperlib.execution.stacked import Network, RandomSource, StackedSteps
-from paperlib.pruners import Layer
+from paperlib.execution.perceptron import is_perceptron, linear_layers
+from paperlib.execution.stacked import ELEMENTWISE, Network, RandomSource, StackedSteps
+from paperlib.models import build
+from paperlib.pruners import METHODS, Layer, Method
 from paperlib.schema.trial import Trial
 from paperlib.trials.images import DeviceSplit
+from paperlib.trials.optimizers import optimizer_of
 from paperlib.trials.resources import limit_threads
 from paperlib.trials.training import EVAL_BATCH, ShuffledImages, Training, TrainingResult, callbacks_of, scheduled
+
+STACK_S = 50.0  # of training: a kill loses no more
+SAMPLE, SAMPLE_STEPS = 16, 20  # networks and steps that are timed
+LARGEST = 1_000_000  # parameters above which a CPU gains nothing from a stack
+COPIES = 8  # of the parameters: weights, gradients, optimizer state, masks as factors and as they are, old weights
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,11 +40,57 @@ class Untrained:
     random: RandomSource
 
 
-class _Part:
-    """Networks of a stack that one thread trains, and what became of those whose methods raised."""
+def groups_of(trials: Iterable[Trial]) -> list[list[Trial]]:
+    """The trials that can train together, two or more in a group: perceptrons of one shape on the same batches."""
+    groups: dict[object, list[Trial]] = {}
+    for trial in trials:
+        if _can_stack(trial):
+            network = (trial.selection, trial.real_images, trial.model, trial.width)
+            training = (trial.batch_size, trial.epochs, trial.schedule, trial.augment, "double-softmax" in trial.quirks)
+            groups.setdefault((network, training), []).append(trial)
+    return [sorted(group, key=lambda t: t.seed) for group in groups.values() if len(group) > 1]
 
-    def __init__(self, networks: Sequence[Untrained], train: DeviceSplit, val: DeviceSplit) -> None:
-        self.val, self.errors = val, dict[Training, PaperlibError]()
+
+def _can_stack(trial: Trial) -> bool:
+    try:
+        method = METHODS[trial.method]
+        itself = method.weights_from == "itself" and method.width is Method.width
+        return itself and trial.compute == "fp32" and optimizer_of(trial)[0] in ELEMENTWISE and _is_mlp(trial)
+    except PaperlibError:  # whatever is wrong with it shows when it runs alone
+        return False
+
+
+def _is_mlp(trial: Trial) -> bool:
+    with torch.device("meta"):
+        return is_perceptron(build(trial.model, (32, 32, 3), 10, trial.width))
+
+
+def stack_size(sample: Sequence[Untrained], train: DeviceSplit) -> int:
+    """How many networks like these to train together: as many as fit into a quarter of what memory is free and train in
+    under a minute by the time of a few steps of the sample, which it trains. 1 where they are to train alone."""
+    model, trial = sample[0].model, sample[0].trial
+    parameters, classes = sum(p.numel() for p in model.parameters()), linear_layers(model)[-1].out_features
+    on_cpu = train.labels.device.type == "cpu"
+    if on_cpu and parameters > LARGEST:
+        return 1
+    free = psutil.virtual_memory().available if on_cpu else torch.cuda.mem_get_info(train.labels.device)[0]
+    each = 4 * (COPIES * parameters + 2 * len(train) * classes)
+    few = DeviceSplit(*(t[: SAMPLE_STEPS * trial.batch_size] for t in (train.pixels, train.labels)))
+    short = [replace(x, trial=x.trial.model_copy(update={"epochs": 2})) for x in sample]
+    start = time.perf_counter()
+    fit_stack(short, few, DeviceSplit(few.pixels[:1], few.labels[:1]))
+    seconds = (time.perf_counter() - start) / (2 * len(few) * len(sample))
+    return max(1, min(int(free / 4 / each), int(STACK_S / (seconds * len(train) * trial.epochs))))
+
+
+class _Part:
+    """Networks of a stack that one thread trains, and what became of those whose methods raised.
+
+    share: which share of a second spent on the stack counts as one network's.
+    """
+
+    def __init__(self, networks: Sequence[Untrained], train: DeviceSplit, val: DeviceSplit, share: float) -> None:
+        self.val, self.share, self.errors = val, share, dict[Training, PaperlibError]()
         images = {x.trial.seed: ShuffledImages(x.trial, train) for x in networks}
         self.images = list(images.values())
         self.trainings = [
@@ -46,7 +101,7 @@ class _Part:
         self.steps = StackedSteps(members, self.trainings[0].loss, shared)
 
     def train_epoch(self, epoch: int) -> None:
-        """One epoch of all networks; seconds are the part's, in equal shares."""
+        """One epoch of all networks."""
         start = time.perf_counter()
         for images in self.images:
             images.next_epoch()
@@ -55,7 +110,7 @@ class _Part:
                 training.begin_epoch(epoch)
         first, *others = (images.batches() for images in self.images)
         logits = self.steps.epoch(scheduled(first, self.trainings, epoch), *others)
-        seconds = (time.perf_counter() - start) / len(self.trainings)
+        seconds = (time.perf_counter() - start) * self.share
         val_logits = self.steps.predict(self.val.batches(EVAL_BATCH))
         going = self._going()
         for place, training in enumerate(self.trainings):
@@ -92,7 +147,7 @@ def fit_stack(
     """
     threads = torch.get_num_threads() if train.labels.device.type == "cpu" else 1
     parts = [
-        _Part([networks[n] for n in part], train, val)
+        _Part([networks[n] for n in part], train, val, 1 / len(networks))
         for part in np.array_split(range(len(networks)), min(threads, len(networks)))
     ]
     with limit_threads(1), ThreadPoolExecutor(len(parts)) as pool:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from paperlib.execution.perceptron import is_perceptron
-from paperlib.execution.stacked import Network, RandomSource, StackedSteps, can_stack
+from paperlib.execution.stacked import Network, RandomSource, StackedSteps
 from paperlib.execution.steps import TorchSteps
 from paperlib.models.mlp import build_mlp
 from paperlib.pruners import METHODS, MaskEnforcer, Pruning, layers_of
@@ -106,9 +106,3 @@ def test_a_stack_takes_the_steps_that_each_network_takes_alone(
 )  # fmt: skip
 def test_what_is_no_plain_perceptron_cannot_be_stacked(model: nn.Module) -> None:
     assert not is_perceptron(model)
-
-
-def test_an_optimizer_that_looks_at_more_than_one_weight_cannot_be_stacked() -> None:
-    model = build_mlp(4, (3,), 2)
-    assert can_stack(model, torch.optim.AdamW(model.parameters()))
-    assert not can_stack(model, torch.optim.Adafactor(model.parameters()))
