@@ -21,14 +21,14 @@ from paperlib.models import build
 from paperlib.pruners import layers_of
 from paperlib.schema.trial import Trial
 from paperlib.trials.images import DeviceSplit
-from paperlib.trials.resources import threads_for
+from paperlib.trials.resources import limit_threads, threads_for
 from paperlib.trials.stacks import Untrained, fit_stack
-from paperlib.trials.training import fit
+from paperlib.trials.training import TrainingResult, fit
 
 SHAPE, CLASSES, OFFICIAL = (28, 28, 1), 10, 60_000
 STACKS = (1, 16, 64, 256)
 TARGETS = {16: 3.0, 64: 5.0}  # times alone, batch 64
-NETWORK_STEPS = 3_000  # of one measurement, over all networks
+STEPS = {1: 2_000, 16: 400, 64: 150, 256: 50}  # of one measurement
 REPEATS = 3
 
 
@@ -51,15 +51,18 @@ def trials_of(networks: int, batch: int) -> list[Trial]:
     return [Trial(sparsity=0.5 + 0.4 * n / networks, **common) for n in range(networks)]
 
 
-def stacked(networks: int, batch: int, images: DeviceSplit) -> None:
-    fit_stack([make_network(t) for t in trials_of(networks, batch)], images, few(images))
+def stacked(networks: int, batch: int, images: DeviceSplit) -> float:
+    """Seconds of an epoch."""
+    results = fit_stack([make_network(t) for t in trials_of(networks, batch)], images, few(images))
+    return sum(r.curve[0].time_s for r in results if isinstance(r, TrainingResult))
 
 
-def alone(batch: int, images: DeviceSplit) -> None:
+def alone(batch: int, images: DeviceSplit) -> float:
+    """Seconds of an epoch."""
     [trial] = trials_of(1, batch)
     network = make_network(trial)
     with threads_for(network.model):
-        fit(trial, network.model, network.layers, images, few(images))
+        return fit(trial, network.model, network.layers, images, few(images)).curve[0].time_s
 
 
 def few(images: DeviceSplit) -> DeviceSplit:
@@ -67,8 +70,8 @@ def few(images: DeviceSplit) -> DeviceSplit:
     return DeviceSplit(images.pixels[:1], images.labels[:1])
 
 
-def ensemble(networks: int, batch: int, images: DeviceSplit) -> None:
-    """The same steps as a user of torch.func writes them."""
+def ensemble(networks: int, batch: int, images: DeviceSplit) -> float:
+    """Seconds of the same epoch as a user of torch.func writes them; few networks are faster on one thread."""
     models = [build("mlp-small", SHAPE, CLASSES) for _ in range(networks)]
     parameters, _ = stack_module_state(models)  # type: ignore[arg-type]
     masks = {name: (torch.rand_like(p) > 0.5).to(p.dtype) for name, p in parameters.items()}
@@ -78,25 +81,23 @@ def ensemble(networks: int, batch: int, images: DeviceSplit) -> None:
         return cross_entropy(functional_call(models[0], values, (pixels,)), labels)
 
     gradients: Callable[..., dict[str, Tensor]] = vmap(grad(loss), in_dims=(0, None, None))
-    for pixels, labels in images.batches(batch, torch.randperm(len(images))):
-        for name, gradient in gradients(dict(parameters), pixels, labels).items():
-            parameters[name].grad = gradient
-        optimizer.step()
-        with torch.no_grad():
-            for name, value in parameters.items():
-                value.mul_(masks[name])
-                optimizer.state[value]["momentum_buffer"].mul_(masks[name])
-
-
-def epoch_ms(networks: int, batch: int, train: Callable[[DeviceSplit], object]) -> float:
-    """Milliseconds of a full epoch for each network."""
-    steps = max(20, NETWORK_STEPS // networks)
-    images, seconds = images_of(steps * batch), list[float]()
-    for _ in range(REPEATS):
+    with limit_threads(1 if networks < 64 else torch.get_num_threads()):
         start = time.perf_counter()
-        train(images)
-        seconds.append(time.perf_counter() - start)
-    return 1e3 * min(seconds) / networks * OFFICIAL / len(images)
+        for pixels, labels in images.batches(batch, torch.randperm(len(images))):
+            for name, gradient in gradients(dict(parameters), pixels, labels).items():
+                parameters[name].grad = gradient
+            optimizer.step()
+            with torch.no_grad():
+                for name, value in parameters.items():
+                    value.mul_(masks[name])
+                    optimizer.state[value]["momentum_buffer"].mul_(masks[name])
+        return time.perf_counter() - start
+
+
+def epoch_ms(networks: int, batch: int, train: Callable[[DeviceSplit], float]) -> float:
+    """Milliseconds of a full epoch for each network."""
+    images = images_of(STEPS[networks] * batch)
+    return 1e3 * min(train(images) for _ in range(REPEATS)) / networks * OFFICIAL / len(images)
 
 
 def main() -> None:

@@ -115,7 +115,7 @@ class _Part:
         going = self._going()
         for place, training in enumerate(self.trainings):
             if training in going:
-                training.end_epoch(logits[place], val_logits[place], seconds)
+                training.end_epoch(logits[place].contiguous(), val_logits[place].contiguous(), seconds)
 
     def results(self) -> list[TrainingResult | PaperlibError]:
         """What became of each network, in order."""
