@@ -15,7 +15,7 @@ RUNS = 2
 def perceptron() -> tuple[CostRecord, ...]:
     """What `smoke` measures of mlp-small, RUNS times in this process."""
     asked = [setting for setting in settings("smoke", "01") if setting.model == "mlp-small"]
-    one, *others = [measure(asked, Effort(5, 0.01), process) for process in range(RUNS)]
+    one, *others = [measure(asked, Effort(5, 0.01, 0.02), process) for process in range(RUNS)]
     runs = {r.id: r.runs for r in one}
     for record in (r for run in others for r in run):
         runs[record.id] += record.runs

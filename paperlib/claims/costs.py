@@ -18,7 +18,7 @@ from paperlib.claims.builders import (
 )
 from paperlib.claims.cost_evidence import COSTS
 from paperlib.claims.evidence import PIXELS, Evidence, PairedSample, non_official_sources
-from paperlib.claims.judging import judge
+from paperlib.claims.judging import MODELLED, judge
 from paperlib.claims.ledger import claim
 from paperlib.claims.settings import METHODS, Setting, dense_of, grid_f, grid_p, versus
 from paperlib.claims.stats.estimates import Estimate
@@ -212,7 +212,7 @@ def _energy_tracks_time(evidence: Evidence) -> Verdict:
         return Verdict("inconclusive", "needs settings that differ in time and energy", needs=needs)
     support = evidence.support(energy, [sample for pair in pairs for sample in pair])
     if "modelled energy" in support["caveats"]:
-        return Verdict("untestable here", "modelled energy is computed from the time", needs=f"{needs}, measured")
+        return Verdict("untestable here", MODELLED, needs=f"{needs}, measured")
     r = scipy.stats.pearsonr(x, y)
     low, high = map(float, r.confidence_interval())
     return Verdict(

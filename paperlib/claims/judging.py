@@ -14,6 +14,7 @@ from paperlib.claims.stats.decisions import ALPHA, Outcome, beyond_p, outcomes, 
 from paperlib.claims.stats.estimates import UNBOUNDED, Bounds, bootstrap_interval
 from paperlib.claims.verdict import Base, Verdict
 
+MODELLED = "modelled energy is computed from CPU time"
 WIDE = 0.2  # a noise floor above it is named in the verdict
 
 
@@ -38,7 +39,7 @@ def judge(
     its effect; middle ± half of each: the range that counts as `none`, in the same unit (of ratios the logarithm).
     floor: shown in the verdict. Supported where `share` of all settings are of an accepted kind, contradicted where
     too many are of a rejected one, inside the noise where most show no effect though one is claimed, else
-    inconclusive.
+    inconclusive. Untestable where energy is modelled, whatever the estimate: it would be decided on time.
     """
     measured = [sample for sample in samples if sample is not None]
     title, total = metric.title.lower(), len(samples)
@@ -82,8 +83,15 @@ def judge(
         reason = f"{none} of {total} comparisons show no effect"
     else:
         reason = f"needs more {repeats}: {said.count('unclear')} of {total} comparisons are unclear"
+    caveats = verdict.caveats
+    if "modelled energy" in caveats:
+        base, reason, caveats = "untestable here", MODELLED, tuple(c for c in caveats if c != "modelled energy")
     return replace(
-        verdict, base=base, reason=reason, detail=f"{title} in {len(measured)} of {total} settings: {counts}"
+        verdict,
+        base=base,
+        reason=reason,
+        caveats=caveats,
+        detail=f"{title} in {len(measured)} of {total} settings: {counts}",
     )
 
 

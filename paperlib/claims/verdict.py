@@ -23,7 +23,7 @@ class Verdict:
     """A claim's verdict: what every test of a claim returns.
 
     base: the word. reason: why it is inconclusive or untestable; it stands behind the word. caveats: what stands in
-    for the real thing (`stand-in images`, `modelled energy`); part of the word. estimate: the pooled effect in
+    for the real thing (`stand-in images`, `small images`); part of the word. estimate: the pooled effect in
     `unit` (`points`, `%`, `ratio`, `s`, `J`, …), None where nothing was measured. floor: the noise floor, or the
     margin of a claim of equality, in that unit, for ratios the distance from 1; None without one. p: exact
     sign-flip test of the pooled effect against none; None for one seed. detail: what was found. needs: what it takes

@@ -108,7 +108,8 @@ def _devices() -> Iterator[Check]:
     try:
         facts = [fact for name in names for fact in meters.describe(name)]
     except PaperlibError as error:
-        yield Check("meters", "lack", str(error), "export PAPERLIB_GRID=ITA")
+        cure = "export PAPERLIB_GRID=ITA" if "PAPERLIB_GRID" in str(error) else "paperlib calibrate"
+        yield Check("meters", "lack", str(error), cure)
         return
     for fact in dict.fromkeys(facts):
         if fact.name == "CO2":

@@ -39,6 +39,11 @@ def cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "paperlib"
 
 
+def calibrations() -> Path:
+    """What `paperlib calibrate` found of this machine's CPU, in the cache."""
+    return cache() / "calibration"
+
+
 def locks() -> Path:
     """Lock files of this user on this machine: `PAPERLIB_LOCKS`, else a folder among the temporary files."""
     user = os.getuid() if hasattr(os, "getuid") else "mine"

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from paperlib.core.paths import Layout
 from paperlib.costs.inference import cold_start, forward_pass
-from paperlib.costs.paired import compare, load_time
+from paperlib.costs.paired import MIN_ROUNDS, compare, load_time
 from paperlib.costs.records import BATCHES
 from paperlib.execution.backends import Network, engine_of, to_backend
 from paperlib.execution.compact import to_compact
@@ -174,7 +174,7 @@ def _run(
         batch = images[:size]
         compared = variants | {"sparse": to_backend(model, masks, "sparse", batch)}  # chosen for a batch size
         calls = {name: forward_pass(network, batch) for name, network in compared.items()}
-        timed = compare(calls, batch_size=size, meters=meters, rounds=30, budget_s=setting.budget_s, seed=0)
+        timed = compare(calls, batch_size=size, meters=meters, min_rounds=MIN_ROUNDS, budget_s=setting.budget_s, seed=0)
         timings += [t.model_copy(update={"engine": engine_of(compared[t.variant])}) for t in timed]
     cold = {name: load_time(_cold(network, images[:1], threads), meters, 3) for name, network in variants.items()}
     return Run(threads=threads, timings=tuple(timings), cold_s=cold)

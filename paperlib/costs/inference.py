@@ -10,13 +10,16 @@ from torch import Tensor, nn
 
 from paperlib.core.errors import PaperlibError
 from paperlib.execution.compact import is_worth_compacting, to_compact
+from paperlib.execution.flops import linear_zeros_share
 from paperlib.execution.sparse import sparsify
 from paperlib.pruners import Masks
+
+SPARSE_SHARE = 0.05
 
 
 def fastest_exact_variant(model: nn.Module, masks: Masks, batch: Tensor) -> list[tuple[str, nn.Module]]:
     """(`compact`, `sparse` or `compact+sparse`, network): filters cut out and linear layers as CSR, where each pays
-    for this batch; empty if nothing does."""
+    for this batch; empty if nothing does. CSR is tried where zeros of linear layers are 5 % of the FLOPs or more."""
     backends, network = [], model.eval()
     try:
         small = to_compact(model, masks)
@@ -24,7 +27,8 @@ def fastest_exact_variant(model: nn.Module, masks: Masks, batch: Tensor) -> list
             backends, network = ["compact"], small
     except PaperlibError:  # a network that cannot be followed stays masked
         pass
-    if batch.device.type == "cpu":
+    height, width, channels = batch.shape[2], batch.shape[3], batch.shape[1]
+    if batch.device.type == "cpu" and linear_zeros_share(network, (height, width, channels)) >= SPARSE_SHARE:
         network, gains = sparsify(network, batch)
         backends += ["sparse"] if any(gain > 1 for gain in gains.values()) else []
     return [("+".join(backends), network)] if backends else []

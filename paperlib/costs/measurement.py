@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence, Set
 from copy import deepcopy
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 
 import torch
 from torch import Tensor, nn
@@ -12,16 +13,19 @@ from torch import Tensor, nn
 from paperlib.core.paths import Layout
 from paperlib.core.progress import progress
 from paperlib.costs.inference import cold_start, fastest_exact_variant, forward_pass
-from paperlib.costs.memory import check_memory, count_step_memory
+from paperlib.costs.memory import allocator_peak, check_memory, count_step_memory
 from paperlib.costs.paired import Call, compare, load_time
 from paperlib.costs.records import BATCHES, read_costs, write_costs
-from paperlib.costs.training_step import MaskedTraining, TrainableNetwork, make_masks
+from paperlib.costs.training_step import EPOCHS, MaskedTraining, TrainableNetwork, make_masks
 from paperlib.execution.backends import Network, engine_of
 from paperlib.execution.flops import count
 from paperlib.meters import Meters
+from paperlib.meters.calibration import read_calibration
+from paperlib.meters.cpu_power import cpu_name
+from paperlib.meters.sensors import extremes, read_sensors
 from paperlib.models import build
 from paperlib.pruners import METHODS, Masks, apply_masks, layers_of
-from paperlib.schema.cost import PROCESSES, CostRecord, CostRun, CostSetting, Effort, StepMemory
+from paperlib.schema.cost import PROCESSES, CostRecord, CostRun, CostSetting, Effort, StepMemory, WholeTraining
 from paperlib.schema.measurement import Timing
 from paperlib.trials.environment import describe_environment
 from paperlib.trials.resources import BackgroundLoad, exclusive_resources, threads_for
@@ -57,10 +61,11 @@ def run_costs(settings: Sequence[CostSetting], layout: Layout, effort: Effort) -
 
 def _add_runs(networks: list[list[CostSetting]], layout: Layout, effort: Effort, process: int) -> None:
     """Give each setting that lacks it the run of this process, network by network in random order."""
+    meters_for = cache(Meters.for_device)  # so that idle power is measured once
     for settings in random.Random(process).sample(networks, len(networks)):
         stored = {record.id: record for record in read_costs(layout)}
         lacking = [s for s in settings if s.id not in stored or len(stored[s.id].runs) <= process]
-        for new in measure(lacking, effort, process) if lacking else ():
+        for new in measure(lacking, effort, process, meters_for) if lacking else ():
             earlier = stored.get(new.id)  # which has counted the memory
             record = earlier.model_copy(update={"runs": (*earlier.runs, *new.runs)}) if earlier else new
             write_costs(record, layout)
@@ -70,8 +75,9 @@ def _add_runs(networks: list[list[CostSetting]], layout: Layout, effort: Effort,
 class _Pruned:
     """Settings that remove equally many units in every layer, so cost the same and are measured once.
 
-    model: the network with the masks applied. names: endings of the variants that are theirs; `masked` is shared by all
-    that mask the same layers, since a dense kernel takes as long whichever weights are zero.
+    model: the network with the masks applied. masked, realised: endings of the variants that are theirs. `masked` is
+    shared, since a dense kernel takes as long whichever weights are zero: a training step by all that mask the same
+    layers, an inference by all that mask any.
     """
 
     settings: list[CostSetting]
@@ -83,7 +89,7 @@ class _Pruned:
     @property
     def names(self) -> set[str]:
         """Endings of the variants that are theirs, `dense` included."""
-        return {"", self.masked, self.realised}
+        return {"", self.masked, self.realised} | ({"all"} if self.masks else set())
 
 
 def measure(
@@ -105,15 +111,19 @@ def measure(
         images = torch.randn(max(*BATCHES, network.batch_size), channels, height, width, device=place.device)
         dense = build_network(network).to(place.device)
         groups = _grouped(settings, dense, process)
+        idle_w = meters.idle_w  # before anything warms the device
+        calibration = read_calibration(cpu_name()) if place.device == "cpu" else None
         with threads_for(dense):
             environment = describe_environment(place.device)
-            steps, trainings = _train(network, dense, groups, images, meters, effort, process)
+            steps, trainings, whole = _train(network, dense, groups, images, meters, effort, process)
+            warm = read_sensors(place.device)
             inference = _infer(dense, groups, images, meters, effort, process)
-            cold = {n: load_time(cold_start(g.model, images[:1]), meters, repeats=3) for n, g in enumerate(groups)}
-            dense_cold_s = load_time(cold_start(dense, images[:1]), meters, repeats=3)
+            sensors = extremes(warm, read_sensors(place.device))
+            masked = next((group.model for group in groups if group.masks), dense)
+            dense_cold_s, cold_s = (load_time(cold_start(x, images[:1]), meters, repeats=3) for x in (dense, masked))
         dense_memory = count_step_memory(network, dense) if process == 0 else None
         records: dict[CostSetting, CostRecord] = {}
-        for n, group in enumerate(groups):
+        for group in groups:
             costs = count(group.model, group.masks, network.shape)
             memory: dict[str, StepMemory] = {}
             if dense_memory is not None:
@@ -125,11 +135,16 @@ def measure(
                     step=_of(steps, group.names if trains else {""}),
                     inference=_of(inference, group.names),
                     boundary_s=trainings[setting.id].boundary_seconds() if trains else {},
-                    cold_s={"dense": dense_cold_s} | ({"masked": cold[n]} if group.masks else {}),
+                    cold_s={"dense": dense_cold_s} | ({"masked": cold_s} if group.masks else {}),
                     grid_g_per_kwh=meters.grid.g_per_kwh,
                     others=load.share(),
+                    idle_w=idle_w,
+                    temperature_c=sensors.temperature_c,
+                    clock_mhz=sensors.clock_mhz,
+                    calibration=calibration,
                     environment=environment,
                     finished=datetime.now(UTC).isoformat(timespec="seconds"),
+                    trainings=whole.get(setting.id, ()),
                 )
                 of_setting = memory if trains else {name: m for name, m in memory.items() if name == "dense"}
                 records[setting] = CostRecord(
@@ -179,9 +194,9 @@ def _grouped(settings: Sequence[CostSetting], dense: nn.Module, seed: int) -> li
 
 def _train(
     network: CostSetting, dense: nn.Module, groups: Sequence[_Pruned], images: Tensor, meters: Meters, effort: Effort,
-    seed: int,
-) -> tuple[tuple[Timing, ...], dict[str, MaskedTraining]]:  # fmt: skip
-    """Timings of the steps, and the masked trainings by the id of their setting."""
+    process: int,
+) -> tuple[tuple[Timing, ...], dict[str, MaskedTraining], dict[str, tuple[WholeTraining, ...]]]:  # fmt: skip
+    """Timings of the steps; the masked trainings by the id of their setting; whole trainings of one setting."""
     labels = torch.arange(network.batch_size, device=images.device) % network.classes
     batch = images[: network.batch_size], labels
     dense_one, dense_two, masked = (TrainableNetwork(network, deepcopy(dense), batch) for _ in range(3))
@@ -191,14 +206,34 @@ def _train(
         for setting in group.settings:
             if setting.method == "dense" or METHODS[setting.method].weights_from == "dense":
                 continue
-            training = trainings[setting.id] = MaskedTraining.of(setting, masked, group.masks, seed)
+            training = trainings[setting.id] = MaskedTraining.of(setting, masked, group.masks, process)
             calls.setdefault(f"masked {group.masked}", masked.step(training.enforcer))
             if training.compact is not None:
                 calls.setdefault(f"compact {group.realised}", masked.compact_step(training.compact))
     timings = compare(
-        calls, batch_size=network.batch_size, meters=meters, rounds=effort.rounds, budget_s=effort.budget_s, seed=seed
+        calls, batch_size=network.batch_size, meters=meters, min_rounds=effort.min_rounds, budget_s=effort.budget_s,
+        seed=process,
+    )  # fmt: skip
+    peaks = {name: allocator_peak(step, images.device) for name, step in calls.items()}
+    swapping = [t for t in trainings.values() if t.setting.method == "set"]
+    sample = max(swapping, key=lambda t: (t.compact is not None, t.setting.sparsity), default=None)
+    whole: dict[str, tuple[WholeTraining, ...]] = {}
+    if sample is not None and effort.training_s and process == 0:
+        whole[sample.setting.id] = _whole_trainings(
+            dense_one, sample, max(1, round(effort.training_s / timings[0].median_s / EPOCHS))
+        )
+    noted = (t.model_copy(update={"engine": "torch", "allocator_bytes": peaks[t.variant]}) for t in timings)
+    return tuple(noted), trainings, whole
+
+
+def _whole_trainings(dense: TrainableNetwork, pruned: MaskedTraining, steps: int) -> tuple[WholeTraining, ...]:
+    """A training of the dense network, and of the pruned one in each way, each of EPOCHS epochs of so many steps."""
+    time_s = dense.seconds_of(dense.step(count=EPOCHS * steps))
+    ways = ("masked", "compact") if pruned.compact else ("masked",)
+    return (
+        WholeTraining(variant="dense", epochs=EPOCHS, steps=steps, time_s=time_s),
+        *(pruned.whole_training(way, steps) for way in ways),
     )
-    return tuple(t.model_copy(update={"engine": "torch"}) for t in timings), trainings
 
 
 def _infer(
@@ -210,12 +245,12 @@ def _infer(
         networks: dict[str, Network] = {"dense": dense.eval(), "dense-again": deepcopy(dense).eval()}
         for group in groups:
             if group.masks:
-                networks.setdefault(f"masked {group.masked}", group.model)
+                networks.setdefault("masked all", group.model)
                 exact = fastest_exact_variant(group.model, group.masks, batch)
                 networks |= {f"{backend} {group.realised}": network for backend, network in exact}
         calls = {name: forward_pass(network, batch) for name, network in networks.items()}
         compared = compare(
-            calls, batch_size=size, meters=meters, rounds=effort.rounds, budget_s=effort.budget_s, seed=seed
+            calls, batch_size=size, meters=meters, min_rounds=effort.min_rounds, budget_s=effort.budget_s, seed=seed
         )
         timings += [t.model_copy(update={"engine": engine_of(networks[t.variant])}) for t in compared]
     return tuple(timings)

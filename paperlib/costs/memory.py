@@ -64,3 +64,19 @@ def check_memory(setting: CostSetting, needed: int) -> None:
             f"{setting} needs about {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free: "
             "choose a smaller batch, resolution or width"
         )
+
+
+def allocator_peak(step: Callable[[], object], device: torch.device) -> int | None:
+    """Bytes that CUDA's allocator holds at the peak of one step above those before it; None on another device.
+
+    Weights, optimiser state and the networks beside it are there before; gradients, activations and temporaries are
+    not. The step must have run before, so that its optimiser has its state.
+    """
+    if device.type != "cuda":
+        return None
+    torch.cuda.synchronize(device)
+    before = torch.cuda.memory_allocated(device)
+    torch.cuda.reset_peak_memory_stats(device)
+    step()
+    torch.cuda.synchronize(device)
+    return torch.cuda.max_memory_allocated(device) - before

@@ -7,7 +7,7 @@ import pandas as pd
 
 from paperlib.core.io import write_atomically
 from paperlib.core.paths import Layout
-from paperlib.schema.cost import PROCESSES, CostRecord, CostRun, CostSetting
+from paperlib.schema.cost import PROCESSES, CostRecord, CostRun, CostSetting, WholeTraining
 from paperlib.schema.measurement import Timing
 from paperlib.trials.table import COLUMNS
 
@@ -42,12 +42,16 @@ COST_COLUMNS = (
     *_PLACE,
     ("grid_g_per_kwh", "g", "CO2 of a kWh"),
     ("others_share", "share", "of the cores' time that other processes took"),
+    ("idle_w", "W", "power of the device while the process sleeps, by a counter"),
+    ("temperature_c", "°C", "of the device right after the steps or the inferences, the higher one"),
+    ("clock_mhz", "MHz", "of the device right after the steps or the inferences, the lower one"),
     ("rounds", "", "rounds of the shortest comparison"),
     *(
         (name.format(what), unit, meaning.format(what))
         for what in TIMED
         for name, unit, meaning in (
             ("{}_energy_source", "", "how the energy of {} was obtained"),
+            ("{}_energy_uncertainty", "share", "by which a modelled energy of {} may be off"),
             ("{}_ratio_again", "ratio", "dense measured again (A/A) to dense"),
             ("realised_{}_way", "", "the variant that skips removed work; masked where none pays"),
             *(
@@ -55,8 +59,9 @@ COST_COLUMNS = (
                 for prefix, who in (("dense_", "dense"), ("", "masked"), ("realised_", "removed work skipped"))
                 for part, unit, meaning in (
                     ("s", "s", "median time of one {}"),
-                    ("energy_j", "J", "energy of {}, per image"),
-                    ("ratio", "ratio", "time to dense, median over rounds"),
+                    ("energy_j", "J", "energy of {}, per image, gross"),
+                    ("above_idle_j", "J", "energy of {}, per image, above the idle power"),
+                    ("ratio", "ratio", "time to dense, trimmed mean over rounds"),
                     ("energy_ratio", "ratio", "energy to dense"),
                 )
                 if prefix != "dense_" or not part.endswith("ratio")
@@ -65,11 +70,18 @@ COST_COLUMNS = (
     ),
     ("boundary_s", "s", "masked: new masks at an epoch boundary, 0 where they stay"),
     ("realised_boundary_s", "s", "removed work skipped: the same, with cutting out again"),
+    *(
+        (f"{prefix}whole_ratio", "ratio", f"{who}: a whole training to its steps × step + boundaries × boundary")
+        for prefix, who in (("dense_", "dense"), ("", "masked"), ("realised_", "removed work skipped"))
+    ),
     ("cold_s", "s", "masked: weights read and the first answer given"),
     ("dense_cold_s", "s", "dense: the same"),
     ("memory_bytes", "bytes", "masked: peak of a training step, counted"),
     ("dense_memory_bytes", "bytes", "dense: the same"),
     ("realised_memory_bytes", "bytes", "removed work skipped: the same"),
+    ("allocator_bytes", "bytes", "masked: what a training step adds to CUDA's allocator at its peak"),
+    ("dense_allocator_bytes", "bytes", "dense: the same"),
+    ("realised_allocator_bytes", "bytes", "removed work skipped: the same"),
 )
 
 
@@ -115,32 +127,50 @@ def _row(record: CostRecord, process: int, run: CostRun) -> dict[str, Any]:
     row |= {name: getattr(environment, name) for name, *_ in _PLACE}
     row |= {"grid_g_per_kwh": run.grid_g_per_kwh, "others_share": run.others}
     row |= {"rounds": min(t.rounds for t in (*run.step, *run.inference))}
-    row |= dict(_compared("step", run.step))
+    row |= {name: getattr(run, name) for name in ("idle_w", "temperature_c", "clock_mhz")}
+    row |= dict(_compared("step", run.step, run.idle_w))
     for size in BATCHES:
-        row |= dict(_compared(f"inference_b{size}", [t for t in run.inference if t.batch_size == size]))
+        of_size = [t for t in run.inference if t.batch_size == size]
+        row |= dict(_compared(f"inference_b{size}", of_size, run.idle_w))
     boundary = {name: run.boundary_s.get(name, 0.0) for name in ("masked", "compact")}
     row["boundary_s"], row["realised_boundary_s"] = boundary["masked"], boundary.get(row["realised_step_way"], 0.0)
+    whole = {t.variant: t.time_s / _product(t, run) for t in run.trainings}
+    ways = {"dense_": "dense", "": "masked", "realised_": row["realised_step_way"]}
+    row |= {f"{prefix}whole_ratio": whole.get(way) for prefix, way in ways.items()}
     row |= {"cold_s": run.cold_s.get("masked"), "dense_cold_s": run.cold_s["dense"]}
     dense = record.memory.get("dense")
     masked = record.memory.get("masked", dense)
     realised = record.memory.get(row["realised_step_way"], masked)
     for prefix, memory in (("", masked), ("dense_", dense), ("realised_", realised)):
         row[f"{prefix}memory_bytes"] = memory.total if memory else None
+        row[f"{prefix}allocator_bytes"] = row[f"{prefix}step_allocator_bytes"]
     return {name: row[name] for name, *_ in COST_COLUMNS}
 
 
-def _compared(what: str, timings: Iterable[Timing]) -> Iterator[tuple[str, Any]]:
+def _product(training: WholeTraining, run: CostRun) -> float:
+    """Seconds of a training by the step and the boundary of the same process."""
+    timed = {t.variant: t for t in run.step}
+    step_s = timed["dense"].median_s * timed[training.variant].ratio
+    boundaries_s = (training.epochs - 1) * run.boundary_s.get(training.variant, 0.0)
+    return training.epochs * training.steps * step_s + boundaries_s
+
+
+def _compared(what: str, timings: Iterable[Timing], idle_w: float | None) -> Iterator[tuple[str, Any]]:
     timed = {t.variant: t for t in timings}
     dense, again = timed.pop("dense"), timed.pop("dense-again")
     masked = timed.pop("masked", dense)
     fastest = next(iter(timed.values()), masked)  # there is a further variant only where it pays
     yield f"{what}_energy_source", dense.energy_source
+    yield f"{what}_energy_uncertainty", dense.energy_uncertainty
     yield f"{what}_ratio_again", again.ratio
     yield f"realised_{what}_way", fastest.variant
     for prefix, timing in (("dense_", dense), ("", masked), ("realised_", fastest)):
         energy, base = timing.energy_j_per_image, dense.energy_j_per_image
         yield f"{prefix}{what}_s", timing.median_s
         yield f"{prefix}{what}_energy_j", energy
+        idle_j = None if idle_w is None else idle_w * timing.median_s / timing.batch_size
+        yield f"{prefix}{what}_above_idle_j", None if energy is None or idle_j is None else energy - idle_j
+        yield f"{prefix}{what}_allocator_bytes", timing.allocator_bytes
         yield f"{prefix}{what}_ratio", timing.ratio
         yield f"{prefix}{what}_energy_ratio", energy / base if energy and base else None
 

@@ -13,12 +13,13 @@ from paperlib.execution.compact import is_worth_compacting
 from paperlib.execution.compact_training import CompactTraining
 from paperlib.execution.steps import TorchSteps
 from paperlib.pruners import METHODS, Layer, MaskEnforcer, Masks, Method, Pruning, layers_of
-from paperlib.schema.cost import CostSetting
+from paperlib.schema.cost import CostSetting, WholeTraining
 from paperlib.trials.optimizers import loss_of, make_optimizer
 
 Batch = tuple[Tensor, Tensor]
 """Images, float (N, C, H, W), and labels, int64 (N,)."""
 BOUNDARIES = 3  # epoch boundaries timed, of which the median counts
+EPOCHS = 3  # of a whole training
 
 
 @dataclass(eq=False)
@@ -38,19 +39,19 @@ class TrainableNetwork:
         self.model.train()
         self.optimizer = make_optimizer(self.setting.trial(), self.model)
 
-    def step(self, enforcer: MaskEnforcer | None = None) -> Callable[[], object]:
-        """One training step: forward, loss, backward, optimiser, and the masks of `enforcer`."""
-        return self._steps(self.model, self.optimizer, enforcer or MaskEnforcer([], self.optimizer))
+    def step(self, enforcer: MaskEnforcer | None = None, count: int = 1) -> Callable[[], object]:
+        """`count` training steps: forward, loss, backward, optimiser, and the masks of `enforcer`."""
+        return self._steps(self.model, self.optimizer, enforcer or MaskEnforcer([], self.optimizer), count)
 
-    def compact_step(self, compact: CompactTraining) -> Callable[[], object]:
-        """The same step on the compact network."""
-        return self._steps(compact.model, compact.optimizer, MaskEnforcer([], compact.optimizer))
+    def compact_step(self, compact: CompactTraining, count: int = 1) -> Callable[[], object]:
+        """The same steps on the compact network."""
+        return self._steps(compact.model, compact.optimizer, MaskEnforcer([], compact.optimizer), count)
 
     def _steps(
-        self, model: nn.Module, optimizer: torch.optim.Optimizer, enforcer: MaskEnforcer
+        self, model: nn.Module, optimizer: torch.optim.Optimizer, enforcer: MaskEnforcer, count: int
     ) -> Callable[[], object]:
         steps = TorchSteps(model, optimizer, enforcer, loss_of(self.setting.trial()), self.setting.compute == "bf16")
-        return lambda: steps.epoch([self.batch])
+        return lambda: steps.epoch([self.batch] * count)
 
     def gradients(self, enforcer: MaskEnforcer) -> dict[str, Tensor]:
         """Dense gradients of the layers on the batch, as RigL asks for them."""
@@ -116,6 +117,23 @@ class MaskedTraining:
                 rebuilt = self.network.seconds_of(self._rebuild)
                 seconds.setdefault("compact", []).append(seconds["masked"][-1] + rebuilt)
         return {variant: median(values) for variant, values in seconds.items()}
+
+    def whole_training(self, variant: str, steps: int) -> WholeTraining:
+        """EPOCHS epochs of so many steps, with new masks between them; variant: `masked` or `compact`."""
+        method = METHODS[self.setting.method]()
+
+        def train() -> None:
+            for epoch in range(EPOCHS):
+                if epoch:
+                    self._update(method, epoch)
+                if variant == "compact" and epoch:
+                    self._rebuild()
+                if variant == "compact" and self.compact is not None:
+                    self.network.compact_step(self.compact, steps)()
+                else:
+                    self.network.step(self.enforcer, steps)()
+
+        return WholeTraining(variant=variant, epochs=EPOCHS, steps=steps, time_s=self.network.seconds_of(train))
 
     def _update(self, method: Method, epoch: int) -> None:
         masks = method.update_masks(self.pruning, self.enforcer.masks, epoch)

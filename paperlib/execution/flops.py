@@ -4,6 +4,8 @@ FLOP counters see shapes and not zeros, so these are counted apart; `dense_*` ag
 torch.utils.flop_counter. One multiply-add is two FLOPs; only convolutions and linear layers count.
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -26,8 +28,8 @@ def count(model: nn.Module, masks: dict[str, Tensor], shape: tuple[int, int, int
         if isinstance(layer, nn.Linear):
             stored = int(layer.weight.count_nonzero()) * (element + _INDEX)
             csr_bytes += stored + _INDEX * (len(layer.weight) + 1) - layer.weight.nbytes
-    dense, dense_first = _flops(model, shape, zeros_count=True)
-    training, training_first = _flops(to_compact(model, masks, training=True), shape, zeros_count=False)
+    dense, dense_first = _flops(model, shape, _all)
+    training, training_first = _flops(to_compact(model, masks, training=True), shape, _nonzeros)
     small = to_compact(model, masks)
     return Costs(
         parameters=sum(p.numel() for p in model.parameters()),
@@ -38,23 +40,35 @@ def count(model: nn.Module, masks: dict[str, Tensor], shape: tuple[int, int, int
         int8_bytes=dense_bytes - (element - 1) * sum(layer.weight.numel() for layer in layers),
         dense_inference_flops=dense,
         dense_training_flops=3 * dense - dense_first,
-        inference_flops=_flops(small, shape, zeros_count=False)[0],
+        inference_flops=_flops(small, shape, _nonzeros)[0],
         training_flops=3 * training - training_first,
     )
+
+
+def linear_zeros_share(model: nn.Module, shape: tuple[int, int, int]) -> float:
+    """Share of the FLOPs of a forward pass that are zeros of linear layers, which a sparse product would skip."""
+    without = _flops(model, shape, lambda layer: (_nonzeros if isinstance(layer, nn.Linear) else _all)(layer))[0]
+    return 1 - without / _flops(model, shape, _all)[0]
+
+
+def _all(layer: nn.Module) -> int:
+    return layer.weight.numel()  # type: ignore[operator]
+
+
+def _nonzeros(layer: nn.Module) -> int:
+    return int(layer.weight.count_nonzero())  # type: ignore[operator]
 
 
 def _bytes(model: nn.Module) -> int:
     return sum(tensor.nbytes for tensor in model.state_dict().values())
 
 
-def _flops(model: nn.Module, shape: tuple[int, int, int], zeros_count: bool) -> tuple[int, int]:
+def _flops(model: nn.Module, shape: tuple[int, int, int], weights_used: Callable[[nn.Module], int]) -> tuple[int, int]:
     """FLOPs of one forward pass of one image, and of its first layer (which needs no input gradient)."""
     each: list[int] = []
 
     def note(layer: nn.Module, _: object, output: Tensor) -> None:
-        weight: Tensor = layer.weight  # type: ignore[assignment]
-        used = weight.numel() if zeros_count else int(weight.count_nonzero())
-        each.append(2 * used * (output.numel() // output.shape[1]))
+        each.append(2 * weights_used(layer) * (output.numel() // output.shape[1]))
 
     layers = [m for m in model.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
     hooks = [layer.register_forward_hook(note) for layer in layers]

@@ -59,9 +59,18 @@ def processes(rows: pd.DataFrame) -> str:
         f"n = {n} fresh {'processes' if several else 'process'} of {' to '.join(map(str, rounds))} rounds{interval}",
         f"machine: {'; '.join(machines)}",
         *([f"width factor {', '.join(f'{w:g}' for w in widths)}"] if widths else []),
-        f"energy: {'/'.join(sorted(set(rows.step_energy_source.fillna('not measured'))))}",
+        f"energy: {energy_sources(rows.step_energy_source, rows.step_energy_uncertainty)}",
     ]
     return "; ".join(parts)
+
+
+def energy_sources(sources: Iterable[str | None], uncertainties: Iterable[float | None]) -> str:
+    """`rapl`, `modelled (±40 %)`, `not measured`: where energies come from, and how far off what is modelled may be."""
+    words = {
+        f"{source} (±{off:.0%})" if pd.notna(off) else source if isinstance(source, str) else "not measured"
+        for source, off in zip(sources, uncertainties, strict=True)
+    }
+    return "/".join(sorted(words))
 
 
 def describe_evidence(records: Sequence[Record]) -> str:

@@ -73,7 +73,8 @@ def _numbers(arm: CostArm) -> dict[str, object]:
     rows, setting = arm.rows, arm.setting
     row: dict[str, object] = setting._asdict() | {"width": arm.width, "processes": len(rows)}
     row |= {name: rows[name].iloc[0] for name in ("resolution", "channels", "classes", "batch_size")}
-    row |= {"rounds": rows.rounds.min(), "step_energy_source": rows.step_energy_source.iloc[0]}
+    row |= {"rounds": rows.rounds.min()}
+    row |= {name: rows[name].iloc[0] for name in ("step_energy_source", "step_energy_uncertainty")}
     for name in ("dense_step_s", "dense_inference_b64_s", "dense_inference_b1_s", "dense_memory_bytes"):
         row[name] = rows[name].mean()
     row |= {f"{column}_way": arm.way(column) or "masked" for _, column, _ in TIMED}
@@ -92,7 +93,24 @@ def describe_costs(costs: CostTable, measured: Sequence[CostArm]) -> str:
     rows, models = pd.concat([arm.costs.rows for arm in measured]), {arm.setting.model for arm in measured}
     floors = {name: costs.floor(metric, models) for name, _, metric in TIMED}
     noise = "; ".join(f"{name} ±{floor:.1%}" for name, floor in floors.items() if floor is not None)
-    return f"A/A noise floor (dense beside dense): {noise}. {processes(rows)}."
+    return f"A/A noise floor (dense beside dense): {noise}. {_whole_trainings(rows)}{processes(rows)}."
+
+
+def _whole_trainings(rows: pd.DataFrame) -> str:
+    """How far whole trainings lie from the products that stand in the table, for those that were measured."""
+    ratios = {
+        f"{model}, {name}": value
+        for name, column in (
+            ("dense", "dense_whole_ratio"),
+            ("masked", "whole_ratio"),
+            ("realised", "realised_whole_ratio"),
+        )
+        for model, value in rows.groupby("model", sort=False)[column].median().dropna().items()
+    }
+    if not ratios:
+        return ""
+    shown = "; ".join(f"{name} ×{value:.2f}" for name, value in sorted(ratios.items()))
+    return f"Whole trainings measured beside, to steps × step + boundaries × boundary: {shown}. "
 
 
 def figure(source: Source, study: str, model: str) -> Exhibit | None:

@@ -15,6 +15,7 @@ from paperlib.core.paths import Layout
 from paperlib.costs import cpu_study
 from paperlib.costs.cpu_study import EdgeRecord, Machine
 from paperlib.exhibits import style, tables
+from paperlib.exhibits.captions import energy_sources
 from paperlib.exhibits.manifest import Exhibit
 from paperlib.exhibits.tables import IDS
 
@@ -38,7 +39,7 @@ class Study:
     @property
     def source(self) -> str:
         """The end of a caption: processor, images, n, rounds, where energy comes from."""
-        energy = "/".join(sorted(self.table.energy_source.dropna().unique())) or "not measured"
+        energy = energy_sources(self.table.energy_source, self.table.energy_uncertainty)
         return (
             f"{self.records[0].environment.cpu}. Untrained weights, images of noise (stand-in); n = 1 network per "
             f"point, {int(self.table.rounds.min())} to {int(self.table.rounds.max())} paired rounds. Energy: {energy}."

@@ -46,6 +46,13 @@ def watts_per_cpu(name: str, sockets: int, logical: int, virtual: bool) -> tuple
     return watts, f"{watts:.2f} W per logical CPU: {power:g} W design power of {name} from codecarbon's table"
 
 
+def cpu_name() -> str:
+    """The name of this machine's processor."""
+    import torch
+
+    return str(torch.cpu.get_capabilities().get("cpu_name", "unknown CPU"))
+
+
 def this_cpu() -> tuple[float, str]:
     """`watts_per_cpu` of the machine that this runs on."""
     import torch
@@ -53,4 +60,4 @@ def this_cpu() -> tuple[float, str]:
     cpu = torch.cpu.get_capabilities()
     info = Path("/proc/cpuinfo")
     virtual = info.is_file() and " hypervisor" in info.read_text(encoding="utf-8", errors="replace")
-    return watts_per_cpu(cpu["cpu_name"], cpu["num_sockets"], cpu["num_logical_cores"], virtual)
+    return watts_per_cpu(cpu_name(), cpu["num_sockets"], cpu["num_logical_cores"], virtual)

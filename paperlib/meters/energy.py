@@ -6,10 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from paperlib.meters.cpu_power import this_cpu
+from paperlib.meters.calibration import read_calibration
+from paperlib.meters.cpu_power import cpu_name, this_cpu
 from paperlib.meters.protocols import EnergyMeter, NoMeter, lost, positive
-from paperlib.meters.rapl import rapl
-from paperlib.schema.measurement import EnergySource
+from paperlib.meters.rapl import RaplEnergy, rapl
+from paperlib.schema.measurement import MODELLED_UNCERTAINTY, EnergySource
 
 RAPL_FORBIDDEN = "RAPL is here but this user may not read it"
 # The second is where zeus's instructions for containers mount it.
@@ -17,14 +18,18 @@ RAPL_FOLDERS = tuple(Path(root) / "class/powercap/intel-rapl" for root in ("/sys
 
 
 class ModelledEnergy:
-    """CPU seconds of this process (user and system, all threads) x watts of one logical CPU."""
+    """CPU seconds of this process (user and system, all threads) x watts of one logical CPU.
+
+    uncertainty: share by which the joules may be off.
+    """
 
     source: EnergySource | None = "modelled"
     update_s = 0.0
 
-    def __init__(self, watts: float, note: str) -> None:
+    def __init__(self, watts: float, note: str, uncertainty: float = MODELLED_UNCERTAINTY) -> None:
         self.watts = watts
-        self.note = f"modelled: CPU seconds of this process x {note}"
+        self.uncertainty = uncertainty
+        self.note = f"modelled (±{uncertainty:.0%}): CPU seconds of this process x {note}"
         self._start = 0.0
 
     def begin(self) -> None:
@@ -82,7 +87,8 @@ class CounterEnergy:
 def energy_meter(device: str) -> EnergyMeter:
     """The best energy meter for `device` ("cpu", "cuda", "cuda:1", "mps").
 
-    cpu: RAPL of each package once where it may be read, else modelled. cuda: NVML of that one GPU, or the module's
+    cpu: RAPL of each package once where it may be read, else modelled, by this CPU's calibration if there is one
+    (PaperlibError if its file is damaged or another CPU's). cuda: NVML of that one GPU, or the module's
     rails on a Jetson; a GPU without counter has no modelled figure, so there it is None.
     """
     kind, _, index = device.partition(":")
@@ -93,17 +99,28 @@ def energy_meter(device: str) -> EnergyMeter:
     return NoMeter(f"no energy counter is known for device {device!r}")
 
 
-def _cpu_meter() -> EnergyMeter:
+def cpu_counter() -> tuple[RaplEnergy | None, str]:
+    """The counter of this machine's CPU, else None and why there is none."""
     why = "RAPL is not here"
     try:
         if folder := next((path for path in RAPL_FOLDERS if path.is_dir()), None):
             why = "RAPL has no package here"
             if meter := rapl(folder):
-                return meter
+                return meter, ""
     except PermissionError:
         why = RAPL_FORBIDDEN
     except (OSError, ValueError) as error:
         why = f"RAPL cannot be read ({error})"
+    return None, why
+
+
+def _cpu_meter() -> EnergyMeter:
+    counter, why = cpu_counter()
+    if counter:
+        return counter
+    if line := read_calibration(cpu_name()):
+        note = f"{line.slope_w:.2f} W per busy logical CPU, above idle, calibrated ({line.source}) on {line.made[:10]}"
+        return ModelledEnergy(line.slope_w, f"{note}; {why}", line.uncertainty)
     watts, note = this_cpu()
     return ModelledEnergy(watts, f"{note}; {why}")
 

@@ -18,7 +18,7 @@ def describe(device: str) -> list[Fact]:
     """The energy meter and the grid factor that windows on `device` use."""
     meters = Meters.for_device(device)
     energy, grid = meters.energy, meters.grid
-    energy_note = f"{energy.source or 'none'}: {energy.note.removeprefix('modelled: ')}"
+    energy_note = energy.note if energy.source == "modelled" else f"{energy.source or 'none'}: {energy.note}"
     return [
         Fact(f"energy on {device}", energy.source not in {None, "modelled"}, energy_note),
         Fact("CO2", True, f"{grid.g_per_kwh:g} g per kWh: {grid.name} ({grid.code}), codecarbon's table"),

@@ -1,16 +1,22 @@
 """The window: begin, work, end, and one Measurement of what it cost."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import get_args
 
 from paperlib.core.errors import PaperlibError
 from paperlib.meters.carbon import Grid, grid
 from paperlib.meters.clock import Clock, clock_for
-from paperlib.meters.energy import energy_meter
+from paperlib.meters.energy import ModelledEnergy, energy_meter
 from paperlib.meters.protocols import EnergyMeter, NoMeter
 from paperlib.meters.rapl import RaplEnergy
 from paperlib.schema.measurement import EnergySource, Measurement
+
+# A counter window spans this many updates, so that the two cut ones at its ends weigh little.
+ENERGY_UPDATES = 10
+IDLE_S = 1.0  # at least, for the idle power
 
 
 @dataclass
@@ -35,6 +41,22 @@ class Meters:
     def time_only(cls, device: str) -> "Meters":
         """Meters that tell the time and answer None to all else."""
         return cls(device, clock_for(device), NoMeter("switched off"), grid())
+
+    @property
+    def energy_uncertainty(self) -> float | None:
+        """Share by which modelled joules may be off; None for a counter."""
+        return self.energy.uncertainty if isinstance(self.energy, ModelledEnergy) else None
+
+    @cached_property
+    def idle_w(self) -> float | None:
+        """Watts of the device while this process sleeps, measured when first asked for, while nothing runs.
+
+        None without a counter: a modelled figure follows this process alone, which does nothing then.
+        """
+        if self.energy.source in {None, "modelled"}:
+            return None
+        idle = self.measure(lambda: time.sleep(max(IDLE_S, 1.1 * ENERGY_UPDATES * self.energy.update_s)))
+        return None if idle.energy_j is None else idle.energy_j / idle.time_s
 
     def begin(self) -> None:
         """Open a window; PaperlibError if one is open, or if the energy meter's source is not a word of records."""

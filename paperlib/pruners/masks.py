@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -16,6 +17,12 @@ Masks = dict[str, Tensor]
 
 def remove_lowest(scores: Tensor, count: int) -> Tensor:
     """Bool mask of the scores' shape that removes the `count` lowest (ties as `torch.nn.utils.prune` breaks them)."""
+    if scores.device.type == "cpu" and 0 < count < scores.numel():
+        # numpy's introselect is several times faster than topk; ties at the threshold are left to topk.
+        values = scores.detach().numpy()
+        kept = ~(values <= np.partition(values, count - 1, axis=None)[count - 1])
+        if kept.size - np.count_nonzero(kept) == count:
+            return torch.from_numpy(kept)
     mask = torch.ones(scores.numel(), dtype=torch.bool, device=scores.device)
     mask[torch.topk(scores.flatten(), count, largest=False).indices] = False
     return mask.reshape(scores.shape)

@@ -19,7 +19,7 @@ from paperlib.claims.effects import (
     near_chance,
 )
 from paperlib.claims.stats import Estimate
-from paperlib.exhibits.captions import provenance
+from paperlib.exhibits.captions import energy_sources, provenance
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,10 @@ def _abstract(tidy: pd.DataFrame, costs: CostTable) -> Finding | None:
         rows = costs.of(setting_of(arm))
         for name in ("inference_time", "inference_energy"):
             if effect := costs.effect(COSTS[name], setting_of(arm)):
-                source = f", {rows[COSTS[name].source].iloc[0]}" if COSTS[name].source else ""
+                source = ""
+                if column := COSTS[name].source:
+                    off = rows[column.replace("source", "uncertainty")]
+                    source = f", {energy_sources(rows[column], off)}"
                 published = PAPER[name, arm.dataset, arm.model, arm.scope, arm.sparsity]
                 parts.append(f"{COSTS[name].title.lower()} ×{effect.text(1, 3)}{source} (paper {published})")
         lead = "P's published case, small MLP on MNIST, layer-wise 50 %, pruned before training"

@@ -21,7 +21,7 @@ from paperlib.claims.effects import near_chance
 from paperlib.core.io import write_atomically
 from paperlib.core.paths import Layout
 from paperlib.costs.records import cost_table, read_costs, write_cost_table
-from paperlib.exhibits.captions import provenance
+from paperlib.exhibits.captions import energy_sources, provenance
 from paperlib.exhibits.manifest import Exhibit, output_root, read_manifest
 from paperlib.exhibits.trial_links import address, linked
 from paperlib.report.committed import DATA_FILES
@@ -186,7 +186,8 @@ def _environments(records: Sequence[Record], costs: Sequence[CostRecord]) -> lis
         row = {"energy": "not measured", "grid": "not stated"} | environment.model_dump()
         described.setdefault(environment, row)
     for run in runs:
-        energy, grid = run.step[0].energy_source or "not measured", f"{run.grid_g_per_kwh:g} g per kWh"
+        dense, grid = run.step[0], f"{run.grid_g_per_kwh:g} g per kWh"
+        energy = energy_sources([dense.energy_source], [dense.energy_uncertainty])
         described[run.environment] |= {"energy": energy, "grid": grid}
     return list(described.values())
 

@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from paperlib.core.errors import PaperlibError
-from paperlib.schema.measurement import Timing
+from paperlib.schema.measurement import CpuCalibration, Timing
 from paperlib.schema.record import Costs, Environment, Frozen
 from paperlib.schema.trial import Scope, Trial, make_trial, validated
 
@@ -87,10 +87,27 @@ def make_cost_setting(**fields: Any) -> CostSetting:
 
 
 class Effort(NamedTuple):
-    """How long one comparison may take: at most `rounds` rounds and `budget_s` seconds, but 3 rounds in any case."""
+    """How much is measured.
 
-    rounds: int
+    min_rounds: of every comparison, which goes on until budget_s seconds are over; training_s: seconds of each whole
+    training that is measured beside the product of its steps, 0 for none.
+    """
+
+    min_rounds: int
     budget_s: float
+    training_s: float = 0.0
+
+
+class WholeTraining(Frozen):
+    """A training of `epochs` times `steps` steps, measured in one piece, without loading and evaluation.
+
+    To be held against the product of epochs times steps and step, and of boundaries and boundary.
+    """
+
+    variant: str
+    epochs: int
+    steps: int
+    time_s: float
 
 
 class StepMemory(Frozen):
@@ -120,6 +137,10 @@ class CostRun(Frozen):
     inference: the same at batch 1 and 64, with the fastest exact variant. boundary_s: seconds of new masks at an
     epoch boundary, put in force, by variant; 0 where masks stay. cold_s: weights read and the first answer given.
     grid_g_per_kwh: grams of CO2 that a kWh costs here; others: share of the cores' time that other processes took.
+    idle_w: watts of the device while this process slept, None without a counter; temperature_c, clock_mhz: the highest
+    and the lowest of the device right after the steps and after the inferences, None where they cannot be read;
+    calibration: this CPU's, where `paperlib calibrate` has made one.
+    trainings: `dense`, `masked` and `compact` of a sample of settings, in the first process alone.
     """
 
     step: tuple[Timing, ...]
@@ -128,8 +149,13 @@ class CostRun(Frozen):
     cold_s: dict[str, float]
     grid_g_per_kwh: float
     others: float | None = None
+    idle_w: float | None = None
+    temperature_c: float | None = None
+    clock_mhz: float | None = None
+    calibration: CpuCalibration | None = None
     environment: Environment
     finished: str
+    trainings: tuple[WholeTraining, ...] = ()
 
 
 class CostRecord(Frozen):

@@ -64,34 +64,35 @@ class CostBudget:
     """What a profile measures.
 
     widths: by model; datasets: whose inputs perceptrons take, by model; scopes: of P's arms, scopes_vgg: of its VGG-16;
-    filters_vgg: arms of that with filters removed; large: F's networks at 224 px, too; effort: of one comparison.
+    filters_vgg: arms of that with filters removed; large: effort at 224 px, where F's networks are measured there, too.
     """
 
     widths: dict[str, float]
     datasets: dict[str, tuple[str, ...]]
     scopes: tuple[str, ...]
     scopes_vgg: tuple[str, ...]
-    large: bool
     effort: Effort
+    large: Effort | None = None
     filters_vgg: tuple[Arm, ...] = ()
 
 
 _FULL = dict.fromkeys(BATCH_SIZE, 1.0)
 _BOTH = ("global", "layerwise")
+_WITH_FILTERS = tuple((m, p, p, "global") for m, p in product(("pre-training", "post-training", "set"), (0.5, 0.8)))
 BUDGETS = {
     "smoke": CostBudget(
         {"mlp-small": 1.0, "mlp-medium": 0.05, "vgg16": 0.125, "resnet18": 0.125},
-        dict.fromkeys(PERCEPTRONS, ("mnist",)), _BOTH, ("layerwise",), False, Effort(5, 0.05),
+        dict.fromkeys(PERCEPTRONS, ("mnist",)), _BOTH, ("layerwise",), Effort(5, 0.05, 0.05),
     ),
     "quick": CostBudget(
-        _FULL, {"mlp-small": P_DATASETS, "mlp-medium": ("mnist",)}, _BOTH, ("layerwise",), False, Effort(20, 2.0)
+        _FULL, {"mlp-small": P_DATASETS, "mlp-medium": ("mnist",)}, _BOTH, ("layerwise",), Effort(4, 1.0)
     ),
     "paper": CostBudget(
-        _FULL, dict.fromkeys(PERCEPTRONS, P_DATASETS), _BOTH, _BOTH, True, Effort(30, 60.0),
-        tuple((m, p, p, "global") for m, p in product(("pre-training", "post-training", "set"), (0.5, 0.8))),
+        _FULL, dict.fromkeys(PERCEPTRONS, P_DATASETS), _BOTH, _BOTH, Effort(30, 10.0, 10.0), Effort(10, 30.0),
+        _WITH_FILTERS,
     ),
 }  # fmt: skip
-BUDGETS["laptop"] = replace(BUDGETS["quick"], effort=Effort(20, 12.0))
+BUDGETS["laptop"] = replace(BUDGETS["quick"], effort=Effort(40, 4.0, 4.0), filters_vgg=_WITH_FILTERS)
 
 
 def settings(profile_name: str, *numbers: str) -> list[CostSetting]:
@@ -137,4 +138,8 @@ def run_cost_study(profile_name: str, layout: Layout, *numbers: str) -> list[Cos
     """The costs of a profile's networks (of these notebooks), measured or found under results/<profile>/costs."""
     from paperlib.costs.measurement import run_costs  # with torch, which a list of settings does not need
 
-    return run_costs(settings(profile_name, *numbers), layout, BUDGETS[profile_name].effort)
+    budget, by_effort = BUDGETS[profile_name], dict[Effort, list[CostSetting]]()
+    for setting in settings(profile_name, *numbers):
+        is_large = budget.large is not None and setting.shape[0] == LARGE_SIDE
+        by_effort.setdefault(budget.large if is_large else budget.effort, []).append(setting)  # type: ignore[arg-type]
+    return [record for effort, chosen in by_effort.items() for record in run_costs(chosen, layout, effort)]

@@ -165,6 +165,11 @@ OPTIONS = [
     ("export ../x", "paperlib run"),
     ("export nosuch --results ../x", "plain folder name"),
     ("export nosuch --to", "--to"),
+    # calibrate
+    ("calibrate now", "paperlib calibrate --help"),
+    ("calibrate --seconds 0", "greater than or equal to 1"),
+    ("calibrate --seconds x", "number"),
+    ("calibrate --wall {here}/nosuch", "paperlib calibrate"),
     # data
     ("data status mnist", "paperlib data status --help"),
     ("data fetch mnsit", "'mnist'"),

@@ -38,6 +38,7 @@ ADDED = {
 # Patterns of what no test runs, or another one does.
 NOT_RUN = {
     r"paperlib reproduce.*": "test_notebooks.py reproduces `smoke` whole, and .ci/run does again",
+    r"paperlib calibrate.*": "a minute of full load, or needs a wall meter; test_calibration.py knows the power",
     r"paperlib keep-(outputs|results laptop)": "writes into this checkout; test_notebooks.py, test_committed.py",
     r"paperlib findings --write README.md|paperlib reference": "draws all figures again; test_committed.py does",
     r"paperlib data fetch.*": "up to gigabytes from the network; test_data_download.py has a server of its own",

@@ -1,6 +1,8 @@
 """Costs of a network: settings, what is measured of them, memory, resuming, and that zeros alone decide."""
 
 import copy
+import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,14 +18,19 @@ from paperlib.costs.measurement import measure, run_costs
 from paperlib.costs.memory import check_memory, count_step_memory
 from paperlib.costs.records import COST_COLUMNS, columns_page, cost_table, is_complete, read_costs
 from paperlib.costs.training_step import MaskedTraining, TrainableNetwork, make_masks
+from paperlib.meters import Meters, energy, window
+from paperlib.meters.calibration import write_calibration
+from paperlib.meters.cpu_power import cpu_name
+from paperlib.meters.sensors import Sensors
 from paperlib.pruners import layers_of
-from paperlib.schema.cost import PROCESSES, CostRecord, CostSetting, Effort, make_cost_setting
+from paperlib.schema.cost import PROCESSES, CostRecord, CostSetting, Effort, WholeTraining, make_cost_setting
+from paperlib.schema.measurement import MODELLED_UNCERTAINTY, CpuCalibration
 from paperlib.studies import costs as study
 from paperlib.studies.profiles import F_DATASETS, P_DATASETS
 from tests.claim_records import cost_records
 from tests.conftest import ROOT
 
-FAST = Effort(5, 0.01)
+FAST = Effort(5, 0.01, 0.02)
 CNN = {"model": "resnet18", "shape": (16, 16, 3), "classes": 3, "width": 0.125, "batch_size": 4, "optimizer": "AdamW"}
 
 
@@ -69,10 +76,88 @@ def test_every_way_is_measured_beside_dense() -> None:
     assert fixed.boundary_s["masked"] == 0 < swapped.boundary_s["masked"] and fixed.boundary_s["compact"] > 0
     # Uniform masks, of whichever method, remove equally many: one measurement. Erdős–Rényi's is another.
     assert after.inference == fixed.inference != swapped.inference
+    assert [t.variant for t in swapped.trainings] == ["dense", "masked", "compact"] and not fixed.trainings
     table = cost_table(records)
     assert table.set_index("method").step_ratio["post-training"] == 1.0
+    assert (table.set_index("method").whole_ratio > 0).to_dict() == {
+        "dense": False, "pre-training": False, "set": True, "post-training": False,
+    }  # fmt: skip
     assert (table.energy_source if "energy_source" in table else table.step_energy_source).notna().all()
     assert CostRecord.model_validate_json(records[1].model_dump_json()) == records[1]
+
+
+class Counter:
+    """A counter of a device that always draws 10 W."""
+
+    source, note, update_s = "external", "test", 0.001
+
+    def begin(self) -> None:
+        self.start = time.perf_counter()
+
+    def end(self) -> float:
+        return 10 * (time.perf_counter() - self.start)
+
+
+def test_energy_stands_gross_and_above_idle_and_what_a_cpu_lacks_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(window, "IDLE_S", 0.01)
+    monkeypatch.setattr(measurement, "read_sensors", lambda device: Sensors(70.0, 3000.0))
+    setting, meters = make_cost_setting(method="set", sparsity=0.5), Meters.for_device("cpu")
+    meters.energy = Counter()
+    (record,) = measure([setting], FAST, process=0, meters_for=lambda device: meters)
+    (row,) = cost_table([record]).to_dict("records")
+    assert row["idle_w"] == meters.idle_w and row["idle_w"] > 0
+    assert (row["temperature_c"], row["clock_mhz"]) == (70.0, 3000.0)
+    for what, batch in (("step", setting.batch_size), ("inference_b1", 1), ("inference_b64", 64)):
+        for prefix in ("dense_", "", "realised_"):
+            idle_j = row["idle_w"] * row[f"{prefix}{what}_s"] / batch
+            gross = row[f"{prefix}{what}_energy_j"]
+            assert row[f"{prefix}{what}_above_idle_j"] == pytest.approx(gross - idle_j)
+        assert row[f"{what}_energy_uncertainty"] is None
+    assert row["allocator_bytes"] is row["dense_allocator_bytes"] is row["realised_allocator_bytes"] is None
+
+
+def test_modelled_energy_has_an_uncertainty_and_a_calibration_and_no_idle_power(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PAPERLIB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(energy, "RAPL_FOLDERS", ())
+    (before,) = measure([make_cost_setting()], FAST, process=0)
+    line = CpuCalibration(
+        cpu=cpu_name(), slope_w=6, idle_w=30, residual_w=0.3, uncertainty=0.05, source="external", made="2026-11-30"
+    )
+    write_calibration(line)
+    (after,) = measure([make_cost_setting()], FAST, process=0)
+    assert (before.runs[0].calibration, after.runs[0].calibration) == (None, line)
+    for record, uncertainty in ((before, MODELLED_UNCERTAINTY), (after, 0.05)):
+        (row,) = cost_table([record]).to_dict("records")
+        assert row["step_energy_uncertainty"] == row["inference_b1_energy_uncertainty"] == uncertainty
+        assert row["step_energy_j"] > 0 and row["idle_w"] is row["dense_step_above_idle_j"] is None
+    assert CostRecord.model_validate_json(after.model_dump_json()) == after
+
+
+def test_records_from_before_idle_power_and_uncertainty_are_read() -> None:
+    (record,) = cost_records(
+        arms=[Setting("mnist", "mlp-small", "dense", 0.0, 0.0)], energy_source="modelled", processes=1
+    )
+    fields = json.loads(record.model_dump_json())
+    (run,) = fields["runs"]
+    for name in ("idle_w", "temperature_c", "clock_mhz", "calibration"):
+        del run[name]
+    for timing in (*run["step"], *run["inference"]):
+        del timing["energy_uncertainty"], timing["allocator_bytes"]
+    old = CostRecord.model_validate_json(json.dumps(fields))
+    assert old == record and {t.energy_uncertainty for t in old.runs[0].step} == {MODELLED_UNCERTAINTY}
+
+
+def test_a_whole_training_is_held_against_steps_and_boundaries() -> None:
+    (record,) = (r for r in cost_records(arms=[Setting("mnist", "mlp-small", "set", 0.0, 0.5)]) if r.setting.sparsity)
+    run = record.runs[0]
+    masked, dense = (next(t for t in run.step if t.variant == name) for name in ("masked", "dense"))
+    of_product = 3 * 100 * dense.median_s * masked.ratio + 2 * 0.5
+    training = WholeTraining(variant="masked", epochs=3, steps=100, time_s=1.25 * of_product)
+    run = run.model_copy(update={"boundary_s": {"masked": 0.5}, "trainings": (training,)})
+    table = cost_table([record.model_copy(update={"runs": (run,)})])
+    assert table.whole_ratio.item() == pytest.approx(1.25) and table.dense_whole_ratio.isna().all()
 
 
 def test_a_run_that_was_stopped_goes_on_and_what_is_there_is_found(

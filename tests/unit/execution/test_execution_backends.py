@@ -13,7 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from paperlib.core.errors import PaperlibError
 from paperlib.execution import sparse_kernel
 from paperlib.execution.backends import BACKENDS, to_backend
-from paperlib.execution.flops import count
+from paperlib.execution.flops import count, linear_zeros_share
 from paperlib.execution.sparse import SparseLinear, sparsify
 from paperlib.models.resnet import resnet18
 from paperlib.models.vgg import vgg16
@@ -132,6 +132,7 @@ def test_counts_see_zeros() -> None:
     assert costs.nonzeros == costs.parameters - 20
     assert costs.inference_flops == 2 * (4 + 8)
     assert costs.dense_inference_flops == 2 * (24 + 8)
+    assert linear_zeros_share(model, (2, 3, 1)) == 20 / 32
     assert costs.training_flops == 3 * 2 * (4 + 8) - 2 * 4
     assert costs.csr_bytes == 8 * (4 + 8) + 4 * (5 + 3) + 4 * (4 + 2)
     assert costs.int8_bytes == 24 + 8 + 4 * 6

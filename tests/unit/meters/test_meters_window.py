@@ -13,6 +13,8 @@ from paperlib.core.errors import PaperlibError
 from paperlib.meters import Measurement, Meters
 from paperlib.meters.carbon import Grid
 from paperlib.meters.clock import clock_for
+from paperlib.meters.energy import ModelledEnergy
+from paperlib.meters.protocols import NoMeter
 from paperlib.schema.measurement import Timing
 from tests.simulated_meters import PowerTrace, SimulatedEnergy, SimulatedTime
 
@@ -37,6 +39,27 @@ def test_a_window_reports_time_energy_and_co2_with_their_sources() -> None:
     assert measured.energy_j == pytest.approx(1000.0)
     assert measured.co2_g == pytest.approx(1000 / 3.6e6 * 360)
     assert (measured.energy_source, measured.grid) == ("simulated", "ITA")
+
+
+@pytest.mark.parametrize(("update_s", "slept"), [(0.1, 1.1), (0.001, 1.0), (1.0, 11.0)])
+def test_idle_power_is_measured_once_over_ten_updates_and_a_second(
+    update_s: float, slept: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    meters, clock = simulated(FLAT)
+    meters.energy = SimulatedEnergy(clock, FLAT, update_s=update_s)
+    monkeypatch.setattr(time, "sleep", clock.advance)
+    assert meters.idle_w == pytest.approx(200, rel=0.1) and clock.now == pytest.approx(slept)
+    assert meters.idle_w == pytest.approx(200, rel=0.1) and clock.now == pytest.approx(slept)
+
+
+def test_without_a_counter_there_is_no_idle_power(monkeypatch: pytest.MonkeyPatch) -> None:
+    meters, clock = simulated(FLAT, lost_at_s=0.0)
+    monkeypatch.setattr(time, "sleep", clock.advance)
+    assert meters.idle_w is None, "the counter is gone"
+    for meter in (ModelledEnergy(4.0, "test"), NoMeter("none")):
+        assert Meters("cpu", clock, meter, GRID).idle_w is None
+    assert Meters("cpu", clock, ModelledEnergy(4.0, "test"), GRID).energy_uncertainty == 0.4
+    assert meters.energy_uncertainty is None
 
 
 def test_a_window_shorter_than_the_update_period_has_no_energy_rather_than_zero() -> None:
