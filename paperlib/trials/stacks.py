@@ -26,6 +26,7 @@ from paperlib.trials.training import EVAL_BATCH, ShuffledImages, Training, Train
 
 STACK_S = 50.0  # of training: a kill loses no more
 SAMPLE, SAMPLE_STEPS = 16, 20  # networks and steps that are timed
+PART = 32  # networks that a thread of a CPU should have: with fewer, threads wait for Python's lock
 LARGEST = 1_000_000  # parameters above which a CPU gains nothing from a stack
 COPIES = 8  # of the parameters: weights, gradients, optimizer state, masks as factors and as they are, old weights
 
@@ -142,13 +143,14 @@ def fit_stack(
     """Train perceptrons of one shape in place, as `fit` would each alone; what became of each, in the same order.
 
     The trials agree in batch size, epochs, schedule, augmentation and loss; those of one seed stand side by side.
-    A network that diverges, or whose method raises, disturbs no other. On a CPU each of torch's threads trains a part
-    of the networks by itself: threads that share single steps wait for each other all the time.
+    A network that diverges, or whose method raises, disturbs no other. On a CPU several threads train parts of large
+    stacks: threads that share single steps wait for each other all the time.
     """
-    threads = torch.get_num_threads() if train.labels.device.type == "cpu" else 1
+    on_cpu = train.labels.device.type == "cpu"
+    threads = max(1, min(torch.get_num_threads(), len(networks) // PART)) if on_cpu else 1
     parts = [
         _Part([networks[n] for n in part], train, val, 1 / len(networks))
-        for part in np.array_split(range(len(networks)), min(threads, len(networks)))
+        for part in np.array_split(range(len(networks)), threads)
     ]
     with limit_threads(1), ThreadPoolExecutor(len(parts)) as pool:
         for epoch in range(networks[0].trial.epochs):

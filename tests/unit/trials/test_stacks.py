@@ -12,7 +12,9 @@ from paperlib.execution.stacked import RandomSource
 from paperlib.models import build
 from paperlib.pruners import METHODS, Layer, Masks, Method, Pruning, layers_of
 from paperlib.schema.trial import Fields, Trial, make_trial
+from paperlib.trials import stacks
 from paperlib.trials.images import DeviceSplit
+from paperlib.trials.resources import limit_threads
 from paperlib.trials.stacks import Untrained, fit_stack
 from paperlib.trials.training import TrainingResult, fit
 from tests.conftest import temporarily, tiny
@@ -23,9 +25,11 @@ TRAINED = [name for name in METHODS if METHODS[name].weights_from == "itself" an
 
 
 @pytest.fixture(autouse=True)
-def _double() -> Iterator[None]:
+def _double_in_three_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(stacks, "PART", 1)
     torch.set_default_dtype(torch.float64)
-    yield
+    with limit_threads(3):
+        yield
     torch.set_default_dtype(torch.float32)
 
 
