@@ -1,6 +1,6 @@
 """A/A spread of costs between fresh processes, network by network, and what learning changes of a cost: nothing.
 
-`python benchmarks/cost_noise.py [--check]`, on a machine that does nothing else. About three minutes on 2 cores. With
+`python benchmarks/cost_noise.py [--check]`, on a machine that does nothing else. About six minutes on 2 cores. With
 --check it fails if the 95th percentile of |log ratio| of a training step is above 3 %.
 """
 
@@ -72,7 +72,7 @@ def trained_against_random() -> dict[str, float]:
         answering = copy.deepcopy(network.model).eval()
         calls.setdefault("step", {})[method] = network.step(training.enforcer)
         calls.setdefault("inference", {})[method] = forward_pass(answering, images)
-    options = {"batch_size": 64, "meters": Meters.time_only("cpu"), "rounds": 40, "budget_s": 20, "seed": 0}
+    options = {"batch_size": 64, "meters": Meters.time_only("cpu"), "min_rounds": 40, "budget_s": 20, "seed": 0}
     return {what: compare(variants, **options)[1].ratio for what, variants in calls.items()}
 
 

@@ -49,7 +49,7 @@ def command(
 ) -> None:
     """Say what a profile will cost here before it runs: hours, energy, CO2, disk and memory.
 
-    It tries every kind of training of the profile for some seconds: one to several minutes in all.
+    It multiplies what the profile's cost records say; what they lack it measures by a few steps, in under a minute.
     """
     made = make_plan(profile, only, Layout.of(profile))
     console = wide_console()
@@ -59,37 +59,50 @@ def command(
 
 
 def make_plan(profile: str, only: list[str] | None, layout: Layout) -> Plan:
-    """Calibrate what is still to be run, and add it up. PaperlibError for unknown notebooks."""
-    from paperlib.costs.forecast import Cost, calibrate, cost, costs_cost, edge_cost, kind, total
-    from paperlib.costs.records import is_complete
+    """What is still to be run, at its costs, added up. PaperlibError for unknown profiles and notebooks."""
+    from paperlib.costs import forecast
+    from paperlib.costs.forecast import Cost, total
+    from paperlib.costs.records import is_complete, read_costs
+    from paperlib.costs.unit_costs import Kind, units_of
     from paperlib.studies import cpu
-    from paperlib.studies.costs import BUDGETS
+    from paperlib.studies.costs import effort_of
     from paperlib.studies.costs import settings as cost_settings
     from paperlib.studies.sections import CPU_STUDY, chosen
 
+    grid()  # a wrong one shows before anything is measured
     notebooks = chosen(only)
     grids = {number: list(dict.fromkeys(notebook.trials(profile))) for number, notebook in notebooks.items()}
-    rates = calibrate(trial for trials in grids.values() for trial in trials)
-    watts, source = next(((r.watts, r.source) for r in rates.values() if r.watts is not None), (None, None))
-    done = Store(layout).find(trial for trials in grids.values() for trial in trials)
+    kinds = {trial: forecast.kind(trial) for trials in grids.values() for trial in trials}
+    networks = cpu.settings(profile) if CPU_STUDY in notebooks else []
+    unstudied = [s for s in networks if not (layout.edge / f"{s.id}.json").exists()]
+    wanted = {number: cost_settings(profile, number) for number in notebooks}
+    unmeasured = {
+        number: {s: effort_of(profile, s) for s in settings if not is_complete(s, layout)}
+        for number, settings in wanted.items()
+    }
+    networks_of_costs = [Kind(s.network) for settings in unmeasured.values() for s in settings]
+    needed = [*kinds.values(), *map(forecast.kind_of_cpu, unstudied), *networks_of_costs]
+    units = units_of(needed, read_costs(layout))
+    watts, source = next(((u.watts, u.source) for u in units.values() if u.watts is not None), (None, None))
+    done = Store(layout).find(kinds)
     counted, lines = set[str](), list[Line]()
     for number, notebook in notebooks.items():
         for dataset in dict.fromkeys(trial.dataset for trial in grids[number]):
             trials = [t for t in grids[number] if t.dataset == dataset and t.id not in counted]
             counted |= {t.id for t in trials}  # notebooks share trials
-            costs = {t: cost(t, rates[kind(t)]) for t in trials}
+            costs = {t: forecast.cost(t, units[kinds[t]]) for t in trials}
             left = [costs[t] for t in trials if t not in done]
             seed = total([costs[t] for t in trials if t.seed == 0])
             lines.append(Line(number, dataset, len(trials), len(trials) - len(left), total(left), seed))
         if number == CPU_STUDY:
-            networks = cpu.settings(profile)
-            todo = [s for s in networks if not (layout.edge / f"{s.id}.json").exists()]
-            measured = len(networks) - len(todo)
-            lines.append(Line(number, "CPU study", len(networks), measured, edge_cost(todo, watts), Cost()))
-        if wanted := cost_settings(profile, number):
-            unmeasured = [s for s in wanted if not is_complete(s, layout)]
-            left_costs = costs_cost(unmeasured, BUDGETS[profile].effort, watts)
-            lines.append(Line(number, "costs", len(wanted), len(wanted) - len(unmeasured), left_costs, Cost()))
+            studied = len(networks) - len(unstudied)
+            lines.append(
+                Line(number, "CPU study", len(networks), studied, forecast.cpu_study_cost(unstudied, units), Cost())
+            )
+        if wanted[number]:
+            left_costs = forecast.costs_cost(unmeasured[number], units)
+            measured = len(wanted[number]) - len(unmeasured[number])
+            lines.append(Line(number, "costs", len(wanted[number]), measured, left_costs, Cost()))
         drawn = (layout.notebooks / f"{notebook.name}.ipynb").exists()
         energy_j = None if watts is None else NOTEBOOK_S * watts
         drawing = Cost() if drawn else Cost(NOTEBOOK_S, energy_j, NOTEBOOK_BYTES, PROCESS_BYTES)
@@ -126,7 +139,7 @@ def sentences(made: Plan) -> list[str]:
     if made.seed.time_s:
         said.append(f"One more seed of every trial: {duration(made.seed.time_s)}.")
     said.append(
-        "Trials, costs and CPU study: measured just now, a few steps on random images each. Tables and figures: "
+        "Trials, costs and CPU study: by cost records, or by a few steps measured just now. Tables and figures: "
         f"{NOTEBOOK_S:.0f} s a notebook, as on 2 cores of an AMD EPYC."
     )
     return said

@@ -14,7 +14,7 @@ from paperlib.core.paths import Layout
 from paperlib.core.progress import progress
 from paperlib.costs.inference import cold_start, fastest_exact_variant, forward_pass
 from paperlib.costs.memory import allocator_peak, check_memory, count_step_memory
-from paperlib.costs.paired import Call, compare, load_time
+from paperlib.costs.paired import MIN_ROUNDS, Call, compare, load_time
 from paperlib.costs.records import BATCHES, read_costs, write_costs
 from paperlib.costs.training_step import EPOCHS, MaskedTraining, TrainableNetwork, make_masks
 from paperlib.execution.backends import Network, engine_of
@@ -31,6 +31,7 @@ from paperlib.trials.environment import describe_environment
 from paperlib.trials.resources import BackgroundLoad, exclusive_resources, threads_for
 from paperlib.trials.subprocess_runner import in_fresh_process
 
+TRAININGS = 3  # whole ones
 NETWORKS = 4  # that are in memory at once: dense twice, masked, and what is cut out of it
 
 
@@ -165,16 +166,6 @@ def build_network(setting: CostSetting) -> nn.Module:
     return build(setting.model, setting.shape, setting.classes, setting.width)
 
 
-def seconds_of_step(network: CostSetting) -> float:
-    """Seconds of one dense training step, the second of two; for a forecast."""
-    height, width, channels = network.shape
-    labels = torch.arange(network.batch_size) % network.classes
-    trained = TrainableNetwork(
-        network, build_network(network), (torch.randn(network.batch_size, channels, height, width), labels)
-    )
-    return [trained.seconds_of(trained.step()) for _ in range(2)][1]
-
-
 def _grouped(settings: Sequence[CostSetting], dense: nn.Module, seed: int) -> list[_Pruned]:
     groups: dict[tuple[tuple[str, int], ...], _Pruned] = {}
     for setting in settings:
@@ -219,20 +210,40 @@ def _train(
     sample = max(swapping, key=lambda t: (t.compact is not None, t.setting.sparsity), default=None)
     whole: dict[str, tuple[WholeTraining, ...]] = {}
     if sample is not None and effort.training_s and process == 0:
-        whole[sample.setting.id] = _whole_trainings(
-            dense_one, sample, max(1, round(effort.training_s / timings[0].median_s / EPOCHS))
-        )
+        whole[sample.setting.id] = _whole_trainings(dense_one, sample, meters, effort.training_s)
     noted = (t.model_copy(update={"engine": "torch", "allocator_bytes": peaks[t.variant]}) for t in timings)
     return tuple(noted), trainings, whole
 
 
-def _whole_trainings(dense: TrainableNetwork, pruned: MaskedTraining, steps: int) -> tuple[WholeTraining, ...]:
-    """A training of the dense network, and of the pruned one in each way, each of EPOCHS epochs of so many steps."""
-    time_s = dense.seconds_of(dense.step(count=EPOCHS * steps))
-    ways = ("masked", "compact") if pruned.compact else ("masked",)
-    return (
-        WholeTraining(variant="dense", epochs=EPOCHS, steps=steps, time_s=time_s),
-        *(pruned.whole_training(way, steps) for way in ways),
+def _whole_trainings(
+    dense: TrainableNetwork, pruned: MaskedTraining, meters: Meters, seconds: float
+) -> tuple[WholeTraining, ...]:
+    """TRAININGS trainings of so many seconds in all: of the dense network, and of the pruned one in each way."""
+    boundaries_s = {"dense": 0.0} | pruned.boundary_seconds()
+    calls = {"dense": dense.step(), "masked": pruned.network.step(pruned.enforcer)}
+    if pruned.compact is not None:
+        calls["compact"] = pruned.network.compact_step(pruned.compact)
+    setting, parts = dense.setting, list[WholeTraining]()
+    for _ in range(TRAININGS):  # in turn, so that a drift of the machine meets all
+        timed = compare(
+            calls, batch_size=setting.batch_size, meters=meters, min_rounds=MIN_ROUNDS,
+            budget_s=seconds / TRAININGS, seed=0,
+        )  # fmt: skip
+        for timing in timed:
+            way, step_s = timing.variant, timed[0].median_s * timing.ratio
+            steps = max(1, round(seconds / TRAININGS / EPOCHS / step_s))
+            is_dense = way == "dense"
+            time_s = dense.seconds_of(dense.step(count=EPOCHS * steps)) if is_dense else pruned.train_whole(way, steps)
+            product_s = EPOCHS * steps * step_s + (EPOCHS - 1) * boundaries_s[way]
+            parts.append(WholeTraining(variant=way, steps=EPOCHS * steps, time_s=time_s, product_s=product_s))
+    return tuple(
+        WholeTraining(
+            variant=way,
+            steps=sum(part.steps for part in parts if part.variant == way),
+            time_s=sum(part.time_s for part in parts if part.variant == way),
+            product_s=sum(part.product_s for part in parts if part.variant == way),
+        )
+        for way in calls
     )
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 
 from paperlib.core.io import write_atomically
 from paperlib.core.paths import Layout
-from paperlib.schema.cost import PROCESSES, CostRecord, CostRun, CostSetting, WholeTraining
+from paperlib.schema.cost import PROCESSES, CostRecord, CostRun, CostSetting
 from paperlib.schema.measurement import Timing
 from paperlib.trials.table import COLUMNS
 
@@ -134,7 +134,7 @@ def _row(record: CostRecord, process: int, run: CostRun) -> dict[str, Any]:
         row |= dict(_compared(f"inference_b{size}", of_size, run.idle_w))
     boundary = {name: run.boundary_s.get(name, 0.0) for name in ("masked", "compact")}
     row["boundary_s"], row["realised_boundary_s"] = boundary["masked"], boundary.get(row["realised_step_way"], 0.0)
-    whole = {t.variant: t.time_s / _product(t, run) for t in run.trainings}
+    whole = {t.variant: t.time_s / t.product_s for t in run.trainings}
     ways = {"dense_": "dense", "": "masked", "realised_": row["realised_step_way"]}
     row |= {f"{prefix}whole_ratio": whole.get(way) for prefix, way in ways.items()}
     row |= {"cold_s": run.cold_s.get("masked"), "dense_cold_s": run.cold_s["dense"]}
@@ -145,14 +145,6 @@ def _row(record: CostRecord, process: int, run: CostRun) -> dict[str, Any]:
         row[f"{prefix}memory_bytes"] = memory.total if memory else None
         row[f"{prefix}allocator_bytes"] = row[f"{prefix}step_allocator_bytes"]
     return {name: row[name] for name, *_ in COST_COLUMNS}
-
-
-def _product(training: WholeTraining, run: CostRun) -> float:
-    """Seconds of a training by the step and the boundary of the same process."""
-    timed = {t.variant: t for t in run.step}
-    step_s = timed["dense"].median_s * timed[training.variant].ratio
-    boundaries_s = (training.epochs - 1) * run.boundary_s.get(training.variant, 0.0)
-    return training.epochs * training.steps * step_s + boundaries_s
 
 
 def _compared(what: str, timings: Iterable[Timing], idle_w: float | None) -> Iterator[tuple[str, Any]]:

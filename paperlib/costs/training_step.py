@@ -13,7 +13,7 @@ from paperlib.execution.compact import is_worth_compacting
 from paperlib.execution.compact_training import CompactTraining
 from paperlib.execution.steps import TorchSteps
 from paperlib.pruners import METHODS, Layer, MaskEnforcer, Masks, Method, Pruning, layers_of
-from paperlib.schema.cost import CostSetting, WholeTraining
+from paperlib.schema.cost import CostSetting
 from paperlib.trials.optimizers import loss_of, make_optimizer
 
 Batch = tuple[Tensor, Tensor]
@@ -118,8 +118,8 @@ class MaskedTraining:
                 seconds.setdefault("compact", []).append(seconds["masked"][-1] + rebuilt)
         return {variant: median(values) for variant, values in seconds.items()}
 
-    def whole_training(self, variant: str, steps: int) -> WholeTraining:
-        """EPOCHS epochs of so many steps, with new masks between them; variant: `masked` or `compact`."""
+    def train_whole(self, variant: str, steps: int) -> float:
+        """Seconds of EPOCHS epochs of so many steps, with new masks between them; variant: `masked` or `compact`."""
         method = METHODS[self.setting.method]()
 
         def train() -> None:
@@ -133,7 +133,7 @@ class MaskedTraining:
                 else:
                     self.network.step(self.enforcer, steps)()
 
-        return WholeTraining(variant=variant, epochs=EPOCHS, steps=steps, time_s=self.network.seconds_of(train))
+        return self.network.seconds_of(train)
 
     def _update(self, method: Method, epoch: int) -> None:
         masks = method.update_masks(self.pruning, self.enforcer.masks, epoch)

@@ -99,15 +99,15 @@ class Effort(NamedTuple):
 
 
 class WholeTraining(Frozen):
-    """A training of `epochs` times `steps` steps, measured in one piece, without loading and evaluation.
+    """Trainings of so many steps, each measured in one piece, without loading and evaluation.
 
-    To be held against the product of epochs times steps and step, and of boundaries and boundary.
+    product_s: its steps times a step plus its boundaries times a boundary, both timed right before each.
     """
 
     variant: str
-    epochs: int
     steps: int
     time_s: float
+    product_s: float
 
 
 class StepMemory(Frozen):

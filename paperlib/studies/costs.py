@@ -85,14 +85,14 @@ BUDGETS = {
         dict.fromkeys(PERCEPTRONS, ("mnist",)), _BOTH, ("layerwise",), Effort(5, 0.05, 0.05),
     ),
     "quick": CostBudget(
-        _FULL, {"mlp-small": P_DATASETS, "mlp-medium": ("mnist",)}, _BOTH, ("layerwise",), Effort(4, 1.0)
+        _FULL, {"mlp-small": P_DATASETS, "mlp-medium": ("mnist",)}, _BOTH, ("layerwise",), Effort(4, 2.0)
     ),
     "paper": CostBudget(
         _FULL, dict.fromkeys(PERCEPTRONS, P_DATASETS), _BOTH, _BOTH, Effort(30, 10.0, 10.0), Effort(10, 30.0),
         _WITH_FILTERS,
     ),
 }  # fmt: skip
-BUDGETS["laptop"] = replace(BUDGETS["quick"], effort=Effort(40, 4.0, 4.0), filters_vgg=_WITH_FILTERS)
+BUDGETS["laptop"] = replace(BUDGETS["quick"], effort=Effort(40, 4.0, 9.0), filters_vgg=_WITH_FILTERS)
 
 
 def settings(profile_name: str, *numbers: str) -> list[CostSetting]:
@@ -134,12 +134,17 @@ def _arms_of_f() -> list[Arm]:
     return [("dense", 0.0, 0.0, "global"), *pruned]
 
 
+def effort_of(profile_name: str, setting: CostSetting) -> Effort:
+    """How much of a setting a profile measures."""
+    budget = BUDGETS[profile_name]
+    return budget.large if budget.large is not None and setting.shape[0] == LARGE_SIDE else budget.effort
+
+
 def run_cost_study(profile_name: str, layout: Layout, *numbers: str) -> list[CostRecord]:
     """The costs of a profile's networks (of these notebooks), measured or found under results/<profile>/costs."""
     from paperlib.costs.measurement import run_costs  # with torch, which a list of settings does not need
 
-    budget, by_effort = BUDGETS[profile_name], dict[Effort, list[CostSetting]]()
+    by_effort = dict[Effort, list[CostSetting]]()
     for setting in settings(profile_name, *numbers):
-        is_large = budget.large is not None and setting.shape[0] == LARGE_SIDE
-        by_effort.setdefault(budget.large if is_large else budget.effort, []).append(setting)  # type: ignore[arg-type]
+        by_effort.setdefault(effort_of(profile_name, setting), []).append(setting)
     return [record for effort, chosen in by_effort.items() for record in run_costs(chosen, layout, effort)]

@@ -13,7 +13,7 @@ from paperlib.schema.trial import Trial
 from paperlib.trials.images import DeviceSplit
 from paperlib.trials.optimizers import loss_of, make_optimizer
 
-STEPS = 4  # timed pairs of steps per candidate
+STEPS = 4  # timed pairs of steps per candidate, in a trial
 GAIN = 0.95  # bf16 loses digits, so it must save at least 5 %
 # torch 2.13's float32 kernels corrupt memory in ResNet18's backward pass with fewer (4 and 6 do, 8 and 12 do not;
 # seen on an AMD EPYC, one thread).
@@ -21,12 +21,13 @@ CHANNELS_LAST_FROM = 8
 _known: dict[tuple[object, ...], Compute] = {}
 
 
-def autotune_compute(trial: Trial, model: nn.Module, train: DeviceSplit) -> Compute:
+def autotune_compute(trial: Trial, model: nn.Module, train: DeviceSplit, steps: int = STEPS) -> Compute:
     """The compute that the trial names, or for `auto` the fastest of fp32 and bf16 in both layouts.
 
     A network too narrow for fp32-channels-last computes in fp32, which the record then says.
     Measured once per process, network, batch size and optimiser, on copies; the answer never depends on the
     method, so that dense and pruned trials of one process run alike. The global random state stays as it is.
+    steps: timed pairs of steps per candidate.
     """
     if trial.compute != "auto":
         unsafe = trial.compute == "fp32-channels-last" and _is_narrow(model)
@@ -34,7 +35,7 @@ def autotune_compute(trial: Trial, model: nn.Module, train: DeviceSplit) -> Comp
     size = sum(p.numel() for p in model.parameters())
     key = (trial.model, size, train.pixels.shape[1:], trial.batch_size, trial.optimizer, train.labels.device)
     if key not in _known:
-        measured = {name: _seconds(trial, model, train, name) for name in candidates(model)}
+        measured = {name: _seconds(trial, model, train, name, steps) for name in candidates(model)}
         _known[key] = Compute(choice=fastest(measured), step_s=measured)
     return _known[key]
 
@@ -61,11 +62,11 @@ def apply_memory_format(model: nn.Module, choice: str) -> nn.Module:
     return model.to(memory_format=torch.channels_last if last else torch.contiguous_format)  # type: ignore[call-overload]
 
 
-def _seconds(trial: Trial, model: nn.Module, train: DeviceSplit, choice: str) -> float:
+def _seconds(trial: Trial, model: nn.Module, train: DeviceSplit, choice: str, steps: int) -> float:
     bf16 = choice.startswith("bf16")
     apply_memory_format(model, choice)
     times = []
-    for _ in range(STEPS + 1):  # the first one starts kernels
+    for _ in range(steps + 1):  # the first one starts kernels
         before = time.perf_counter()
         _two_steps(trial, model, train, bf16)
         if train.labels.is_cuda:

@@ -152,12 +152,17 @@ def run(
 
 def build_network(trial: Trial, shape: tuple[int, int, int], classes: int) -> nn.Module:
     """The trial's untrained network for images of `shape` (height, width, channels)."""
+    return build(trial.model, shape, classes, width_of(trial, shape, classes))
+
+
+def width_of(trial: Trial, shape: tuple[int, int, int], classes: int) -> float:
+    """The width factor that the trial's method builds, for images of `shape` (height, width, channels)."""
 
     def empty(width: float) -> nn.Module:
         with torch.device("meta"):
             return build(trial.model, shape, classes, width)
 
-    return build(trial.model, shape, classes, METHODS[trial.method]().width(trial, empty))
+    return METHODS[trial.method]().width(trial, empty)
 
 
 @dataclass(frozen=True, eq=False)

@@ -263,7 +263,7 @@ def test_one_line_and_exit_code_2(
     for place in (
         *begins,
         "trials.runner.eval_logits",
-        "costs.forecast.fit",
+        "costs.unit_costs.in_fresh_process",
         "data.download._transfer",
         "data.download._run",
         "report.committed.regenerate",

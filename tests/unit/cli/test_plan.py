@@ -6,9 +6,11 @@ import pytest
 
 from paperlib.claims.settings import Setting, dense_of
 from paperlib.cli.plan import duration, make_plan, render, sentences
+from paperlib.core.errors import PaperlibError
 from paperlib.core.paths import Layout
-from paperlib.costs.forecast import Cost, Rate, cost, costs_cost, kind
+from paperlib.costs.forecast import Cost, cost, costs_cost
 from paperlib.costs.records import write_costs
+from paperlib.costs.unit_costs import Kind, UnitCosts, units_of
 from paperlib.schema.cost import PROCESSES
 from paperlib.schema.trial import Trial
 from paperlib.studies import costs
@@ -18,13 +20,19 @@ from paperlib.trials.runner import run
 from paperlib.trials.store import Store
 from tests.claim_records import cost_records
 
-RATE = Rate(1.0, 10.0, 0.1, 5.0, 2.0, "modelled", 4_000)
+UNIT = UnitCosts(1.0, 10.0, 0.1, 5.0, 2.0, "modelled", 100, 4_000)
 
 
+@pytest.fixture
+def nothing_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("paperlib.costs.unit_costs.units_of", lambda kinds, records: dict.fromkeys(kinds, UNIT))
+
+
+@pytest.mark.usefixtures("nothing_measured")
 def test_networks_of_the_cpu_study_that_are_measured_cost_nothing(
     layout: Layout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("paperlib.costs.forecast.edge_cost", lambda todo, watts: Cost(len(todo)))
+    monkeypatch.setattr("paperlib.costs.forecast.cpu_study_cost", lambda todo, units: Cost(len(todo)))
     networks = settings("smoke")
     layout.edge.mkdir(parents=True)
     (layout.edge / f"{networks[0].id}.json").touch()
@@ -32,9 +40,9 @@ def test_networks_of_the_cpu_study_that_are_measured_cost_nothing(
     assert (line.part, line.pieces, line.done, line.left.time_s) == ("CPU study", len(networks), 1, len(networks) - 1)
 
 
+@pytest.mark.usefixtures("nothing_measured")
 def test_costs_that_are_measured_cost_nothing(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("paperlib.costs.forecast.calibrate", lambda trials: {kind(t): RATE for t in trials})
-    monkeypatch.setattr("paperlib.costs.forecast.costs_cost", lambda todo, effort, watts: Cost(len(todo)))
+    monkeypatch.setattr("paperlib.costs.forecast.costs_cost", lambda todo, units: Cost(len(todo)))
     settings = costs.settings("smoke", "02")
     (record,) = cost_records(arms=[dense_of(Setting("cifar10", "vgg16", "dense", 0, 0))])
     for setting, processes in ((settings[0], PROCESSES), (settings[1], 1)):  # the second is under way
@@ -44,32 +52,38 @@ def test_costs_that_are_measured_cost_nothing(layout: Layout, monkeypatch: pytes
 
 
 def test_the_forecast_of_costs_has_the_size_of_what_it_takes(layout: Layout) -> None:
-    settings, effort = costs.settings("smoke", "02"), costs.BUDGETS["smoke"].effort
-    told = costs_cost(settings, effort, watts=2.0)
+    settings = costs.settings("smoke", "02")
+    units = units_of((Kind(s.network) for s in settings), [])
+    told = costs_cost({s: costs.effort_of("smoke", s) for s in settings}, units)
     start = time.perf_counter()
     costs.run_cost_study("smoke", layout, "02")
     taken = time.perf_counter() - start
     assert 1 / 10 <= told.time_s / taken <= 10  # a wrong unit would show, whatever else the machine does
-    assert told.energy_j == pytest.approx(2 * told.time_s) and told.memory_bytes > 0
+    assert told.memory_bytes > 0
 
 
-@pytest.mark.usefixtures("tiny_images")
+@pytest.mark.usefixtures("tiny_images", "nothing_measured")
 def test_what_is_done_costs_nothing(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("paperlib.costs.forecast.calibrate", lambda trials: {kind(t): RATE for t in trials})
-    monkeypatch.setattr("paperlib.costs.forecast.costs_cost", lambda todo, effort, watts: Cost())
+    monkeypatch.setattr("paperlib.costs.forecast.costs_cost", lambda todo, units: Cost())
     before = make_plan("smoke", ["01"], layout)
     every = list(dict.fromkeys(NOTEBOOKS["01"].trials("smoke")))
     assert sum(line.pieces for line in before.lines) == len(every) + len(costs.settings("smoke", "01")) + 1
-    assert before.seed.time_s == pytest.approx(sum(cost(t, RATE).time_s for t in every if t.seed == 0))
+    assert before.seed.time_s == pytest.approx(sum(cost(t, UNIT).time_s for t in every if t.seed == 0))
     one = every[0]
     record = run(Trial(epochs=1, batch_size=16), layout)
     monkeypatch.setattr(Store, "find", lambda self, trials: {one: record})
     after = make_plan("smoke", ["01"], layout)
-    assert before.left.time_s - after.left.time_s == pytest.approx(cost(one, RATE).time_s)
+    assert before.left.time_s - after.left.time_s == pytest.approx(cost(one, UNIT).time_s)
     assert sum(line.done for line in after.lines) == 1
     said = " ".join(sentences(after))
     assert "kWh (modelled)" in said and "g per kWh" in said
     assert render(after).row_count == len(after.lines) + 1
+
+
+@pytest.mark.usefixtures("nothing_measured")
+def test_an_unknown_profile_is_refused(layout: Layout) -> None:
+    with pytest.raises(PaperlibError, match="unknown profile 'quik'; did you mean 'quick'"):
+        make_plan("quik", None, layout)
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(4, "4 s"), (600, "10.0 min"), (9_000, "2.5 h"), (260_000, "3.0 d")])

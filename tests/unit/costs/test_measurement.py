@@ -151,13 +151,10 @@ def test_records_from_before_idle_power_and_uncertainty_are_read() -> None:
 
 def test_a_whole_training_is_held_against_steps_and_boundaries() -> None:
     (record,) = (r for r in cost_records(arms=[Setting("mnist", "mlp-small", "set", 0.0, 0.5)]) if r.setting.sparsity)
-    run = record.runs[0]
-    masked, dense = (next(t for t in run.step if t.variant == name) for name in ("masked", "dense"))
-    of_product = 3 * 100 * dense.median_s * masked.ratio + 2 * 0.5
-    training = WholeTraining(variant="masked", epochs=3, steps=100, time_s=1.25 * of_product)
-    run = run.model_copy(update={"boundary_s": {"masked": 0.5}, "trainings": (training,)})
+    training = WholeTraining(variant="masked", steps=100, time_s=1.25, product_s=1.0)
+    run = record.runs[0].model_copy(update={"trainings": (training,)})
     table = cost_table([record.model_copy(update={"runs": (run,)})])
-    assert table.whole_ratio.item() == pytest.approx(1.25) and table.dense_whole_ratio.isna().all()
+    assert table.whole_ratio.item() == 1.25 and table.dense_whole_ratio.isna().all()
 
 
 def test_a_run_that_was_stopped_goes_on_and_what_is_there_is_found(
