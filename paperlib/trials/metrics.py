@@ -41,11 +41,12 @@ def scores(logits: Tensor, labels: Tensor, *, final: bool = False) -> Scores:
 def auc(logits: Tensor, labels: Tensor) -> float | None:
     """Mean one-vs-rest area under the ROC curve of logits (N, classes), over the classes that some but not all of the
     labels (N,) name; None if there are none. Each area is scikit-learn's `roc_auc_score`, ties counting half."""
-    from sklearn.metrics import roc_auc_score
-
-    probability = logits.softmax(1).cpu().numpy()
-    truth = labels.cpu().numpy()
-    present = [c for c in range(logits.shape[1]) if 0 < np.count_nonzero(truth == c) < len(truth)]
-    if not present:
-        return None
-    return float(np.mean([roc_auc_score(truth == c, probability[:, c]) for c in present]))
+    probability, truth = logits.softmax(1).T.contiguous().cpu().numpy(), labels.cpu().numpy()
+    areas = []
+    for number, column in enumerate(probability):
+        of_class = truth == number
+        positive, negative = np.sort(column[of_class]), np.sort(column[~of_class])
+        if len(positive) and len(negative):
+            below, not_above = (int(np.searchsorted(negative, positive, side).sum()) for side in ("left", "right"))
+            areas.append((below + not_above) / (2 * len(positive) * len(negative)))
+    return float(np.mean(areas)) if areas else None

@@ -28,14 +28,14 @@ from paperlib.pruners.masks import count_layers, count_network
 from paperlib.schema.record import Compute, Epoch, Record, ResourceAllocation
 from paperlib.schema.trial import Trial
 from paperlib.trials.autotune import apply_memory_format, autotune_compute
-from paperlib.trials.environment import describe_environment
+from paperlib.trials.environment import describe_environment, devices
 from paperlib.trials.images import DeviceSplit, data_provenance, load_images
 from paperlib.trials.metrics import scores
 from paperlib.trials.optimizers import make_optimizer, optimizer_of
 from paperlib.trials.predictions import pack
 from paperlib.trials.resources import exclusive_resources, threads_for
 from paperlib.trials.shared_training import dense_baseline, prune_trained
-from paperlib.trials.stacks import SAMPLE, Untrained, fit_stack, groups_of, stack_size
+from paperlib.trials.stacks import Untrained, cut, fit_stack, groups_of, stack_size
 from paperlib.trials.store import Store, checkpoint
 from paperlib.trials.training import TrainingResult, eval_logits, fit
 
@@ -75,12 +75,11 @@ def _stacks(trials: Sequence[Trial], layout: Layout) -> Iterator[list[Trial]]:
     dense = {dense_baseline(t): None for t in trials if METHODS[t.method].weights_from == "dense"}
     trained = Store(layout).find(dense)
     for group in groups_of(dict.fromkeys([*trials, *(t for t in dense if t not in trained)])):
-        content = data.identify(group[0].selection)
-        with exclusive_resources() as place:
-            few = [prepared.network for prepared in _prepare_stack(group[:SAMPLE], content, place.device)]
-            size = stack_size(few, _on_device(load_images(group[0], content), place.device)[0]) if few else 1
+        size = 1
+        with suppress(PaperlibError):  # whatever is wrong shows when they run alone
+            size = stack_size(group[0], load_images(group[0]), devices()[0])
         if size > 1:
-            yield from (group[n : n + size] for n in range(0, len(group), size))
+            yield from cut(group, size)
 
 
 def _run_stack(trials: Sequence[Trial], layout: Layout) -> dict[Trial, Record]:
@@ -93,15 +92,14 @@ def _run_stack(trials: Sequence[Trial], layout: Layout) -> dict[Trial, Record]:
         stack = _prepare_stack([trial for trial in trials if trial not in records], content, place.device)
         if not stack:
             return records
-        train, val = _on_device(stack[0].images, place.device)
-        results = fit_stack([prepared.network for prepared in stack], train, val)
-        for prepared, result in zip(stack, results, strict=True):
-            if isinstance(result, TrainingResult):
-                trial = prepared.network.trial
-                store.leave_other_images(trial, content)
-                with threads_for(prepared.network.model):
+        results = fit_stack([prepared.network for prepared in stack], *_on_device(stack[0].images, place.device))
+        with threads_for(stack[0].network.model):
+            for prepared, result in zip(stack, results, strict=True):
+                if isinstance(result, TrainingResult):
+                    trial = prepared.network.trial
+                    store.leave_other_images(trial, content)
                     records[trial] = _tested(prepared, layout, place, result, trial.method == "dense")
-                store.put(records[trial])
+                    store.put(records[trial])
     return records
 
 
@@ -201,8 +199,10 @@ def _prepare_stack(trials: Sequence[Trial], content: Content, device: str) -> li
     return prepared
 
 
-def _on_device(images: ImageSet, device: str) -> tuple[DeviceSplit, DeviceSplit]:
-    return DeviceSplit.of(images.train, device), DeviceSplit.of(images.val, device)
+def _on_device(images: ImageSet, device: str) -> tuple[DeviceSplit, DeviceSplit, DeviceSplit]:
+    """Train, validation and test split."""
+    train, val, test = (DeviceSplit.of(split, device) for split in (images.train, images.val, images.test))
+    return train, val, test
 
 
 def _compute(
@@ -222,7 +222,8 @@ def _compute(
             prepared = replace(prepared, network=replace(prepared.network, model=constant))
             result = TrainingResult((), 0.0, {})
         elif shared is None:
-            result = fit(trial, model, layers, *_on_device(images, place.device), on_epoch, prepared.bf16)
+            train, val, _ = _on_device(images, place.device)
+            result = fit(trial, model, layers, train, val, on_epoch, prepared.bf16)
         else:
             result = prune_trained(trial, layout, shared, model, layers)
         return _tested(prepared, layout, place, result, keep, shared)
@@ -240,11 +241,14 @@ def _tested(
     network, images = prepared.network, prepared.images
     trial, model, layers, device = network.trial, network.model, network.layers, place.device
     apply_masks(layers, result.masks)
-    test = DeviceSplit.of(images.test, device)
-    logits = eval_logits(model, test, bf16=prepared.bf16) if result.failure is None else None
-    if logits is not None and not bool(logits.isfinite().all()):
-        result = replace(result, failure="diverged: its answers to the test images are no numbers; lower the lr")
+    logits = result.logits
+    if result.failure is None:
+        if logits is None:
+            logits = eval_logits(model, DeviceSplit.of(images.test, device), bf16=prepared.bf16)
+        if not bool(logits.isfinite().all()):
+            result = replace(result, failure="diverged: its answers to the test images are no numbers; lower the lr")
     done = result.failure is None
+    labels = torch.from_numpy(images.test.labels).to(device)
     if keep and done:
         weights = {name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()}
         write_atomically(checkpoint(layout, trial.id), save(weights))
@@ -259,7 +263,7 @@ def _tested(
         network=count_network(model, layers, result.masks),
         layers=count_layers(layers, result.masks),
         curve=result.curve,
-        test=scores(logits, test.labels, final=True) if done and logits is not None else None,
+        test=scores(logits, labels, final=True) if done and logits is not None else None,
         predictions=pack(logits) if done and logits is not None else None,
         costs=count(model, result.masks, images.shape) if prunes else None,
         train_s=result.seconds if result.curve else None,

@@ -27,7 +27,10 @@ DIVERGED = 100.0  # times the loss of a uniform guess
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """What training left: curve, seconds, masks, why it failed if it did, how many epochs ran compact, which engine."""
+    """What training left: curve, seconds, masks, why it failed if it did, how many epochs ran compact, which engine.
+
+    logits: (N, classes) of the test images, where a stack has answered them together.
+    """
 
     curve: tuple[Epoch, ...]
     seconds: float
@@ -35,6 +38,7 @@ class TrainingResult:
     failure: str | None = None
     compact_epochs: int | None = None
     engine: TrainingEngine | None = None
+    logits: Tensor | None = None
 
 
 class ShuffledImages:

@@ -2,21 +2,25 @@
 
 import math
 from collections.abc import Iterator
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from paperlib.core.errors import PaperlibError
+from paperlib.data.imageset import ImageSet, Split
 from paperlib.execution.stacked import RandomSource
+from paperlib.execution.steps import TorchSteps
 from paperlib.models import build
-from paperlib.pruners import METHODS, Layer, Masks, Method, Pruning, layers_of
+from paperlib.pruners import METHODS, Layer, Masks, Method, Pruning, apply_masks, layers_of
 from paperlib.schema.trial import Fields, Trial, make_trial
-from paperlib.trials import stacks
+from paperlib.trials import stacks, training
 from paperlib.trials.images import DeviceSplit
 from paperlib.trials.resources import limit_threads
-from paperlib.trials.stacks import Untrained, fit_stack
-from paperlib.trials.training import TrainingResult, fit
+from paperlib.trials.stacks import Untrained, cut, fit_stack, stack_size
+from paperlib.trials.training import TrainingResult, eval_logits, fit
 from tests.conftest import temporarily, tiny
 
 IMAGES = tiny(n=75)
@@ -27,6 +31,7 @@ TRAINED = [name for name in METHODS if METHODS[name].weights_from == "itself" an
 @pytest.fixture(autouse=True)
 def _double_in_three_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(stacks, "PART", 1)
+    monkeypatch.setattr(training, "steps_for", TorchSteps)  # what trains alone here
     torch.set_default_dtype(torch.float64)
     with limit_threads(3):
         yield
@@ -47,6 +52,10 @@ def split() -> tuple[DeviceSplit, DeviceSplit]:
     return DeviceSplit.of(IMAGES.train, "cpu"), DeviceSplit.of(IMAGES.val, "cpu")
 
 
+def unseen() -> DeviceSplit:
+    return DeviceSplit.of(IMAGES.test, "cpu")
+
+
 def alone(trial: Trial) -> tuple[nn.Module, TrainingResult]:
     model, layers = untrained(trial)
     result = fit(trial.model_copy(update={"execution": "masked"}), model, layers, *split())
@@ -56,7 +65,7 @@ def alone(trial: Trial) -> tuple[nn.Module, TrainingResult]:
 
 def stacked(trials: list[Trial]) -> list[tuple[nn.Module, TrainingResult | PaperlibError]]:
     networks = [Untrained(t, *untrained(t), RandomSource(torch.device("cpu"))) for t in trials]
-    return [(x.model, result) for x, result in zip(networks, fit_stack(networks, *split()), strict=True)]
+    return [(x.model, result) for x, result in zip(networks, fit_stack(networks, *split(), unseen()), strict=True)]
 
 
 def check(trials: list[Trial]) -> None:
@@ -75,7 +84,10 @@ def check(trials: list[Trial]) -> None:
             continue
         assert result.masks.keys() == expected.masks.keys()
         assert all(torch.equal(mask, expected.masks[name]) for name, mask in result.masks.items())
+        apply_masks(layers_of(expected_model, trial), expected.masks)
         torch.testing.assert_close(model.state_dict(), expected_model.state_dict(), rtol=1e-9, atol=1e-9)
+        assert result.logits is not None
+        torch.testing.assert_close(result.logits, eval_logits(expected_model, unseen()), rtol=1e-8, atol=1e-8)
 
 
 @pytest.mark.parametrize("optimizer", ["SGD", "Adam", "AdamW"])
@@ -132,3 +144,49 @@ def test_a_method_that_raises_disturbs_no_other() -> None:
     assert isinstance(results[1], PaperlibError) and "without any active unit" in str(results[1])
     check([trials[0], trials[2]])
     assert isinstance(results[0], TrainingResult) and isinstance(results[2], TrainingResult)
+
+
+def images_of(train: int) -> ImageSet:
+    """MNIST's shape and classes."""
+    part = Split(np.zeros((train, 28, 28, 1), np.uint8), np.zeros(train, np.int64))
+    few = part.take(np.arange(1))
+    return ImageSet("blank", part, few, few, tuple("0123456789"), IMAGES.provenance)
+
+
+@pytest.mark.parametrize(
+    ("given", "train", "size"),
+    [
+        ({"epochs": 10, "batch_size": 64}, 60_000, 64),
+        ({"epochs": 100, "batch_size": 64}, 60_000, 20),  # 2.9 s each
+        ({"epochs": 100, "batch_size": 512}, 60_000, 20),
+        ({"epochs": 100, "batch_size": 64}, 6_000, 64),
+        ({"epochs": 10, "batch_size": 4}, 60_000, 12),  # 16 times as many steps
+        ({"epochs": 5_000, "batch_size": 4}, 60_000, 1),
+        ({"epochs": 10, "batch_size": 64, "model": "mlp-medium", "width": 0.02}, 60_000, 32),  # 5 times the parameters
+        ({"epochs": 1, "batch_size": 64, "model": "mlp-medium"}, 600, 1),  # at its full width
+    ],
+)  # fmt: skip
+def test_the_size_of_a_stack_follows_from_its_work(given: Fields, train: int, size: int) -> None:
+    assert stack_size(make_trial(given), images_of(train), "cpu") == size
+
+
+def test_a_stack_takes_at_most_a_quarter_of_the_free_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    each = 4 * (8 * 13_002 + 2 * 6_000 * 10)  # eight copies of the parameters, logits twice
+    monkeypatch.setattr(stacks.psutil, "virtual_memory", lambda: SimpleNamespace(available=4 * 7.5 * each))
+    assert stack_size(make_trial(epochs=1), images_of(6_000), "cpu") == 7
+
+
+@pytest.mark.parametrize(
+    ("seeds", "stacks_of_seeds"),
+    [
+        ([0] * 7, ["000", "000", "0"]),
+        ([0, 0, 1, 1, 2], ["00", "112"]),
+        ([0, 1, 2], ["012"]),
+        ([0, 0, 0, 0, 1, 1], ["000", "011"]),
+    ],
+)
+def test_stacks_are_cut_between_seeds_where_that_is_possible(seeds: list[int], stacks_of_seeds: list[str]) -> None:
+    trials = [Trial(seed=seed, lr=0.1 + n) for n, seed in enumerate(seeds)]
+    stacks_cut = list(cut(trials, 3))
+    assert ["".join(str(t.seed) for t in stack) for stack in stacks_cut] == stacks_of_seeds
+    assert [t for stack in stacks_cut for t in stack] == trials
