@@ -122,30 +122,32 @@ def products(networks: int, batch: int, images: DeviceSplit) -> float:
         return time.perf_counter() - start
 
 
+def compare(networks: int, batch: int) -> dict[str, float]:
+    """Milliseconds of an epoch and network in each way."""
+    alone, together = images_of(STEPS[1] // 2 * batch), images_of(STEPS[networks] * batch)
+    ways: dict[str, tuple[Callable[[], float], int]] = {
+        "loop": (lambda: loop(batch, alone), len(alone)),
+        "stack": (lambda: stacked(networks, batch, together), networks * len(together)),
+        "func": (lambda: ensemble(networks, batch, together), networks * len(together)),
+        "products": (lambda: products(networks, batch, together), networks * len(together)),
+        "again": (lambda: loop(batch, alone), len(alone)),
+    }
+    rounds = [{name: train() / images for name, (train, images) in ways.items()} for _ in range(ROUNDS)]
+    return {name: 1e3 * OFFICIAL * min(one[name] for one in rounds) for name in ways}
+
+
 def main() -> None:
     figures = []
-    print("milliseconds of an epoch of 60,000 images and network; GFLOP/s of the stack and of its largest products alone")
+    print("ms of an epoch of 60,000 images and network; GFLOP/s of the stack and of its largest products alone")
     print("batch networks    loop     A/A  torch.func  stacked  x loop  GFLOP/s  products  share")
     for batch in (64, 4):
-        for networks, steps in STEPS.items():
-            alone, together = images_of(STEPS[1] // 2 * batch), images_of(steps * batch)
-            ways: dict[str, tuple[Callable[[], float], float]] = {
-                "loop": (lambda: loop(batch, alone), len(alone)),
-                "stack": (lambda: stacked(networks, batch, together), networks * len(together)),
-                "func": (lambda: ensemble(networks, batch, together), networks * len(together)),
-                "products": (lambda: products(networks, batch, together), networks * len(together)),
-                "again": (lambda: loop(batch, alone), len(alone)),
-            }
-            rounds = [{name: train() / images for name, (train, images) in ways.items()} for _ in range(ROUNDS)]
-            best = {name: 1e3 * OFFICIAL * min(one[name] for one in rounds) for name in ways}  # ms
-            ratio = best["loop"] / best["stack"]
+        for networks in STEPS:
+            best = compare(networks, batch)
+            ratio, again = best["loop"] / best["stack"], best["again"] / best["loop"]
             speed = FLOPS * OFFICIAL / best["stack"] / 1e6
             peak = 4 * INPUTS * UNITS * OFFICIAL / best["products"] / 1e6
-            print(
-                f"{batch:>5} {networks:>8} {best['loop']:>7.0f} {best['again'] / best['loop']:>7.2f} {best['func']:>11.1f}"
-                f" {best['stack']:>8.1f} {ratio:>7.1f} {speed:>8.1f} {peak:>9.1f} {speed / peak:>6.0%}",
-                flush=True,
-            )
+            ways = f"{best['loop']:>7.0f} {again:>7.2f} {best['func']:>11.1f} {best['stack']:>8.1f} {ratio:>7.1f}"
+            print(f"{batch:>5} {networks:>8} {ways} {speed:>8.1f} {peak:>9.1f} {speed / peak:>6.0%}", flush=True)
             if batch == 64 and networks in TARGETS:
                 figures.append((f"{networks} networks stacked, times torch's loop", ratio, TARGETS[networks], True))
     finish(figures)

@@ -253,7 +253,7 @@ class _StackedOptimizer:
             group["lr"] = followed.param_groups[0]["lr"]
         self.optimizer.step()
         if isinstance(self.optimizer, torch.optim.SGD):  # whose first step has made its state
-            self.fused += [_fused_sgd(group, self.optimizer.state) for group in self.optimizer.param_groups]
+            self.fused.extend(_fused_sgd(group, self.optimizer.state) for group in self.optimizer.param_groups)
 
 
 def _fused_sgd(group: dict[str, Any], state: Mapping[Tensor, dict[str, Tensor]]) -> Callable[..., object]:

@@ -72,9 +72,7 @@ class StackOfOne:
 
     engine: ClassVar[TrainingEngine] = "stacked"
 
-    def __init__(
-        self, model: nn.Module, optimizer: torch.optim.Optimizer, enforcer: MaskEnforcer, loss: Loss
-    ) -> None:
+    def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer, enforcer: MaskEnforcer, loss: Loss) -> None:
         self.steps = StackedSteps([Network(model, optimizer, enforcer)], loss)
 
     def epoch(self, batches: Batches) -> Tensor:
