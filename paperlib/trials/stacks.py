@@ -142,7 +142,7 @@ class _Part:
         going = self._going()
         for place, training in enumerate(self.trainings):
             if training in going:
-                training.end_epoch(logits[place].contiguous(), val_logits[place].contiguous(), seconds)
+                training.end_epoch(logits[place], val_logits[place], seconds)
 
     def results(self, test: DeviceSplit) -> list[TrainingResult | PaperlibError]:
         """What became of each network, in order, its final masks applied."""
