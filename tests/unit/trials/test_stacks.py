@@ -162,7 +162,7 @@ def images_of(train: int) -> ImageSet:
         ({"epochs": 100, "batch_size": 64}, 6_000, 64),
         ({"epochs": 10, "batch_size": 4}, 60_000, 12),  # 16 times as many steps
         ({"epochs": 5_000, "batch_size": 4}, 60_000, 1),
-        ({"epochs": 10, "batch_size": 64, "model": "mlp-medium", "width": 0.02}, 60_000, 40),  # 5.1 times the parameters
+        ({"epochs": 10, "batch_size": 64, "model": "mlp-medium", "width": 0.02}, 60_000, 40),  # 5.1 times as large
         ({"epochs": 1, "batch_size": 64, "model": "mlp-medium"}, 600, 1),  # at its full width
     ],
 )  # fmt: skip
