@@ -1,4 +1,4 @@
-"""How much hangs on optimiser, learning rate, batch size and resolution: every training setting that was run, side by side."""
+"""How much hangs on optimiser, learning rate, batch size, resolution: every setting that was run, side by side."""
 
 import json
 from typing import Any
@@ -110,7 +110,8 @@ def _figure(settings: pd.DataFrame, rows: pd.DataFrame, study: str, source: Sour
         style.limit_percent(axes)
     handles = [Line2D([], [], label=kind, **look) for kind, look in looks.items()]
     style.legend_below(figure, [*handles, style.line("majority rate")], 3)
-    text = f"Dense networks after training, one line per optimiser, batch size, epochs and resolution. {seeds_and_images(rows)}."
+    kinds = "optimiser, batch size, epochs and resolution"
+    text = f"Dense networks after training, one line per {kinds}. {seeds_and_images(rows)}."
     title = "Validation accuracy against the learning rate"
     return style.save(figure, f"rates_{study}", title, text, rows.id, source.layout)
 

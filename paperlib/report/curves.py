@@ -23,6 +23,7 @@ from paperlib.exhibits.cost_exhibits import draw_both, ways_legend
 from paperlib.schema.record import Record
 from paperlib.schema.trial import Trial
 from paperlib.studies import mlp
+from paperlib.studies.profiles import SPARSITIES as P_SPARSITIES
 from paperlib.trials.archive import ORDER, archives
 from paperlib.trials.runner import run_all
 
@@ -78,7 +79,7 @@ def png(figure: Figure) -> bytes:
 def draw(records: Sequence[Record]) -> Figure:
     """Test accuracy beside dense, and inference and training beside dense, against the sparsity of one method.
 
-    Costs are times where a cost record has the arm, and counted FLOPs without removed work everywhere.
+    Costs are counted FLOPs without removed work, and beside them times where cost records have the method and scope.
     """
     pruned = sorted((r for r in records if r.trial.sparsity), key=lambda r: r.trial.sparsity)
     arms = {sparsity: list(same) for sparsity, same in groupby(pruned, key=lambda r: r.trial.sparsity)}
@@ -103,10 +104,12 @@ def draw(records: Sequence[Record]) -> Figure:
     dense = "dense (95 % interval)" if len({r.trial.seed for r in records}) > 1 else "dense"
     ways_legend(figure, [trial.method], [dense, "majority rate", *["A/A noise floor"] * bool(settings)], [flops])
     processes = len(costs.of(next(iter(settings.values())), trial.width)) if settings else 0
-    timed = f"times measured in {processes} processes" if settings else "no measured times of these arms here"
+    timed = f"times measured in {processes} processes" if settings else "no measured times of this method and scope"
     title = f"{trial.method}, {trial.scope}, {trial.model} on {trial.dataset} ({data.source})"
     seeds = len({r.trial.seed for r in pruned})
-    figure.suptitle(f"{title}\nn = {seeds}, {trial.epochs} epoch{'s' * (trial.epochs > 1)}; {timed}", fontsize=9, x=0.01, ha="left")
+    figure.suptitle(
+        f"{title}\nn = {seeds}, {trial.epochs} epoch{'s' * (trial.epochs > 1)}; {timed}", fontsize=9, x=0.01, ha="left"
+    )
     return figure
 
 
@@ -119,8 +122,9 @@ def _flops(record: Record, kind: str) -> float:
 
 
 def _measured(trial: Trial, sparsities: Sequence[float]) -> tuple[CostTable, dict[float, Setting]]:
-    """The first table of costs that has any of these arms, and those that it has by their sparsity."""
-    arms = {s: Setting(trial.dataset, trial.model, trial.method, 0.0, s, trial.scope) for s in sparsities}
+    """The first table of costs that has this method at these or P's sparsities, and the arms that it has of them."""
+    asked = sorted({*sparsities, *filter(None, P_SPARSITIES)})
+    arms = {s: Setting(trial.dataset, trial.model, trial.method, 0.0, s, trial.scope) for s in asked}
     for table in cost_tables():
         if found := {s: arm for s, arm in arms.items() if len(table.of(arm, trial.width))}:
             return table, found
