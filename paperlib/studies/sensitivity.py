@@ -1,4 +1,4 @@
-"""How much hangs on what the papers leave open: optimiser, learning rate, batch size, resolution; by validation only."""
+"""How much hangs on what the papers leave open: optimiser, learning rate, batch size, resolution; by validation."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
