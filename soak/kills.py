@@ -22,7 +22,7 @@ from paperlib.data.imageset import ImageSet
 from paperlib.data.registry import RemoteFile
 from paperlib.schema.record import Record
 from paperlib.schema.trial import Trial
-from paperlib.trials.differences import list_differences
+from paperlib.trials.differences import TOLERANCES, list_differences
 from paperlib.trials.runner import run_all
 from paperlib.trials.store import Store
 from tests.conftest import served
@@ -85,7 +85,11 @@ def _in_trials(folder: Path, kills: int, seed: int) -> Outcome:
 
     def check() -> int:
         again = run_all(trials(), layout)
-        return sum(bool(list_differences(a, b)) for a, b in zip(undisturbed, again, strict=True))
+        # Which networks train together hangs on where a kill struck, and their last digits on that.
+        return sum(
+            any(not d.within(TOLERANCES) and d.field != "engine" for d in list_differences(a, b))
+            for a, b in zip(undisturbed, again, strict=True)
+        )
 
     while struck < kills:
         before = {r.id for r in Store(layout).records()}

@@ -61,7 +61,7 @@ class UnitCosts:
 def units_of(kinds: Iterable[Kind], records: Iterable[CostRecord]) -> dict[Kind, UnitCosts]:
     """By kind: from its cost record where there is one of this processor; the others are measured in a fresh process.
 
-    A record knows torch's steps, so small perceptrons, which are trained faster, are always measured. Raises
+    A record knows torch's steps; small perceptrons, whose training takes others, are always measured. Raises
     FailedError if the process dies.
     """
     kinds = list(dict.fromkeys(kinds))

@@ -1,4 +1,4 @@
-"""How much hangs on optimiser, learning rate and resolution: every training setting that was run, side by side."""
+"""How much hangs on optimiser, learning rate, batch size, resolution: every setting that was run, side by side."""
 
 import json
 from typing import Any
@@ -62,6 +62,7 @@ def _table(settings: pd.DataFrame, rows: pd.DataFrame, study: str, source: Sourc
             "optimiser": settings.optimizer,
             "learning rate": [f"{s.lr:g}, {s.schedule}" for s in settings.itertuples()],
             "options": [", ".join(f"{name} {value:g}" for name, value in items) or "–" for items in options],
+            "batch": settings.batch_size.astype(int),
             "pixels": settings.resolution.astype(int),
             "epochs": settings.epochs.astype(int),
             "dense, validation, %": settings.dense.map(estimate_text),
@@ -80,7 +81,7 @@ def _table(settings: pd.DataFrame, rows: pd.DataFrame, study: str, source: Sourc
         "seed. `best`: of the settings with as many epochs; `used`: the setting of all other tables and figures. "
         f"Every network starts from random weights; pretrained ones were not tried. {seeds_and_images(rows)}."
     )
-    title = "Optimiser, learning rate and resolution"
+    title = "Optimiser, learning rate, batch size and resolution"
     return write_table(f"sensitivity_{study}", title, text, frame, source.layout)
 
 
@@ -109,7 +110,8 @@ def _figure(settings: pd.DataFrame, rows: pd.DataFrame, study: str, source: Sour
         style.limit_percent(axes)
     handles = [Line2D([], [], label=kind, **look) for kind, look in looks.items()]
     style.legend_below(figure, [*handles, style.line("majority rate")], 3)
-    text = f"Dense networks after training, one line per optimiser, epochs and resolution. {seeds_and_images(rows)}."
+    kinds = "optimiser, batch size, epochs and resolution"
+    text = f"Dense networks after training, one line per {kinds}. {seeds_and_images(rows)}."
     title = "Validation accuracy against the learning rate"
     return style.save(figure, f"rates_{study}", title, text, rows.id, source.layout)
 
@@ -117,4 +119,7 @@ def _figure(settings: pd.DataFrame, rows: pd.DataFrame, study: str, source: Sour
 def _kind(first: Any) -> str:
     momentum = ", momentum" if "momentum" in first.options else ""
     epochs = "epoch" if first.epochs == 1 else "epochs"
-    return f"{first.optimizer}{momentum}, {first.schedule}, {first.epochs} {epochs}, {first.resolution} px"
+    return (
+        f"{first.optimizer}{momentum}, {first.schedule}, batch {first.batch_size}, {first.epochs} {epochs}, "
+        f"{first.resolution} px"
+    )

@@ -24,7 +24,7 @@ Pairs = list[tuple[Record, Record]]  # (pruned, dense) of each seed
 
 
 def compression(source: Source) -> Exhibit | None:
-    """Test accuracy at 2x to 32x fewer weights, a panel per data set, on a logarithmic axis."""
+    """Test accuracy at 2x to 64x fewer weights, a panel per data set, on a logarithmic axis."""
     rows = corrected_protocol(source.table)
     rows = rows[(rows.scope == "global") & rows.method.isin(["dense", *TECHNIQUES])]
     pruned = rows[rows.method != "dense"]
@@ -70,7 +70,7 @@ def space(source: Source) -> Exhibit | None:
     same = (rows.sparsity == sparsity) & (rows.dataset == dataset) & (rows.seed == seed) & rows.scope.isin(ALLOCATIONS)
     title = f"{with_source(dataset, draws.source)}, {sparsity:.0%} of all weights gone"
     figure, (axes,) = style.panels([title], "test accuracy, %", "draws")
-    sns.histplot(x=draws.test_accuracy * 100, bins=10, color=style.NOISE, ax=axes)
+    sns.histplot(x=draws.test_accuracy * 100, bins="auto", color=style.NOISE, ax=axes)
     sns.rugplot(x=draws.test_accuracy * 100, color="black", ax=axes)
     handles = []
     for scope, (name, dashes) in ALLOCATIONS.items():

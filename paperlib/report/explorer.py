@@ -1,48 +1,48 @@
-"""One question, one answer: widgets that run (or find) a trial and draw it beside its dense baseline."""
+"""One question, one answer: widgets that run (or find) trials and draw them beside dense.
+
+The small perceptron answers with a curve over sparsities, any other model with one sparsity.
+"""
 
 import base64
-import io
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import ipywidgets as widgets
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from paperlib.claims.cost_evidence import COSTS, CostTable
+from paperlib.claims.cost_evidence import COSTS
 from paperlib.claims.settings import Setting
 from paperlib.claims.stats import Estimate, mean_interval
-from paperlib.core import paths
 from paperlib.core.errors import PaperlibError
 from paperlib.core.paths import Layout
 from paperlib.core.progress import between_steps
-from paperlib.costs.records import cost_table, read_costs
 from paperlib.data import DATASETS
 from paperlib.exhibits import style
 from paperlib.models import MODELS
 from paperlib.pruners import METHODS
-from paperlib.schema.record import Epoch, Record
+from paperlib.report import curves
+from paperlib.schema.record import Record
 from paperlib.schema.trial import SCOPES, Fields, Trial, again, make_trial
-from paperlib.trials.archive import ORDER, archives
-from paperlib.trials.runner import dense_baseline, run
+from paperlib.trials.images import load_images
+from paperlib.trials.runner import dense_baseline, run, run_all
+from paperlib.trials.stacks import groups_of
 
-# Small enough that mlp-small answers within seconds on two cores.
+# Of the models that answer with one sparsity.
 BUDGET: Fields = {"batch_size": 16, "train_images": 6_000, "test_images": 2_000}
 
 
 class CancelledError(Exception):
-    """The reader pressed Cancel; the trial that was running left nothing behind."""
+    """The reader pressed Cancel; the trials that were running left nothing behind."""
 
 
-def answer(
-    trials: Sequence[Trial], layout: Layout, on_epoch: Callable[[Epoch], None] = lambda epoch: None
-) -> tuple[list[Record], list[Record]]:
+def answer(trials: Sequence[Trial], layout: Layout) -> tuple[list[Record], list[Record]]:
     """Records of the trials and of their dense baselines, run or found. Raises PaperlibError for impossible ones."""
-    dense = [run(dense_baseline(trial), layout, on_epoch) for trial in trials]
-    return [run(trial, layout, on_epoch) for trial in trials], dense
+    dense = [run(dense_baseline(trial), layout) for trial in trials]
+    return [run(trial, layout) for trial in trials], dense
 
 
 def picture(pruned: Sequence[Record], dense: Sequence[Record]) -> Figure:
@@ -78,7 +78,7 @@ def _costs(axes: Axes, pruned: Sequence[Record]) -> str:
         trial.dataset, trial.model, trial.method, trial.conv_sparsity, trial.sparsity, trial.scope
     )  # fmt: skip
     axis.set_zorder(3)
-    for costs in _cost_tables():
+    for costs in curves.cost_tables():
         rows = costs.of(setting, trial.width)
         if rows.empty:
             continue
@@ -103,15 +103,6 @@ def _costs(axes: Axes, pruned: Sequence[Record]) -> str:
     return "(counted FLOPs without removed work)"
 
 
-def _cost_tables() -> Iterator[CostTable]:
-    """Cost records of one's own, largest profile first, then the committed ones."""
-    for name in ORDER:
-        yield CostTable(cost_table(read_costs(Layout.of(name))))
-    for archive in archives() if paths.project() else []:
-        if (table := archive.with_name("costs.parquet")).exists():
-            yield CostTable(pd.read_parquet(table))
-
-
 def _bar(axes: Axes, name: str, estimate: Estimate | None, method: str) -> None:
     """The mean with its 95 % interval, where there is one."""
     if estimate is None:
@@ -129,29 +120,42 @@ class Explorer:
         self.layout = layout or Layout.of("scratch")
         self.dataset = widgets.Dropdown(options=list(DATASETS), value="mnist", description="data set")
         self.model = widgets.Dropdown(options=list(MODELS), value="mlp-small", description="model")
-        methods = [m for m in METHODS if m not in {"dense", "majority"}]
+        methods = [m for m in METHODS if m not in {"dense", "majority", "threshold"}]  # they take no sparsity
         self.method = widgets.Dropdown(options=methods, value="set", description="method")
         self.scope = widgets.Dropdown(options=list(SCOPES), value="global", description="scope")
         self.sparsity = widgets.FloatSlider(
             0.8, min=0, max=0.98, step=0.02, description="sparsity", readout_format=".0%"
         )
-        self.epochs = widgets.IntSlider(5, min=1, max=20, description="epochs")
-        self.seeds = widgets.IntSlider(1, min=1, max=5, description="seeds")
+        self.epochs = widgets.IntSlider(curves.EPOCHS, min=1, max=20, description="epochs")
+        self.seeds = widgets.IntSlider(curves.SEEDS, min=1, max=5, description="seeds")
         self.go = widgets.Button(description="Run", button_style="primary", tooltip="Run or find these trials")
         self.cancel = widgets.Button(description="Cancel", disabled=True, tooltip="Stop at the next training step")
-        self.progress = widgets.IntProgress(0, 0, 1, description="epochs")
+        self.progress = widgets.IntProgress(0, 0, 1, description="steps")
         self.said = widgets.HTML()
         self.image = widgets.Image(format="png", layout=widgets.Layout(max_width="100%"))
         self.png: bytes | None = None
-        self._stop = threading.Event()
+        self._stop, self._steps = threading.Event(), Counter[int]()
         self._thread: threading.Thread | None = None
+        self.model.observe(lambda _: self._fit_to_model(), "value")
+        self._fit_to_model()
         self.go.on_click(lambda _: self.start())
         self.cancel.on_click(lambda _: self._cancel())
         inputs = [self.dataset, self.model, self.method, self.scope, self.sparsity, self.epochs, self.seeds]
         self.box = widgets.VBox([*inputs, widgets.HBox([self.go, self.cancel, self.progress]), self.said, self.image])
 
+    @property
+    def is_curve(self) -> bool:
+        """Whether the answer is a curve over sparsities."""
+        return bool(self.model.value == curves.MODEL)
+
+    def _fit_to_model(self) -> None:
+        self.sparsity.layout.display = "none" if self.is_curve else None
+        self.seeds.value = curves.SEEDS if self.is_curve else 1
+
     def trials(self) -> list[Trial]:
-        """The trials that the widgets ask for, one per seed. Raises PaperlibError for impossible ones."""
+        """The trials that the widgets ask for, dense with those of a curve. PaperlibError for impossible ones."""
+        if self.is_curve:
+            return curves.curve_trials(**self._curve())
         return [
             make_trial(
                 BUDGET,
@@ -161,13 +165,17 @@ class Explorer:
             for seed in range(self.seeds.value)
         ]  # fmt: skip
 
+    def _curve(self) -> dict[str, Any]:
+        names = ("dataset", "method", "scope", "seeds", "epochs")
+        return {name: getattr(self, name).value for name in names}
+
     def start(self) -> None:
         """Run in the background, so that Cancel and the rest of the notebook stay alive."""
         if self._thread and self._thread.is_alive():
             return
         self._stop.clear()
         self.go.disabled, self.cancel.disabled = True, False
-        self.progress.value, self.progress.max = 0, 2 * self.epochs.value * self.seeds.value
+        self.progress.value, self._steps = 0, Counter()
         self.said.value = "running …"
         self._thread = threading.Thread(target=self._work, daemon=True)
         self._thread.start()
@@ -187,14 +195,16 @@ class Explorer:
             self._stop.set()
 
     def _work(self) -> None:
-        between_steps.set(self._check)  # of this thread alone
+        between_steps.set(self._between_steps)  # of this thread, and of those that train for it
         try:
-            pruned, dense = answer(self.trials(), self.layout, self._epoch)
-            failed = [r.reason for r in pruned if r.status == "failed"]
-            buffer = io.BytesIO()
-            picture(pruned, dense).savefig(buffer, format="png", dpi=110)
-            self.png = self.image.value = buffer.getvalue()
-            self.said.value = f"training failed: {failed[0]}" if failed else f"<code>{again(pruned[0].command)}</code>"
+            trials = self.trials()
+            self.progress.max = self._steps_of(trials)
+            if self.is_curve:
+                records = run_all(trials, self.layout)
+                self._show(records, curves.draw(records))
+            else:
+                pruned, dense = answer(trials, self.layout)
+                self._show(pruned, picture(pruned, dense))
         except CancelledError:
             self.said.value = "cancelled; finished trials are kept"
         except PaperlibError as error:
@@ -203,13 +213,29 @@ class Explorer:
             self.progress.value = self.progress.max
             self.go.disabled, self.cancel.disabled = False, True
 
-    def _epoch(self, _: Epoch) -> None:
-        self.progress.value += 1
-        self._check()
+    def _show(self, records: Sequence[Record], figure: Figure) -> None:
+        self.png = self.image.value = curves.png(figure)
+        failed = [r.reason for r in records if r.status == "failed"]
+        call = f"sparsity_curve({', '.join(f'{name}={value!r}' for name, value in self._curve().items())})"
+        command = call if self.is_curve else again(records[0].command)
+        self.said.value = f"training failed: {failed[0]}" if failed else f"<code>{command}</code>"
 
-    def _check(self) -> None:
+    def _steps_of(self, trials: Sequence[Trial]) -> int:
+        """How many steps one thread takes for all that trains: a stack takes those of one network."""
+        every = trials if self.is_curve else [*trials, *map(dense_baseline, trials)]
+        alone = [trial for trial in every if METHODS[trial.method].weights_from == "itself"]
+        stacks = groups_of(alone) if self.is_curve else []
+        count = len(alone) - sum(map(len, stacks)) + len(stacks)
+        return max(1, count) * trials[0].epochs * -(-len(load_images(trials[0]).train) // trials[0].batch_size)
+
+    def _between_steps(self) -> None:
+        """Ends a cancelled training; the bar shows the steps of the thread that is furthest."""
         if self._stop.is_set():
             raise CancelledError
+        self._steps[threading.get_ident()] += 1
+        done = max(self._steps.copy().values())
+        if done >= self.progress.value + self.progress.max / 50:
+            self.progress.value = done
 
     def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
         bundle = self.box._repr_mimebundle_(**kwargs)

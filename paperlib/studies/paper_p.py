@@ -27,7 +27,7 @@ def mlp(
 
     Dense once per data set, model and seed; `random` at sparsity 0 is the A/A control "mask at 0 %".
     Scopes are asked for only where they are possible: `layerwise-matched` needs enough hidden weights,
-    `set` has no threshold. Raises PaperlibError for an axis without values.
+    `set` and `rigl` have no threshold. Raises PaperlibError for an axis without values.
     """
     check_axes(seeds, datasets=datasets, models=models, sparsities=sparsities, scopes=scopes, methods=methods)
     trials: list[Trial] = []
@@ -95,7 +95,7 @@ def _is_possible(model: str, width: float, dataset: str, method: str, scope: str
     from paperlib.pruners.allocation import uniform
     from paperlib.pruners.layers import layers_of
 
-    if method == "set" and scope == "global-threshold":
+    if method in {"set", "rigl"} and scope == "global-threshold":
         return False
     trial = make_trial(model=model, method="random", scope=scope, sparsity=sparsity)
     images = DATASETS[dataset] if dataset in DATASETS else load(dataset)  # a folder of one's own

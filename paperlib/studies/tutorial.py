@@ -1,13 +1,13 @@
 """What pruning tutorials show, on the small perceptron: techniques, rounds, thresholds, compression, the space."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from paperlib.schema.trial import Trial, make_trial
 from paperlib.studies.profiles import base, profile
 
 MODEL = "mlp-small"
 TECHNIQUES = ("post-training", "post-training-random", "iterative")
-COMPRESSIONS = (2, 4, 8, 16, 32)
+COMPRESSIONS = (2, 4, 8, 16, 32, 64)
 THRESHOLDS = (0.01, 0.02, 0.05, 0.1, 0.2)
 ALLOCATIONS = ("global", "global-threshold", "erdos-renyi")
 SPACE = 0.875  # a point of the curves, where allocations differ and nothing has collapsed yet
@@ -31,11 +31,11 @@ class Tutorial:
     draws: int
 
 
-_ALL = Tutorial(5, ("fashionmnist", "emnist", "cifar10"), COMPRESSIONS, TECHNIQUES, COMPRESSIONS, THRESHOLDS, 100)
+_ALL = Tutorial(5, ("fashionmnist", "emnist", "cifar10"), COMPRESSIONS, TECHNIQUES, COMPRESSIONS, THRESHOLDS, 500)
 TUTORIALS = {
     "smoke": Tutorial(1, ("fashionmnist",), (2, 8), (), (2,), (0.05,), 3),
     "quick": Tutorial(3, _ALL.datasets, COMPRESSIONS, ("post-training",), (4,), THRESHOLDS[1:4], 6),
-    "laptop": _ALL,
+    "laptop": replace(_ALL, seeds=10),
     "paper": _ALL,
 }
 

@@ -44,18 +44,23 @@ def cpu_name() -> str:
     return platform.processor() or platform.machine()
 
 
+@cache
+def paperlib_version() -> str:
+    """Of the installed package; `source` where it is not installed."""
+    try:
+        return version("paperlib")
+    except PackageNotFoundError:
+        return "source"
+
+
 def describe_environment(device: str) -> Environment:
     """The environment of this process."""
     import torch
 
-    try:
-        paperlib = version("paperlib")
-    except PackageNotFoundError:
-        paperlib = "source"
     return Environment(
         python=platform.python_version(),
         torch=torch.__version__,
-        paperlib=paperlib,
+        paperlib=paperlib_version(),
         platform=platform.platform(),
         cpu=cpu_name(),
         cores=cores(),

@@ -15,9 +15,9 @@ def scores(logits: Tensor, labels: Tensor, *, final: bool = False) -> Scores:
     in labels or predictions, balanced accuracy over those in the labels. `final` adds the one-vs-rest AUC (mean over
     the classes that occur) and the recall of each class, None for a class without images.
     """
-    logits = logits.float()
-    classes = logits.shape[1]
-    pairs = labels * classes + logits.argmax(1)
+    columns = logits.float().t().contiguous()  # along which torch reduces up to ten times as fast as along short rows
+    classes = len(columns)
+    pairs = labels * classes + columns.max(0).indices
     counts = torch.bincount(pairs, minlength=classes * classes).cpu().numpy()
     matrix = counts.reshape(classes, classes).astype(float)  # (true class, predicted class)
     hit, true, guessed = np.diag(matrix), matrix.sum(1), matrix.sum(0)
@@ -27,13 +27,13 @@ def scores(logits: Tensor, labels: Tensor, *, final: bool = False) -> Scores:
     precision = np.divide(hit, guessed, out=np.zeros(classes), where=guessed > 0)
     f1 = np.divide(2 * hit, true + guessed, out=np.zeros(classes), where=occurs)
     return Scores(
-        loss=float(F.cross_entropy(logits, labels)),
+        loss=float(F.cross_entropy(columns[None], labels[None])),
         accuracy=float(hit.sum() / matrix.sum()),
         balanced_accuracy=float(recall[seen].mean()),
         macro_f1=float(f1[occurs].mean()),
         precision=float(precision[occurs].mean()),
         recall=float(recall[occurs].mean()),
-        auc=auc(logits, labels) if final else None,
+        auc=auc(columns.t(), labels) if final else None,
         class_recall=tuple(float(r) if s else None for r, s in zip(recall, seen, strict=True)) if final else None,
     )
 
@@ -41,11 +41,12 @@ def scores(logits: Tensor, labels: Tensor, *, final: bool = False) -> Scores:
 def auc(logits: Tensor, labels: Tensor) -> float | None:
     """Mean one-vs-rest area under the ROC curve of logits (N, classes), over the classes that some but not all of the
     labels (N,) name; None if there are none. Each area is scikit-learn's `roc_auc_score`, ties counting half."""
-    from sklearn.metrics import roc_auc_score
-
-    probability = logits.softmax(1).cpu().numpy()
-    truth = labels.cpu().numpy()
-    present = [c for c in range(logits.shape[1]) if 0 < np.count_nonzero(truth == c) < len(truth)]
-    if not present:
-        return None
-    return float(np.mean([roc_auc_score(truth == c, probability[:, c]) for c in present]))
+    probability, truth = logits.softmax(1).T.contiguous().cpu().numpy(), labels.cpu().numpy()
+    areas = []
+    for number, column in enumerate(probability):
+        of_class = truth == number
+        positive, negative = np.sort(column[of_class]), np.sort(column[~of_class])
+        if len(positive) and len(negative):
+            below, not_above = (int(np.searchsorted(negative, positive, side).sum()) for side in ("left", "right"))
+            areas.append((below + not_above) / (2 * len(positive) * len(negative)))
+    return float(np.mean(areas)) if areas else None

@@ -73,7 +73,12 @@ _COLUMNS = (
     ("first_train_loss", "nats", "", "training loss of the first epoch"),
     ("last_train_loss", "nats", "", "training loss of the last epoch"),
     ("train_loss_falling", "share", "", "share of epochs whose training loss is below that of the one before"),
-    ("engine", "", "engine", "what computed the training steps: torch or numpy"),
+    (
+        "engine",
+        "",
+        "engine",
+        "what computed the training steps: torch, stacked (perceptrons) or numpy (older records)",
+    ),
     ("compact_epochs", "epochs", "compact_epochs", "epochs that ran on the compact network"),
     ("nonzeros", "count", "costs.nonzeros", "parameters that are not zero"),
     ("dense_bytes", "bytes", "costs.dense_bytes", "stored size with every weight"),

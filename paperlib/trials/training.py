@@ -2,14 +2,16 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from paperlib.core.errors import PaperlibError
 from paperlib.core.progress import between_steps
+from paperlib.execution.stacked import RandomSource
 from paperlib.execution.steps import CompactSteps, TorchSteps, steps_for
 from paperlib.pruners import METHODS, Layer, MaskEnforcer, Masks, Method, Pruning
 from paperlib.schema.measurement import TrainingEngine
@@ -19,12 +21,16 @@ from paperlib.trials.images import DeviceSplit
 from paperlib.trials.metrics import scores
 from paperlib.trials.optimizers import loss_of, make_optimizer
 
+EVAL_BATCH = 512
 DIVERGED = 100.0  # times the loss of a uniform guess
 
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """What training left: curve, seconds, masks, why it failed if it did, how many epochs ran compact, which engine."""
+    """What training left: curve, seconds, masks, why it failed if it did, how many epochs ran compact, which engine.
+
+    logits: (N, classes) of the test images, where a stack has answered them together.
+    """
 
     curve: tuple[Epoch, ...]
     seconds: float
@@ -32,52 +38,111 @@ class TrainingResult:
     failure: str | None = None
     compact_epochs: int | None = None
     engine: TrainingEngine | None = None
+    logits: Tensor | None = None
 
 
-@dataclass
+class ShuffledImages:
+    """The training images in the order that a seed gives, another one each epoch; networks of one seed share them.
+
+    order: int64 (N,); labels: int64 (N,) in that order.
+    """
+
+    def __init__(self, trial: Trial, train: DeviceSplit) -> None:
+        device = train.labels.device
+        self.train, self.batch_size = train, trial.batch_size
+        self._shuffle = torch.Generator().manual_seed(trial.seed + 2)
+        self._augment = torch.Generator(device).manual_seed(trial.seed + 3) if trial.augment else None
+        self.order, self.labels = torch.empty(0, dtype=torch.int64), train.labels
+
+    def next_epoch(self) -> None:
+        """Draw the order of the next epoch."""
+        self.order = torch.randperm(len(self.train), generator=self._shuffle).to(self.train.labels.device)
+        self.labels = self.train.labels[self.order]
+
+    def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """The epoch's batches."""
+        return self.train.batches(self.batch_size, self.order, self._augment)
+
+    def first_batch(self) -> tuple[Tensor, Tensor]:
+        """The epoch's first batch, without augmentation."""
+        return next(self.train.batches(self.batch_size, self.order[: self.batch_size]))
+
+
 class Training:
-    """A training under way, as callbacks see it.
+    """One network's training under way, alone or in a stack, as callbacks see it.
 
-    masks_before: masks of the epoch before; logits: (N, classes) of this epoch's pass, in the order of labels (N,).
+    masks_before: masks of the epoch before; logits: (N, classes) of this epoch's pass, in the order of
+    `images.labels`; val_logits: (N, classes) of validation after it.
     pruned: validation scores right after new masks; epoch_s: seconds of this epoch.
     failure: a callback that sets it ends the training after this epoch.
     """
 
-    trial: Trial
-    model: nn.Module
-    method: Method
-    epoch: int = 0
-    masks: Masks = field(default_factory=dict)
-    masks_before: Masks = field(default_factory=dict)
-    logits: Tensor = field(default_factory=lambda: torch.empty(0))
-    labels: Tensor = field(default_factory=lambda: torch.empty(0))
-    pruned: Scores | None = None
-    epoch_s: float = 0.0
-    curve: list[Epoch] = field(default_factory=list)
-    failure: str | None = None
+    def __init__(
+        self,
+        trial: Trial,
+        model: nn.Module,
+        layers: list[Layer],
+        images: ShuffledImages,
+        callbacks: Sequence["Callback"],
+        random: RandomSource | None = None,
+    ) -> None:
+        self.trial, self.model, self.layers, self.images = trial, model, layers, images
+        self.callbacks, self.random = callbacks, random
+        self.method: Method = METHODS[trial.method]()
+        self.optimizer, self.loss = make_optimizer(trial, model), loss_of(trial)
+        self.enforcer = MaskEnforcer(layers, self.optimizer, stale="stale-regrowth" in trial.quirks)
+        self.pruning = Pruning(trial, layers, torch.Generator().manual_seed(trial.seed + 1), self._gradients)
+        self.epoch, self.epoch_s = 0, 0.0
+        self.masks: Masks = {}
+        self.masks_before: Masks = {}
+        self.logits = self.val_logits = torch.empty(0)
+        self.pruned: Scores | None = None
+        self.curve: list[Epoch] = []
+        self.failure: str | None = None
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Make the epoch's masks and put them in force. Raises PaperlibError for masks that leave a layer empty."""
+        self.epoch, self.masks_before = epoch, self.masks
+        self.model.train()
+        masks = self.method.initial_masks(self.pruning) if epoch == 0 else self.masks
+        masks = self.method.update_masks(self.pruning, masks, epoch)
+        if epoch == 0 or masks is not self.masks:
+            self.masks = _checked(masks)
+            self.enforcer.set(masks)
+        for callback in self.callbacks:
+            callback.on_masks(self)
+
+    def end_epoch(self, logits: Tensor, val_logits: Tensor, seconds: float) -> None:
+        """Tell the callbacks what the epoch gave."""
+        self.logits, self.val_logits, self.epoch_s = logits, val_logits, seconds
+        for callback in self.callbacks:
+            callback.on_epoch_end(self)
+        self.logits = self.val_logits = torch.empty(0)
+
+    def result(self, engine: TrainingEngine, compact_epochs: int = 0) -> TrainingResult:
+        """What is left after the last epoch, with the method's final masks (not yet applied)."""
+        masks = self.masks if self.failure else _checked(self.method.final_masks(self.pruning, self.masks))
+        seconds = sum(epoch.time_s for epoch in self.curve)
+        compact = None if self.failure else compact_epochs
+        return TrainingResult(tuple(self.curve), seconds, masks, self.failure, compact, engine)
+
+    def _gradients(self) -> dict[str, Tensor]:
+        pixels, labels = self.images.first_batch()
+        with self.enforcer.filters_restored(), self.random.active() if self.random else nullcontext():
+            self.loss(self.model(pixels), labels).backward()
+        dense = {x.name: x.module.weight.grad.clone() for x in self.layers if x.module.weight.grad is not None}
+        self.optimizer.zero_grad()
+        return dense
 
 
 class Callback:
     """What happens beside the steps of a training; by itself nothing."""
-
-    def on_epoch_begin(self, training: Training) -> None:
-        """Before the epoch's masks are made."""
 
     def on_masks(self, training: Training) -> None:
         """The epoch's masks are in force and no step was taken under them."""
 
     def on_epoch_end(self, training: Training) -> None:
         """After the epoch's last step."""
-
-
-class Stopwatch(Callback):
-    """Wall time of the epochs with their mask updates."""
-
-    def on_epoch_begin(self, training: Training) -> None:
-        self._start = time.perf_counter()
-
-    def on_epoch_end(self, training: Training) -> None:
-        training.epoch_s = time.perf_counter() - self._start
 
 
 class PrunedScores(Callback):
@@ -96,16 +161,16 @@ class PrunedScores(Callback):
 class Curve(Callback):
     """Scores of the training pass and of validation after each epoch."""
 
-    def __init__(self, val: DeviceSplit, bf16: bool) -> None:
-        self.val, self.bf16 = val, bf16
+    def __init__(self, val: DeviceSplit) -> None:
+        self.val = val
 
     def on_epoch_end(self, training: Training) -> None:
         masks, before = training.masks, training.masks_before
         training.curve.append(
             Epoch(
                 epoch=training.epoch,
-                train=scores(training.logits, training.labels),
-                val=evaluate(training.model, self.val, bf16=self.bf16),
+                train=scores(training.logits, training.images.labels),
+                val=scores(training.val_logits, self.val.labels),
                 time_s=training.epoch_s,
                 swapped=sum(
                     int((m & ~before[n]).sum()) for n, m in masks.items() if n in before and m is not before[n]
@@ -152,70 +217,43 @@ def fit(
     on_epoch: is given each epoch's scores. bf16: autocast, in evaluations too. A diverged training ends early with
     `failure` set. Raises PaperlibError for masks that leave a layer empty.
     """
-    device = train.labels.device
-    training = Training(trial, model, METHODS[trial.method]())
-    callbacks = (Stopwatch(), PrunedScores(val, bf16), Curve(val, bf16), Caller(on_epoch), Divergence())
-    shuffle = torch.Generator().manual_seed(trial.seed + 2)
-    augment = torch.Generator(device).manual_seed(trial.seed + 3) if trial.augment else None
-    optimizer, loss_function = make_optimizer(trial, model), loss_of(trial)
-    enforcer = MaskEnforcer(layers, optimizer, stale="stale-regrowth" in trial.quirks)
-
-    def gradients() -> dict[str, Tensor]:
-        pixels, labels = next(train.batches(trial.batch_size, order[: trial.batch_size]))
-        with enforcer.filters_restored():
-            loss_function(model(pixels), labels).backward()
-        dense = {x.name: x.module.weight.grad.clone() for x in layers if x.module.weight.grad is not None}
-        optimizer.zero_grad()
-        return dense
-
-    pruning = Pruning(trial, layers, torch.Generator().manual_seed(trial.seed + 1), gradients)
-    steps = steps_for(model, optimizer, enforcer, loss_function, bf16)
+    images = ShuffledImages(trial, train)
+    training = Training(trial, model, layers, images, callbacks_of(val, on_epoch, bf16))
+    steps = steps_for(model, training.optimizer, training.enforcer, training.loss, bf16)
     if trial.execution == "compact" and isinstance(steps, TorchSteps):
         steps = CompactSteps(steps)
     for epoch in range(trial.epochs):
-        order = torch.randperm(len(train), generator=shuffle).to(device)
-        training.epoch, training.labels, training.masks_before = epoch, train.labels[order], training.masks
-        model.train()
-        for callback in callbacks:
-            callback.on_epoch_begin(training)
-        masks = training.method.initial_masks(pruning) if epoch == 0 else training.masks
-        masks = training.method.update_masks(pruning, masks, epoch)
-        if epoch == 0 or masks is not training.masks:
-            training.masks = _checked(masks)
-            enforcer.set(masks)
-        for callback in callbacks:
-            callback.on_masks(training)
-        batches = train.batches(trial.batch_size, order, augment)
-        training.logits = steps.epoch(_scheduled(batches, trial, optimizer, epoch / trial.epochs, len(train)))
-        for callback in callbacks:
-            callback.on_epoch_end(training)
+        start = time.perf_counter()
+        images.next_epoch()
+        training.begin_epoch(epoch)
+        logits = steps.epoch(scheduled(images.batches(), [training], epoch))
+        seconds = time.perf_counter() - start
+        training.end_epoch(logits, eval_logits(model, val, bf16=bf16), seconds)
         if training.failure:
             break
-    compact_epochs = None
-    if not training.failure:
-        compact_epochs = steps.epochs if isinstance(steps, CompactSteps) else 0
-        training.masks = _checked(training.method.final_masks(pruning, training.masks))
-    return TrainingResult(
-        tuple(training.curve),
-        sum(e.time_s for e in training.curve),
-        training.masks,
-        training.failure,
-        compact_epochs,
-        steps.engine,
-    )
+    return training.result(steps.engine, steps.epochs if isinstance(steps, CompactSteps) else 0)
 
 
-def _scheduled(
-    batches: Iterator[tuple[Tensor, Tensor]], trial: Trial, optimizer: torch.optim.Optimizer, done: float, images: int
+def callbacks_of(
+    val: DeviceSplit, on_epoch: Callable[[Epoch], None] = lambda epoch: None, bf16: bool = False
+) -> tuple[Callback, ...]:
+    """What happens beside the steps of a trial's training."""
+    return PrunedScores(val, bf16), Curve(val), Caller(on_epoch), Divergence()
+
+
+def scheduled(
+    batches: Iterator[tuple[Tensor, Tensor]], trainings: Sequence[Training], epoch: int
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """The batches of an epoch, the learning rate set before each; done: share of training before this epoch."""
-    steps = trial.epochs * -(-images // trial.batch_size)
-    check = between_steps.get()
+    """The batches of an epoch, the learning rates of all trainings (which share a schedule) set before each."""
+    trial, check = trainings[0].trial, between_steps.get()
+    steps = trial.epochs * -(-len(trainings[0].images.train) // trial.batch_size)
     for step, batch in enumerate(batches):
         check()
         if trial.schedule == "cosine":
-            for group in optimizer.param_groups:
-                group["lr"] = trial.lr * (1 + math.cos(math.pi * (done + step / steps))) / 2
+            factor = (1 + math.cos(math.pi * (epoch / trial.epochs + step / steps))) / 2
+            for training in trainings:
+                for group in training.optimizer.param_groups:
+                    group["lr"] = training.trial.lr * factor
         yield batch
 
 
@@ -241,7 +279,7 @@ def eval_logits(model: nn.Module, images: DeviceSplit, *, bf16: bool = False) ->
 
 
 @torch.inference_mode()
-def predict(model: nn.Module, images: DeviceSplit, size: int = 512) -> Tensor:
+def predict(model: nn.Module, images: DeviceSplit, size: int = EVAL_BATCH) -> Tensor:
     """Logits (N, classes) in the images' order."""
     check, logits = between_steps.get(), list[Tensor]()
     for pixels, _ in images.batches(size):

@@ -159,14 +159,13 @@ def test_the_explorer_answers_and_can_be_cancelled(page: Page, folder: Path) -> 
     old = picture.get_attribute("src")
     explorer.get_by_label("method").select_option("pre-training")
     go.click()
-    expect(explorer.locator("code")).to_contain_text("--method pre-training")
+    expect(explorer.locator("code")).to_contain_text("method='pre-training'")
     assert picture.get_attribute("src") != old
     page.screenshot(path=folder / "explorer.png")
     explorer.get_by_label("model").select_option("mlp-medium")
     go.click()
     expect(cancel).to_be_enabled()
     cancel.click()
-    # It stops at the end of an epoch, which on this network takes seconds.
     expect(explorer.get_by_text("cancelled; finished trials are kept")).to_be_visible()
 
 

@@ -39,7 +39,7 @@ UNIT = UnitCosts(1.0, 10.0, 0.1, 5.0, 2.0, "modelled", 100, 4_000)
 
 
 def test_the_forecast_of_quick_has_the_size_of_what_it_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A sample of quick's own trials, forecast and then run; about 15 s.
+    """A sample of quick's own trials, forecast and then run; about half a minute on all MNIST.
 
     Within a factor of 10, whatever begins or ends to run beside meanwhile: a wrong unit would show. How close it is on
     a quiet machine is measured by `benchmarks/forecast.py`.

@@ -60,7 +60,7 @@ def test_the_table_shows_validation_accuracy_and_marks_the_best_and_the_used(sou
     assert dict(zip(rate, shown, strict=True)) == {
         lr: pytest.approx(100 * mean, abs=0.006) for lr, mean in means.items()
     }
-    marks = dict(zip(rate, table["Unnamed: 9"].fillna(""), strict=True))
+    marks = dict(zip(rate, table["Unnamed: 10"].fillna(""), strict=True))
     assert {lr for lr, text in marks.items() if "best" in text} == {
         lr for lr in means if means[lr] == max(means.values())
     }

@@ -34,15 +34,19 @@ def test_profiles_run_what_the_points_say() -> None:
     grids = {name: studies.mlp(name, datasets=["mnist"]) for name in studies.PROFILES}
     networks = {name: studies.industrial(name) for name in studies.PROFILES}
     quick, laptop, paper = (of(grids[name], "scope") for name in ("quick", "laptop", "paper"))
-    assert of(grids["smoke"], "scope") == quick == {"global", "layerwise"}
-    assert laptop - quick == {"global-threshold"} and paper - laptop == {"layerwise-matched"}
+    assert of(grids["smoke"], "scope") == {"global", "layerwise"}
+    assert quick == laptop == {"global", "layerwise", "global-threshold"} and paper - laptop == {"layerwise-matched"}
     assert of(studies.vgg("paper"), "scope") == {"global", "layerwise"} and of(networks["paper"], "scope") == {"global"}
-    assert not any(of(grid, "method") & set(BASELINES) for grid in (*grids.values(), studies.vgg("paper")))
+    small = {name: [t for t in grid if t.model == "mlp-small"] for name, grid in grids.items()}
+    baselines = {name: of(grid, "method") & set(BASELINES) for name, grid in small.items()}
+    assert baselines["quick"] == baselines["laptop"] == {"magnitude-gradual", "rigl"}
+    assert not baselines["smoke"] | baselines["paper"] | of(studies.vgg("paper"), "method") & set(BASELINES)
+    assert len(of(small["quick"], "seed")) == 5 and len(of(small["laptop"], "seed")) == 10
     extra = {name: {t.dataset for t in trials if t.method in BASELINES} for name, trials in networks.items()}
     assert extra["smoke"] == extra["laptop"] == {"bloodmnist"} and extra["quick"] == set()
     assert extra["paper"] == of(networks["paper"], "dataset")
     random = {name: any(t.method == "random" and t.sparsity for t in grid) for name, grid in grids.items()}
-    assert random == {"smoke": False, "quick": False, "laptop": True, "paper": True}
+    assert random == {"smoke": False, "quick": True, "laptop": True, "paper": True}
     assert {round(1 / (1 - t.sparsity)) for t in studies.tutorial_trials("smoke") if t.scope == "global"} == {1, 2, 8}
     seeds = {name: (of(studies.vgg(name), "seed"), of(networks[name], "seed")) for name in studies.PROFILES}
     assert [tuple(map(len, seeds[name])) for name in ("smoke", "quick", "laptop", "paper")] == [
@@ -58,4 +62,5 @@ def test_profiles_run_what_the_points_say() -> None:
     )
     swept = [t for t in studies.sensitivity_trials("laptop") if t.method != "dense"]
     assert of(swept, "method") == {"set"} and of(swept, "model") == {"mlp-small", "mlp-medium"}
+    assert {t.batch_size for t in studies.sensitivity_trials("laptop", "mlp") if t.model == "mlp-small"} == {4, 64}
     assert {t.method for t in studies.vgg("paper") if t.quirks} == {"dense", *GRID_METHODS}

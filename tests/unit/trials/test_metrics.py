@@ -36,12 +36,19 @@ def test_scores_equal_scikit_learn(classes: int, n: int, seed: int) -> None:
     assert [r is None for r in ours.class_recall] == [c not in seen for c in range(classes)]
 
 
-def test_auc_equals_scikit_learn_and_is_none_with_one_class() -> None:
-    generator = torch.Generator().manual_seed(0)
-    logits, labels = torch.randn(200, 5, generator=generator), torch.randint(5, (200,), generator=generator)
-    expected = sk.roc_auc_score(labels, logits.softmax(1), multi_class="ovr", average="macro")
-    assert auc(logits, labels) == pytest.approx(expected)
-    assert auc(logits, torch.zeros(200, dtype=torch.long)) is None
+@given(classes=st.integers(2, 12), n=st.integers(2, 80), ties=st.booleans(), seed=st.integers(0, 10_000))
+@settings(max_examples=80, deadline=None)
+def test_auc_equals_scikit_learn_and_leaves_out_what_no_label_names(
+    classes: int, n: int, ties: bool, seed: int
+) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    logits, labels = torch.randn(n, classes, generator=generator), torch.randint(classes, (n,), generator=generator)
+    logits = logits.round() if ties else logits
+    probability, truth = logits.softmax(1).numpy(), labels.numpy()
+    named = [c for c in range(classes) if 0 < (truth == c).sum() < n]
+    expected = np.mean([sk.roc_auc_score(truth == c, probability[:, c]) for c in named]) if named else None
+    assert auc(logits, labels) == (expected if expected is None else pytest.approx(expected, abs=1e-12))
+    assert auc(logits, torch.zeros(n, dtype=torch.long)) is None
 
 
 @pytest.mark.parametrize(
