@@ -201,7 +201,7 @@ def test_captions_say_what_is_drawn(made: Source) -> None:
         for w in WANTED
         if w.asked in {"P, figure: costs", "P, table: costs"} and w.section == "01"
     )
-    floor = made.costs.floor(COSTS["training_time"], ["mlp-small"])
+    floor = made.costs.floor(COSTS["training_time"], Network("mlp-small", 28))
     caption, ratio = exhibits["costs_mlp"].caption, made.costs.rows.whole_ratio.dropna().median()
     assert f"training ±{floor:.1%}" in caption
     assert f"mlp-small, masked ×{ratio:.2f}" in caption.partition("Whole trainings measured beside")[2]
