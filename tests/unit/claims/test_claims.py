@@ -161,8 +161,9 @@ def test_counts_agree_with_independent_sources() -> None:
     assert networks["resnet18"][1:] == (20, pytest.approx(1.8e9, rel=0.02))
     assert networks["vgg16"][1:] == (13, pytest.approx(15.5e9, rel=0.01))
     assert ask(NOTHING, "C10", "C11", "C12", "C13", "C35") == [
-        "by definition", "supported", "internally inconsistent (20 % of the images are for testing in 3.3, 10 % in 4.5)",
-        "contradicted", "inconclusive (needs costs, such as bloodmnist resnet18 dense)",
+        "by definition", "supported",
+        "internally inconsistent (20 % of the images are for testing in 3.3, 10 % in 4.5)", "contradicted",
+        "inconclusive (needs costs, such as bloodmnist resnet18 dense)",
     ]  # fmt: skip
 
 
