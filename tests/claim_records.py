@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from paperlib.claims.costs import P_VGG
 from paperlib.claims.settings import Setting, dense_of, grid_f, grid_p
 from paperlib.costs.records import BATCHES, cost_table
 from paperlib.schema.cost import PROCESSES, CostRecord, CostRun, StepMemory
@@ -20,15 +21,17 @@ NO_COUNTS = Costs(*[0] * 10)
 
 def settings() -> list[Setting]:
     """All arms of both papers with their dense ones."""
-    pruned = grid_f() + grid_p(("global", "layerwise")) + grid_p(models=("vgg16",))
-    return list(dict.fromkeys([*pruned, *map(dense_of, pruned)]))
+    pruned = grid_f() + grid_p(("global", "layerwise")) + P_VGG
+    plain = grid_f(("dense",), models=("resnet18-plain",))
+    return list(dict.fromkeys([*pruned, *map(dense_of, pruned), *plain]))
 
 
 def table(
     truth: Truth = lambda s: {}, *, seeds: int = 5, noise: float = 0.01, source: str = "official",
     device: str = "cpu", gpu: str | None = None, seed: int = 0, arms: list[Setting] | None = None,
 ) -> pd.DataFrame:  # fmt: skip
-    """Rows as `store.tidy` writes them. truth(setting): `accuracy` (a level), and any column by its own name."""
+    """Rows as `store.tidy` writes them. truth(setting): `accuracy` (a level), `stored` (a factor on the dense file),
+    and any column by its own name."""
     rng = np.random.default_rng(seed)
     arms = settings() if arms is None else arms
     controls = [dense_of(s)._replace(method="random") for s in arms if s.method == "dense"]
@@ -47,7 +50,9 @@ def _row(arm: Setting, seed: int, truth: dict[str, float], rng: np.random.Genera
         "augment": False, "compute": "fp32", "protocol": "corrected", "quirks": "", "status": "done",
         "train_images": COUNTS.get(arm.dataset, 60_000), "test_images": 10_000, "test_majority": 0.2,
         "shared_training": f"dense{seed}" if arm.method == "post-training" else None, "cpu": "x", "command": "paperlib",
-        "test_accuracy": accuracy, "best_train_accuracy": accuracy, "first_train_loss": 2.0,
+        "test_accuracy": accuracy, "test_balanced_accuracy": accuracy, "dense_bytes": 1000, "compact_bytes": 1000,
+        "csr_bytes": round(1000 * truth.get("stored", 1.0)), "val_images": 1_712,
+        "best_train_accuracy": accuracy, "first_train_loss": 2.0,
         "last_train_loss": 0.2 + rng.normal(0, noise / 10), "train_loss_falling": 0.95, "train_time_s": 100.0,
     }  # fmt: skip
     return row | {k: v for k, v in truth.items() if k in row}

@@ -31,13 +31,16 @@ def find(name: str) -> Claim:
 
 
 def verdicts(
-    tidy: pd.DataFrame, claims: Iterable[Claim] | None = None, measured: pd.DataFrame | None = None
+    tidy: pd.DataFrame,
+    claims: Iterable[Claim] | None = None,
+    measured: pd.DataFrame | None = None,
+    strictness: float = 1.0,
 ) -> list[Verdict]:
     """Verdicts in the ledger's order on the tables of `trials.store.tidy` and (`measured`) `costs.records.cost_table`.
 
-    Empty tables will do.
+    Empty tables will do. strictness: a factor on the margins inside which a difference does not matter.
     """
-    evidence = Evidence.of(tidy, measured)
+    evidence = replace(Evidence.of(tidy, measured), strictness=strictness)
     return [replace(c.test(evidence), claim=c.id) for c in (CLAIMS.values() if claims is None else claims)]
 
 

@@ -1,26 +1,29 @@
 """Ready-made tests of claims: an arm against another, a quantity in a range, a share of a family, all by one rule.
 
-Every test is a pure function from Evidence to Verdict. Costs move beyond the A/A noise floor or not at all;
-"comparable" is equivalence within a margin. Comparisons that speak against a claim are Holm-corrected.
+Every test is a pure function from Evidence to Verdict. Costs move beyond the A/A noise floor of their network, scores
+beyond 0; "comparable" is equivalence within a margin, "no loss" and "at most" are non-inferiority. Comparisons that
+speak against a claim are Holm-corrected.
 """
 
 import math
 from collections.abc import Callable, Sequence, Set
 from dataclasses import replace
 
-from paperlib.claims.cost_evidence import CostMetric
+from paperlib.claims.cost_evidence import EPOCHS_F, EPOCHS_P, CostMetric
 from paperlib.claims.effects import Metric
-from paperlib.claims.evidence import EPOCHS, QUALITIES, QUANTITIES, Evidence
-from paperlib.claims.judging import is_ratio, judge
+from paperlib.claims.evidence import QUALITIES, QUANTITIES, Evidence
+from paperlib.claims.judging import Rule, is_ratio, judge
 from paperlib.claims.settings import Reference, Setting, dense_of
 from paperlib.claims.stats.decisions import Outcome
-from paperlib.claims.verdict import Verdict, deny, inconsistent, join
+from paperlib.claims.verdict import Verdict, deny, flawed, join, strongest
+from paperlib.studies.profiles import F_DATASETS
 
 Test = Callable[[Evidence], Verdict]
-MARGIN = 0.01  # "comparable accuracy": within one point
-COST_MARGIN = 0.05  # "equal" times and energies: within 5 %, or the noise floor if that is wider
+# The smallest differences that matter, ours, since the papers state none: inside them things are "comparable".
+MARGIN = 0.01  # of an accuracy: one point
+LOSS_MARGIN = 0.1  # nats
+COST_MARGIN = 0.05  # of times and energies: 5 %, or the noise floor if that is wider
 TRAINING = {"training_time", "training_energy", "co2", "peak_memory"}
-ON_IMAGES = {"accuracy", "train_accuracy", "train_loss"}  # on drawn images they stand beside no published figure
 
 
 def below(metric: str, settings: Sequence[Setting], than: Reference = dense_of, share: float = 1.0) -> Test:
@@ -34,26 +37,18 @@ def above(metric: str, settings: Sequence[Setting], than: Reference = dense_of) 
 
 
 def not_above(metric: str, settings: Sequence[Setting], share: float = 1.0) -> Test:
-    """Lower than dense or equal to it, in `share` of the settings."""
-    return _compare(metric, settings, dense_of, {"below", "none"}, {"above"}, share)
+    """Not higher than dense by as much as the margin, in `share` of the settings: one-sided non-inferiority."""
+    return _compare(metric, settings, dense_of, {"below", "none", "not above"}, {"above"}, share, beyond_margin=True)
 
 
-def same(
-    metric: str,
-    settings: Sequence[Setting],
-    than: Reference = dense_of,
-    share: float = 1.0,
-    margin: float | None = None,
-    or_above: bool = False,
-) -> Test:
-    """Equal to the reference within the margin (TOST), or also higher where that keeps the claim true.
+def not_below(metric: str, settings: Sequence[Setting], than: Reference = dense_of, share: float = 1.0) -> Test:
+    """Not lower than the reference by as much as the margin: one-sided non-inferiority."""
+    return _compare(metric, settings, than, {"above", "none", "not below"}, {"below"}, share, beyond_margin=True)
 
-    margin: in the unit of the metric's column, of costs as a share; MARGIN or COST_MARGIN where none is given.
-    """
-    if margin is None:
-        margin = COST_MARGIN if is_ratio(QUANTITIES[metric]) else MARGIN
-    accept: Set[Outcome] = {"none", "above"} if or_above else {"none"}
-    return _compare(metric, settings, than, accept, {"below"} if or_above else {"below", "above"}, share, margin)
+
+def same(metric: str, settings: Sequence[Setting], than: Reference = dense_of, share: float = 1.0) -> Test:
+    """Equal to the reference within the margin, by two one-sided tests."""
+    return _compare(metric, settings, than, {"none"}, {"below", "above"}, share, beyond_margin=True)
 
 
 def effect_in(metric: str, settings: Sequence[Setting], low: float, high: float, than: Reference = dense_of) -> Test:
@@ -63,9 +58,9 @@ def effect_in(metric: str, settings: Sequence[Setting], low: float, high: float,
 
     def test(evidence: Evidence) -> Verdict:
         samples = [evidence.compare(quantity, s, than(s)) for s in settings]
-        return judge(evidence, quantity, settings, samples, [(b - a) / 2] * len(settings), middle=(a + b) / 2)
+        return judge(evidence, quantity, settings, samples, Rule.range(a, b, len(settings)))
 
-    return beside_published(quantity, test)
+    return on_real_images(quantity, test)
 
 
 def value_in(metric: str, settings: Sequence[Setting], low: float, high: float) -> Test:
@@ -74,30 +69,72 @@ def value_in(metric: str, settings: Sequence[Setting], low: float, high: float) 
 
     def test(evidence: Evidence) -> Verdict:
         samples = [evidence.level(quantity, s) for s in settings]
-        halves = [(high - low) / 2] * len(settings)
-        return judge(evidence, quantity, settings, samples, halves, middle=(low + high) / 2, level=True)
+        return judge(evidence, quantity, settings, samples, Rule.range(low, high, len(settings), level=True))
 
-    return beside_published(quantity, test)
+    return on_real_images(quantity, test)
 
 
-def beside_published(metric: Metric | CostMetric, test: Test) -> Test:
-    """A published size of an accuracy or a loss is met on real images or not at all."""
+def extreme_in(
+    metric: str,
+    settings: Sequence[Setting],
+    low: float,
+    high: float,
+    *,
+    highest: bool = True,
+    than: Reference | None = None,
+) -> Test:
+    """The highest (or lowest) of the settings, chosen by its mean and judged on its seeds, lies in [low, high].
 
-    def on_real_images(evidence: Evidence) -> Verdict:
+    than: it is the difference to this reference. The first setting where none was measured.
+    """
+    quantity, sign = QUANTITIES[metric], 1 if highest else -1
+
+    def test(evidence: Evidence) -> Verdict:
+        samples = {
+            s: evidence.level(quantity, s) if than is None else evidence.compare(quantity, s, than(s)) for s in settings
+        }
+        known = {s: sign * float(sample.values.mean()) for s, sample in samples.items() if sample is not None}
+        chosen = max(known, key=lambda s: known[s]) if known else settings[0]
+        part = value_in(metric, [chosen], low, high) if than is None else effect_in(metric, [chosen], low, high, than)
+        verdict, which = part(evidence), "highest" if highest else "lowest"
+        return replace(verdict, detail=f"{verdict.detail}, the {which} of {len(known)}: {chosen}" if known else "")
+
+    return on_real_images(quantity, test)
+
+
+def on_real_images(metric: Metric | CostMetric, test: Test) -> Test:
+    """What was learnt on drawn images decides nothing."""
+
+    def real_alone(evidence: Evidence) -> Verdict:
         verdict = test(evidence.undrawn)
         if verdict.estimate is not None or evidence.undrawn is evidence or test(evidence).estimate is None:
             return verdict
         return Verdict(
-            "untestable here", f"{metric.title.lower()} of drawn images beside a published one",
-            needs=f"official images; {verdict.needs}",
-        )  # fmt: skip
+            "untestable here", f"{metric.title.lower()} on drawn images", needs=f"real images; {verdict.needs}"
+        )
 
-    return on_real_images if metric.name in ON_IMAGES else test
+    return real_alone if metric.name in QUALITIES else test
 
 
 def every(*tests: Test) -> Test:
     """All parts must hold; the weakest decides."""
     return tests[0] if len(tests) == 1 else lambda evidence: join([test(evidence) for test in tests])
+
+
+def any_of(*tests: Test) -> Test:
+    """One part suffices; the strongest decides."""
+    return lambda evidence: strongest([test(evidence) for test in tests])
+
+
+def beside(label: str, shown: Test, test: Test) -> Test:
+    """`test` decides; what `shown` gives stands beside it under its label."""
+
+    def both(evidence: Evidence) -> Verdict:
+        verdict, other = test(evidence), shown(evidence)
+        told = f"{label}: {other.figure()} ({other.base})" if other.estimate else ""
+        return replace(verdict, detail="; ".join(filter(None, (verdict.detail, told))))
+
+    return both
 
 
 def negate(test: Test) -> Test:
@@ -107,7 +144,12 @@ def negate(test: Test) -> Test:
 
 def self_contradiction(why: str, test: Test) -> Test:
     """A claim that its own paper contradicts; `test` says what our records show all the same."""
-    return lambda evidence: inconsistent(why, test(evidence))
+    return lambda evidence: flawed("internally inconsistent", why, test(evidence))
+
+
+def unlike(why: str, test: Test) -> Test:
+    """A claim that compares what cannot be compared; `test` says what our records show all the same."""
+    return lambda evidence: flawed("compares unlike quantities", why, test(evidence))
 
 
 def on_device(machine: str, *tests: Test) -> Test:
@@ -131,7 +173,7 @@ def at_pixels(pixels: int, *tests: Test) -> Test:
         if verdict.estimate is not None or small.estimate is None:
             return verdict
         return replace(
-            small, base="inconclusive", reason=f"needs images of {pixels} px",
+            small, base="inconclusive", reason=f"needs images of {pixels} px", p=None,
             detail=f"on smaller images: {small.detail}", needs=f"{small.needs}; {pixels} px",
         )  # fmt: skip
 
@@ -141,13 +183,14 @@ def at_pixels(pixels: int, *tests: Test) -> Test:
 def at_scale(*tests: Test) -> Test:
     """Only on trials of the paper's own scale: a level, or how two models compare, is not that of smaller ones.
 
-    That is the whole network (width 1), trained for F's epochs or more. Where there are none the estimate of the
-    smaller ones is shown, and decides nothing.
+    That is the whole network (width 1), trained for the paper's epochs or more (F's 50, the 10 of P's published code).
+    Where there are none the estimate of the smaller ones is shown, and decides nothing.
     """
 
     def on_large_trials(evidence: Evidence) -> Verdict:
         rows, test = evidence.rows, every(*tests)
-        large = evidence.where((rows.epochs >= EPOCHS) & (rows.width == 1))
+        epochs = rows.dataset.isin(F_DATASETS).map({True: EPOCHS_F, False: EPOCHS_P})
+        large = evidence.where((rows.epochs >= epochs) & (rows.width == 1))
         verdict = test(large)
         if large is evidence or verdict.estimate is not None:
             return verdict
@@ -155,9 +198,9 @@ def at_scale(*tests: Test) -> Test:
         if small.estimate is None:
             return small
         return replace(
-            small, base="inconclusive", reason=f"needs the paper's {EPOCHS} epochs of the whole network",
+            small, base="inconclusive", reason="needs the whole network, trained as long as in the paper", p=None,
             detail=f"at a smaller scale: {small.detail}",
-            needs=f"{small.needs}; {EPOCHS} epochs, width 1",
+            needs=f"{small.needs}; width 1, {EPOCHS_F} epochs ({EPOCHS_P} for P's data sets)",
         )  # fmt: skip
 
     return on_large_trials
@@ -170,37 +213,42 @@ def _compare(
     accept: Set[Outcome],
     reject: Set[Outcome],
     share: float = 1.0,
-    margin: float | None = None,
+    *,
+    beyond_margin: bool = False,
 ) -> Test:
+    """beyond_margin: `below` and `above` begin at the margin, not at the noise floor."""
     metric = QUANTITIES[name]
     every_setting = settings
     settings = [s for s in every_setting if not _equal_by_definition(metric, s, than(s))] or every_setting
 
-    def no_difference(evidence: Evidence, setting: Setting) -> float | None:
-        # What counts as none: the margin of a score, else the noise floor, or the margin if that is wider.
-        if margin is not None and not is_ratio(metric):
-            return margin
-        floor = evidence.floor(metric, (setting, than(setting)))
-        return floor if margin is None else max(margin, floor or 0.0)
+    def rule(evidence: Evidence) -> Rule:
+        margin = _margin(metric) * evidence.strictness
+        if not isinstance(metric, CostMetric):
+            margins = [margin] * len(settings)
+            return Rule(accept, reject, margins if beyond_margin else [0.0] * len(settings), margins, share)
+        floors = [evidence.floor(metric, (s, than(s))) for s in settings]
+        margins = [math.log1p(max(margin, floor or 0.0)) for floor in floors]
+        bounds = [None if floor is None else math.log1p(floor) for floor in floors]
+        return Rule(accept, reject, margins if beyond_margin else bounds, margins, share)
 
     def test(evidence: Evidence) -> Verdict:
         unlearnt = evidence.near_chance if metric.name in QUALITIES else set()
         idle = [s for s in settings if (s.dataset, s.model) in unlearnt]
         samples = [None if s in idle else evidence.compare(metric, s, than(s)) for s in settings]
-        widths = [no_difference(evidence, s) for s in settings]
-        verdict = judge(
-            evidence, metric, settings, samples,
-            [None if w is None else math.log1p(w) if is_ratio(metric) else w for w in widths], accept, reject,
-            share, equivalence=margin is not None, floor=max((w for w in widths if w is not None), default=None),
-        )  # fmt: skip
+        verdict = judge(evidence, metric, settings, samples, rule(evidence))
         if len(settings) < len(every_setting) and verdict.detail:
             verdict = replace(verdict, detail=f"{verdict.detail} (post-training trains as dense, by definition)")
-        if not idle or verdict.base not in {"inconclusive", "untestable here"}:
+        if not idle or verdict.base not in {"inconclusive", "too noisy to tell", "untestable here"}:
             return verdict
         few = f"dense hardly learns in {len(idle)} of {len(settings)} settings, such as {dense_of(idle[0])}"
         return replace(verdict, base="inconclusive", reason=few, needs=f"{verdict.needs}; longer training")
 
-    return test
+    return on_real_images(metric, test)
+
+
+def _margin(metric: Metric | CostMetric) -> float:
+    """The smallest difference that matters, in the unit of the metric's column, of costs as a share."""
+    return COST_MARGIN if is_ratio(metric) else LOSS_MARGIN if metric.unit == "nats" else MARGIN
 
 
 def _equal_by_definition(metric: Metric | CostMetric, setting: Setting, other: Setting) -> bool:

@@ -1,14 +1,15 @@
 """Cost records as evidence: what an arm costs beside dense, one value per fresh process."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+import scipy  # loads scipy.stats, which takes a second, where it is first used
 from numpy.typing import NDArray
 
 from paperlib.claims.settings import Setting
-from paperlib.claims.stats.estimates import Estimate, mean_interval
+from paperlib.claims.stats.estimates import LEVEL, Estimate, mean_interval
 from paperlib.data import parse_name
 from paperlib.studies.costs import cost_settings
 from paperlib.studies.profiles import F_DATASETS
@@ -62,13 +63,20 @@ COSTS = {
 }  # fmt: skip
 
 
+class Network(NamedTuple):
+    """A model at one size of images: what has a noise floor of its own. pixels: height of the images."""
+
+    model: str
+    pixels: int
+
+
 @dataclass(frozen=True, eq=False)
 class CostTable:
     """The table of `costs.records.cost_table`, asked by the settings of claims. An empty one is no evidence."""
 
     rows: pd.DataFrame
     _by_dataset: dict[str, dict[str, pd.DataFrame]] = field(default_factory=dict, repr=False)
-    _floors: dict[tuple[object, ...], float | None] = field(default_factory=dict, repr=False)
+    _floors: dict[tuple[object, ...], Estimate | None] = field(default_factory=dict, repr=False)
     _parts: dict[bytes, "CostTable"] = field(default_factory=dict, repr=False)
 
     def where(self, chosen: "pd.Series[bool]") -> "CostTable":
@@ -106,22 +114,42 @@ class CostTable:
         log = mean_interval(np.log(rows[column].astype(float)))
         return log and log.mapped(np.exp)
 
-    def controls(self, metric: CostMetric, models: frozenset[str] | None = None) -> NDArray[np.float64]:
-        """Distances from 1 of the A/A ratios of these networks (None: all), each network and process once."""
-        if self.rows.empty or metric.control is None:
-            return np.zeros(len(self.rows))
-        rows = self.rows if models is None else self.rows[self.rows.model.isin(models)]
-        network = ["model", "width", "resolution", "channels", "classes", "batch_size", "process"]
-        ratios = rows.drop_duplicates(network)[metric.control].to_numpy(np.float64)
-        return np.abs(ratios - 1)
+    def floor(self, metric: CostMetric, network: Network) -> Estimate | None:
+        """The A/A noise floor of a network, as a share of dense, with its 95 % interval; None without any control.
 
-    def floor(self, metric: CostMetric, models: Iterable[str] | None = None) -> float | None:
-        """95th percentile of the A/A controls, as a share of dense; None without any."""
-        key = (metric.name, None if models is None else frozenset(models))
+        Two identical networks differ by more than this in one process of twenty: Student's quantile times the root
+        mean square of the log ratios of dense to dense, over all processes and shapes of these networks.
+        """
+        key = (metric.name, network)
         if key not in self._floors:
-            deviations = self.controls(metric, key[1])
-            self._floors[key] = float(np.percentile(deviations, 95)) if len(deviations) else None
+            logs = self._controls(metric, network)
+            self._floors[key] = _floor_of(logs) if len(logs) else None
         return self._floors[key]
+
+    def _controls(self, metric: CostMetric, network: Network) -> NDArray[np.float64]:
+        """Logarithms of the A/A ratios, each process once; zeros for what is counted and not measured."""
+        if self.rows.empty:
+            return np.zeros(0)
+        rows = self.rows[(self.rows.model == network.model) & (self.rows.resolution == network.pixels)]
+        if metric.control is None:
+            return np.zeros(len(rows))
+        shape = ["width", "channels", "classes", "batch_size", "process"]
+        return np.log(rows.drop_duplicates(shape)[metric.control].to_numpy(np.float64))
+
+
+def networks_of(rows: pd.DataFrame) -> list[Network]:
+    """The networks of these rows, in their order."""
+    if rows.empty:
+        return []
+    return [Network(*pair) for pair in rows[["model", "resolution"]].drop_duplicates().itertuples(index=False)]
+
+
+def _floor_of(logs: NDArray[np.float64]) -> Estimate:
+    n, quantile = len(logs), float(scipy.special.stdtrit(len(logs), 0.5 + LEVEL / 2))
+    square = float((logs**2).sum())
+    tails = scipy.special.chdtri(n, [0.5 - LEVEL / 2, 0.5 + LEVEL / 2])
+    mean, low, high = (float(np.expm1(quantile * (square / df) ** 0.5)) for df in (n, *tails))
+    return Estimate(mean, low, high, n)
 
 
 def _with_training(rows: pd.DataFrame, dataset: str) -> pd.DataFrame:

@@ -15,8 +15,12 @@ from paperlib.claims.stats.estimates import (
     Estimate,
     mean_interval,
 )
-from paperlib.claims.stats.noise import PAIR
 
+# What a trial shares with its dense baseline: images, budget, protocol and seed.
+PAIR = [
+    "dataset", "resolution", "train_images", "test_images", "model", "width", "epochs", "batch_size", "optimizer",
+    "lr", "options", "schedule", "augment", "compute", "quirks", "seed",
+]  # fmt: skip
 ARM = ["dataset", "model", "scope", "conv_sparsity", "sparsity", "method"]
 
 

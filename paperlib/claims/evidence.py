@@ -9,22 +9,22 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from paperlib.claims.cost_evidence import COSTS, CostMetric, CostTable
-from paperlib.claims.effects import ACCURACY, REAL, Metric, corrected_protocol, main_setting_only, near_chance
+from paperlib.claims.cost_evidence import COSTS, EPOCHS_F, CostMetric, CostTable, networks_of
+from paperlib.claims.effects import ACCURACY, PAIR, REAL, Metric, corrected_protocol, main_setting_only, near_chance
 from paperlib.claims.settings import Setting, dense_of
-from paperlib.claims.stats.noise import MACHINE, PAIR, score_controls
 from paperlib.studies.profiles import F_DATASETS
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.intp]
 SWAP = 0.2  # both papers; other values are sensitivity arms
-EPOCHS = 50  # of paper F; P does not state its own
 PIXELS = 224  # of paper F's images; its networks for small images cost otherwise
 F_MODELS = ("vgg16", "resnet18")
 ARM = ["dataset", "model", "method", "conv_sparsity", "sparsity", "scope"]  # as the fields of Setting
+MACHINE = ["device", "cpu", "gpu"]
 PER_MODEL = {"lr", "batch_size", "options", "optimizer", "schedule"}  # what each model has of its own
 _LEARNT = (
     ACCURACY,
+    Metric("balanced_accuracy", "Balanced test accuracy", "test_balanced_accuracy", "%", 100),
     Metric("train_accuracy", "Best training accuracy", "best_train_accuracy", "%", 100),
     Metric("train_loss", "Last training loss", "last_train_loss", "nats"),
     Metric("loss_change", "Change of training loss", "loss_change", "nats", signed=True),
@@ -32,11 +32,12 @@ _LEARNT = (
 )
 QUANTITIES: dict[str, Metric | CostMetric] = {**{m.name: m for m in _LEARNT}, **COSTS}
 # What training improves: it says nothing where nothing was learnt, and less where training was short.
-QUALITIES = {"accuracy", "train_accuracy", "train_loss", "loss_change", "loss_falling"}
+QUALITIES = {"accuracy", "balanced_accuracy", "train_accuracy", "train_loss", "loss_change", "loss_falling"}
 # What every table has; an empty one gets these columns.
 _COLUMNS = {
     *PAIR, *ARM, *MACHINE, "id", "source", "status", "protocol", "swap", "main_setting", "test_accuracy",
-    "test_majority", "first_train_loss", "last_train_loss", "shared_training",
+    "test_majority", "first_train_loss", "last_train_loss", "shared_training", "dense_bytes", "csr_bytes",
+    "compact_bytes", "val_images",
 }  # fmt: skip
 
 
@@ -56,24 +57,28 @@ class Evidence:
     """What a claim's test gets: finished trials of the corrected protocol, one per row of the tidy table, and costs.
 
     A test reads `rows` itself (columns and units as in tidy.csv), or asks for a quantity of a setting (`level`), for
-    the difference of two settings (`compare`), for the noise floor of a quantity, and for the `support` of a verdict.
+    the difference of two settings (`compare`), for the noise floor of a cost, and for the `support` of a verdict.
     """
 
     rows: pd.DataFrame
     costs: CostTable = field(default_factory=lambda: CostTable(pd.DataFrame()))
-    _controls: dict[str, dict[Any, Floats]] = field(default_factory=dict, repr=False)
+    strictness: float = 1.0  # factor on the margins, to see what hangs on them
 
     @classmethod
     def of(cls, tidy: pd.DataFrame, costs: pd.DataFrame | None = None) -> "Evidence":
         """From the tables of `trials.store.tidy` and `costs.records.cost_table`; an empty one is no evidence."""
         rows = corrected_protocol(main_setting_only(tidy if len(tidy) else pd.DataFrame(columns=sorted(_COLUMNS))))
         rows = rows[rows.swap == SWAP].reset_index(drop=True)
-        extra = {"loss_change": rows.last_train_loss.astype(float) - rows.first_train_loss.astype(float)}
+        stored = rows[["csr_bytes", "compact_bytes"]].astype(float).min(axis=1)
+        extra = {
+            "loss_change": rows.last_train_loss.astype(float) - rows.first_train_loss.astype(float),
+            "stored_change": stored / rows.dense_bytes.astype(float) - 1,
+        }
         return cls(rows.assign(**extra), CostTable(pd.DataFrame() if costs is None else costs))
 
     def where(self, chosen: pd.Series) -> "Evidence":
         """Only the trials that are chosen, and all costs; itself where all are."""
-        return self if chosen.all() else Evidence(self.rows[chosen].reset_index(drop=True), self.costs)
+        return self if chosen.all() else replace(self, rows=self.rows[chosen].reset_index(drop=True))
 
     def with_costs(self, column: str, fits: Callable[[pd.Series], "pd.Series[bool]"]) -> "Evidence":
         """All trials, and only the costs whose column fits."""
@@ -165,20 +170,11 @@ class Evidence:
         seeds, index = np.unique(self.rows["seed"].to_numpy()[mine[good]], return_inverse=True)
         return PairedSample(label, seeds, np.bincount(index, values[good]) / np.bincount(index), rows)
 
-    def floor(self, metric: Metric | CostMetric, settings: Iterable[Setting]) -> float | None:
-        """95th percentile of the A/A controls of these networks, else of all; None without any.
-
-        Of a cost as a share of dense, else in the unit of the metric's column.
-        """
-        if isinstance(metric, CostMetric):
-            return self.costs.floor(metric, {s.model for s in settings}) or self.costs.floor(metric)
-        if metric.name not in self._controls:
-            networks = score_controls(self.rows, metric.column).groupby(["dataset", "model"]).deviation
-            self._controls[metric.name] = {network: group.to_numpy(float) for network, group in networks}
-        controls_of = self._controls[metric.name]
-        near = [controls_of[n] for n in {(s.dataset, s.model) for s in settings} if n in controls_of]
-        deviations = near or list(controls_of.values())
-        return float(np.percentile(np.concatenate(deviations), 95)) if deviations else None
+    def floor(self, metric: CostMetric, settings: Iterable[Setting]) -> float | None:
+        """The widest A/A noise floor of the networks that are compared, as a share of dense; None where one lacks."""
+        networks = {n for s in settings for n in networks_of(self.costs.of(s))}
+        floors = [self.costs.floor(metric, network) for network in networks]
+        return max((floor.mean for floor in floors if floor), default=None) if all(floors) else None
 
     def support(self, metric: Metric | CostMetric, samples: Sequence[PairedSample]) -> dict[str, Any]:
         """Fields of a Verdict on these samples of `metric`: caveats, provenance and the ids of the records.
@@ -190,7 +186,7 @@ class Evidence:
             return _support_of_costs(metric, self.costs.rows.loc[places])
         rows = self.rows.iloc[places]
         caveats = non_official_sources(rows["source"])
-        if metric.name in QUALITIES and (rows.dataset.isin(F_DATASETS) & (rows.epochs < EPOCHS)).any():
+        if metric.name in QUALITIES and (rows.dataset.isin(F_DATASETS) & (rows.epochs < EPOCHS_F)).any():
             caveats.append("short training")
         budgets = rows[["dataset", "source", "train_images", "epochs", "device"]].drop_duplicates()
         provenance = [

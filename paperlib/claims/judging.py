@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence, Set
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -10,12 +10,36 @@ from paperlib.claims.cost_evidence import CostMetric
 from paperlib.claims.effects import Metric
 from paperlib.claims.evidence import Evidence, Floats, PairedSample
 from paperlib.claims.settings import Setting
-from paperlib.claims.stats.decisions import ALPHA, Outcome, beyond_p, outcomes, sign_flip_p
+from paperlib.claims.stats.decisions import ALPHA, Comparison, Outcome, comparisons, outcomes
 from paperlib.claims.stats.estimates import UNBOUNDED, Bounds, bootstrap_interval
-from paperlib.claims.verdict import Base, Verdict
+from paperlib.claims.verdict import MODELLED, Base, Verdict
 
-MODELLED = "modelled energy is computed from CPU time"
-WIDE = 0.2  # a noise floor above it is named in the verdict
+ARMS = 12  # kinds of arms of a family that are told apart in what was found
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What decides a family of comparisons.
+
+    accept and reject: outcomes that speak for and against the claim; share: of the settings in which it must hold.
+    bounds: how far a comparison must go to count as `below` or `above` (None: no A/A control says so); margins: the
+    smallest difference that matters, inside which it is `none`. Both are in the unit of the effect, of ratios the
+    logarithm, and lie around `middle`. level: the quantity itself is judged, not its effect.
+    """
+
+    accept: Set[Outcome]
+    reject: Set[Outcome]
+    bounds: Sequence[float | None]
+    margins: Sequence[float]
+    share: float = 1.0
+    middle: float = 0.0
+    level: bool = False
+
+    @classmethod
+    def range(cls, low: float, high: float, settings: int, *, level: bool = False) -> "Rule":
+        """The quantity or effect lies in [low, high] in each of so many settings."""
+        halves = [(high - low) / 2] * settings
+        return cls({"none"}, {"below", "above"}, halves, halves, middle=(low + high) / 2, level=level)
 
 
 def judge(
@@ -23,76 +47,129 @@ def judge(
     metric: Metric | CostMetric,
     settings: Sequence[Setting],
     samples: Sequence[PairedSample | None],
-    halves: Sequence[float | None],
-    accept: Set[Outcome] = frozenset({"none"}),
-    reject: Set[Outcome] = frozenset({"below", "above"}),
-    share: float = 1.0,
-    *,
-    middle: float = 0.0,
-    equivalence: bool = True,
-    floor: float | None = None,
-    level: bool = False,
+    rule: Rule,
 ) -> Verdict:
     """The rule of all tests.
 
-    samples: one value per seed for each setting (None: not measured), of the quantity itself if `level`, else of
-    its effect; middle ± half of each: the range that counts as `none`, in the same unit (of ratios the logarithm).
-    floor: shown in the verdict. Supported where `share` of all settings are of an accepted kind, contradicted where
-    too many are of a rejected one, inside the noise where most show no effect though one is claimed, else
-    inconclusive. Untestable where energy is modelled, whatever the estimate: it would be decided on time.
+    samples: one value per seed (of a cost per process) for each setting, None where it was not measured. Supported
+    where `share` of all settings are of an accepted kind, contradicted where too many are of a rejected one or the mean
+    over all is. No effect where one is claimed, yet the mean over all settings lies inside the margin, as half of them
+    do, and none beyond its bound. Too noisy to tell where most of what was measured is unclear; neither of these two,
+    but inconclusive, where less than half of the settings was measured. Untestable where energy is modelled, whatever
+    the estimate: it would be decided on time.
     """
-    measured = [sample for sample in samples if sample is not None]
+    measured = [(s, x, b, m) for s, x, b, m in zip(settings, samples, rule.bounds, rule.margins, strict=True) if x]
     title, total = metric.title.lower(), len(samples)
     repeats = "processes" if isinstance(metric, CostMetric) else "seeds"
     needs = f"{total} comparisons of {title}, 3 {repeats} or more; such as {settings[0]}"
     if not measured:
         if any(evidence.has(metric, s) for s in settings):
-            return Verdict("untestable here", f"{title} was not measured", needs=needs)
+            return Verdict("untestable here", f"{title} was not measured", needs=needs, what=title)
         kind = "costs" if isinstance(metric, CostMetric) else "trials"
-        return Verdict("inconclusive", f"needs {kind}, such as {settings[0]}", needs=needs)
-    pooled = _pooled(measured)
-    log = is_ratio(metric) and not level
-    estimate = bootstrap_interval(pooled, _bounds(metric, level))
-    unit, scale = _shown(metric, level)
+        return Verdict("inconclusive", f"needs {kind}, such as {settings[0]}", needs=needs, what=title)
+    arms, taken, bounds, margins = zip(*measured, strict=True)
+    log = is_ratio(metric) and not rule.level
+    unit, scale = _shown(metric, rule.level)
+    shown = np.expm1 if log else lambda value: value * scale
+    pooled = _pooled(taken)
+    estimate = bootstrap_interval(pooled, _bounds(metric, rule.level))
     verdict = Verdict(
-        "inconclusive", "needs an A/A control of this quantity", needs=needs, unit=unit,
+        "inconclusive", "needs an A/A control of this network", needs=needs, unit=unit,
         estimate=estimate and (estimate.mapped(np.exp) if log else estimate.scaled(scale)),
-        floor=None if floor is None else floor * scale, p=sign_flip_p(pooled - middle),
-        **evidence.support(metric, measured),
+        what=title, **evidence.support(metric, taken),
     )  # fmt: skip
-    margins = [h for h, sample in zip(halves, samples, strict=True) if sample is not None and h is not None]
-    if len(margins) < len(measured):
+    if None in bounds:
         return verdict
-    said = outcomes([s.values - middle for s in measured], margins, equivalence=equivalence, claimed=accept)
-    good, bad, none = (sum(word in words for word in said) for words in (accept, reject, {"none"}))
-    needed = math.ceil(share * total - 1e-9)
-    counts = ", ".join(f"{said.count(w)} {w}" for w in ("below", "none", "above", "unclear") if w in said)
-    base: Base = "inconclusive"
-    reason = ""
-    if good >= needed:
-        base = "supported"
-    elif bad > total - needed or (share == 1 and _mean_beyond(pooled - middle, float(np.mean(margins)), reject)):
-        base = "contradicted"
-    elif "none" not in accept | reject and none * 2 >= max(len(measured), total / 2):
-        base = "inside the noise"
-        if log and floor is not None and floor > WIDE:  # then it says little about the claim
-            reason = f"of ±{floor:.0%}"
-    elif len(measured) < total:
+    # Of scores the spread is that of all arms of a data set and network. Costs of arms with one mask pattern are one
+    # measurement, so each has its own.
+    cells = [place if isinstance(metric, CostMetric) else (s.dataset, s.model) for place, s in enumerate(arms)]
+    family = comparisons([x.values - rule.middle for x in taken], cells)
+    said = outcomes(family, bounds, margins, rule.accept)
+    base, reason, p, place = _decide(said, family, pooled - rule.middle, total, rule, bounds, margins)
+    if base == "inconclusive" and len(measured) < total:
         reason = f"needs {total - len(measured)} more of {total} settings, such as {settings[samples.index(None)]}"
-    elif "unclear" not in said:
-        reason = f"{none} of {total} comparisons show no effect"
-    else:
-        reason = f"needs more {repeats}: {said.count('unclear')} of {total} comparisons are unclear"
+    elif base == "inconclusive" and not any(c.df for c in family):
+        reason = f"needs more {repeats}"
+    widths = [c.half_width for c, (word, _) in zip(family, said, strict=True) if word not in CLEAR] or [0.0]
+    margin, width = _size(shown(margins[place]), unit), _size(shown(float(np.median(widths))), unit)
+    details = {"no effect": f"within {margin}", "too noisy to tell": width}
+    deciding = bounds[place] if base in {"supported", "contradicted"} and bounds[place] else margins[place]
     caveats = verdict.caveats
     if "modelled energy" in caveats:
-        base, reason, caveats = "untestable here", MODELLED, tuple(c for c in caveats if c != "modelled energy")
+        base, reason, p = "untestable here", MODELLED, None
+        caveats = tuple(c for c in caveats if c != "modelled energy")
+    words = [word for word, _ in said]
+    counts = ", ".join(f"{words.count(w)} {w}" for w in dict.fromkeys(sorted(words)))
     return replace(
         verdict,
         base=base,
-        reason=reason,
+        reason=reason or details.get(base, ""),
         caveats=caveats,
-        detail=f"{title} in {len(measured)} of {total} settings: {counts}",
+        floor=float(shown(deciding)),
+        p=p,
+        detail=f"{title} in {len(measured)} of {total} settings: {counts}{_by_arm(arms, taken, metric, rule.level)}",
     )
+
+
+CLEAR: Set[Outcome] = {"below", "none", "above"}
+
+
+def _decide(
+    said: Sequence[tuple[Outcome, float]],
+    family: Sequence[Comparison],
+    pooled: Floats,
+    total: int,
+    rule: Rule,
+    bounds: Sequence[float],
+    margins: Sequence[float],
+) -> tuple[Base, str, float | None, int]:
+    """(word, why, the p that decided, the place of the comparison that it belongs to)."""
+    needed, half = math.ceil(rule.share * total - 1e-9), total / 2
+
+    def ranked(words: Set[Outcome]) -> list[tuple[float, int]]:
+        return sorted((p, place) for place, (word, p) in enumerate(said) if word in words)
+
+    good, bad, none = ranked(rule.accept), ranked(rule.reject), ranked({"none"})
+    if len(good) >= needed:  # all that are needed must hold: the weakest of the best counts
+        return "supported", "", *good[needed - 1]
+    if len(bad) > total - needed:
+        return "contradicted", "", *bad[total - needed]
+    # Where the mean over all settings lies beyond the mean bound, at least one does; half of the error is its.
+    (mean,), bound = comparisons([pooled], [0]), float(np.mean(bounds))
+    of_mean = {"below": mean.p_below(-bound), "above": mean.p_above(bound)}
+    p, word = min((p, word) for word, p in of_mean.items())
+    if rule.share == 1 and word in rule.reject and p < ALPHA / 4:
+        sides = [c.mean if word == "above" else -c.mean for c in family]
+        return "contradicted", "", p, int(np.argmax(sides))
+    few, equal = len(said) < half, mean.p_within(float(np.mean(margins)))
+    beyond = any(word in {"below", "above"} for word, _ in said)
+    if "none" not in rule.accept | rule.reject and len(none) >= half and not beyond and equal < ALPHA:
+        return "no effect", "", equal, none[-1][1]
+    if sum(word not in CLEAR for word, _ in said) * 2 > len(said) and not few and any(c.df for c in family):
+        return "too noisy to tell", "", None, 0
+    found = f"as claimed in {len(good)}" if good else f"no effect in {len(none)}"
+    return "inconclusive", f"{found} of {total} settings", None, 0
+
+
+def _by_arm(arms: Sequence[Setting], samples: Sequence[PairedSample], metric: Metric | CostMetric, level: bool) -> str:
+    """Means by method and sparsity, where a family has several kinds of arms but no crowd of them."""
+    groups: dict[str, list[float]] = {}
+    for arm, sample in zip(arms, samples, strict=True):
+        shares = f"{arm.conv:g}/{arm.linear:g}" if arm.conv else f"{arm.linear:.0%}"
+        name = arm.method if arm.method == "dense" else f"{arm.method} {shares}"
+        groups.setdefault(name, []).append(float(sample.values.mean()))
+    if not 1 < len(groups) <= ARMS:
+        return ""
+    unit, scale = _shown(metric, level)
+    if unit == "ratio":
+        texts = [f"{name} ×{math.exp(np.mean(means)):.3f}" for name, means in groups.items()]
+    else:
+        texts = [f"{name} {np.mean(means) * scale:.3g}" for name, means in groups.items()]
+    return f" ({'' if unit == 'ratio' else f'mean in {unit}: '}{', '.join(texts)})"
+
+
+def _size(value: float, unit: str) -> str:
+    return f"±{value:.1%}" if unit == "ratio" else f"±{value:.2g} {unit}"
 
 
 def is_ratio(metric: Metric | CostMetric) -> bool:
@@ -113,12 +190,6 @@ def _shown(metric: Metric | CostMetric, level: bool) -> tuple[str, float]:
     if metric.unit == "%":
         return "%" if level else "points", metric.scale
     return metric.unit, 1.0
-
-
-def _mean_beyond(pooled: Floats, half: float, reject: Set[Outcome]) -> bool:
-    # Where the mean over all settings lies beyond the mean margin, at least one does; half of the error is its.
-    p = dict(zip(("below", "above"), beyond_p(pooled, half), strict=True))
-    return any(p[word] < ALPHA / 4 for word in ("below", "above") if word in reject)
 
 
 def _pooled(samples: Sequence[PairedSample]) -> Floats:

@@ -7,12 +7,18 @@ from typing import Literal
 from paperlib.claims.stats import Estimate
 
 Base = Literal[
-    "supported", "contradicted", "inside the noise", "inconclusive", "internally inconsistent", "untestable here"
-]
+    "supported", "contradicted", "no effect", "too noisy to tell", "inconclusive", "by definition",
+    "internally inconsistent", "compares unlike quantities", "untestable here",
+]  # fmt: skip
 Kind = Literal["accuracy", "time", "energy", "memory", "count", "internal consistency"]
+DECIDED: tuple[Base, ...] = (
+    "supported", "contradicted", "no effect", "by definition", "internally inconsistent", "compares unlike quantities",
+)  # fmt: skip
+MODELLED = "modelled energy is computed from CPU time"
 # Which part decides when a claim says several things: the weakest.
 _WEAKEST: tuple[Base, ...] = (
-    "internally inconsistent", "contradicted", "inside the noise", "untestable here", "inconclusive", "supported"
+    "internally inconsistent", "compares unlike quantities", "contradicted", "untestable here", "no effect",
+    "too noisy to tell", "inconclusive", "by definition", "supported",
 )  # fmt: skip
 
 _CAVEATS = ("images", "energy", "memory", "training")  # order of their last words
@@ -22,13 +28,14 @@ _CAVEATS = ("images", "energy", "memory", "training")  # order of their last wor
 class Verdict:
     """A claim's verdict: what every test of a claim returns.
 
-    base: the word. reason: why it is inconclusive or untestable; it stands behind the word. caveats: what stands in
+    base: the word. reason: within what there is no effect, how noisy it is, why it is inconclusive or untestable; it
+    stands behind the word. caveats: what stands in
     for the real thing (`stand-in images`, `small images`); part of the word. estimate: the pooled effect in
-    `unit` (`points`, `%`, `ratio`, `s`, `J`, …), None where nothing was measured. floor: the noise floor, or the
-    margin of a claim of equality, in that unit, for ratios the distance from 1; None without one. p: exact
-    sign-flip test of the pooled effect against none; None for one seed. detail: what was found. needs: what it takes
+    `unit` (`points`, `%`, `ratio`, `s`, `J`, …), None where nothing was measured. floor: what decided, the noise floor
+    of that network or the margin, in that unit, for ratios the distance from 1; None without one. p: of the test that
+    decided, corrected for its family; None where nothing is decided. detail: what was found. needs: what it takes
     to decide, never empty. provenance: data sets and sources of the images. trials: ids of those it rests on.
-    claim: its id, which `verdicts` fills in.
+    what: the quantity that was judged. claim: its id, which `verdicts` fills in.
     """
 
     base: Base
@@ -42,6 +49,7 @@ class Verdict:
     needs: str = ""
     provenance: str = ""
     trials: tuple[str, ...] = ()
+    what: str = ""
     claim: str = ""
 
     @property
@@ -78,19 +86,39 @@ def between(supported: bool, contradicted: bool, lack: str) -> tuple[Base, str]:
 
 
 def join(verdicts: Sequence[Verdict]) -> Verdict:
-    """The verdict on a claim with several parts: its weakest part decides, the others stay in the detail."""
-    base = min((v.base for v in verdicts), key=_WEAKEST.index)
-    deciding = [v for v in verdicts if v.base == base]
+    """The verdict on a claim with several parts: its weakest part decides, the others stay in the detail.
+
+    The first part, of the claim's own kind, gives the figures; where another one decides, the word names it. Time and
+    modelled energy are one measurement, which is counted once: beside a part on time such a part decides nothing.
+    """
+    timed = any(v.unit == "ratio" and v.reason != MODELLED for v in verdicts)
+    counted = [v for v in verdicts if not timed or v.reason != MODELLED]
+    base = min((v.base for v in counted), key=_WEAKEST.index)
+    deciding = [v for v in counted if v.base == base]
     caveats = {word for v in deciding for word in v.caveats}
+    first = next((v for v in counted if v.estimate), deciding[0])
+    named = base in DECIDED and first not in deciding
     return replace(
-        deciding[0],
-        reason=_listed(v.reason for v in deciding),
+        first,
+        base=base,
+        reason=_listed(" ".join(filter(None, (v.what * named, v.reason))) for v in deciding),
         caveats=tuple(sorted(caveats, key=lambda word: (_CAVEATS.index(word.split()[-1]), word))),
-        detail="; ".join(f"{v.detail}: {v.base}" if v.detail else v.base for v in verdicts),
+        detail="; ".join(_part(v) for v in verdicts),
         needs=_listed(v.needs for v in verdicts),
         provenance=_listed(v.provenance for v in verdicts),
         trials=tuple(sorted({i for v in verdicts for i in v.trials})),
     )
+
+
+def strongest(verdicts: Sequence[Verdict]) -> Verdict:
+    """The verdict on a claim that one of several readings makes true: the strongest decides."""
+    best = max(verdicts, key=lambda v: _WEAKEST.index(v.base))
+    return replace(best, detail="; ".join(_part(v) for v in verdicts), needs=_listed(v.needs for v in verdicts))
+
+
+def _part(verdict: Verdict) -> str:
+    word = verdict.base if verdict.p is None else f"{verdict.base}, p = {verdict.p:.2g}"
+    return f"{verdict.detail}: {word}" if verdict.detail else word
 
 
 def _listed(texts: Iterable[str]) -> str:
@@ -98,13 +126,13 @@ def _listed(texts: Iterable[str]) -> str:
 
 
 def deny(verdict: Verdict) -> Verdict:
-    """The verdict on the opposite claim; an effect inside the noise also speaks for `does not`."""
-    if verdict.base not in {"supported", "contradicted", "inside the noise"}:
+    """The verdict on the opposite claim; no effect also speaks for `does not`."""
+    if verdict.base not in {"supported", "contradicted", "no effect"}:
         return verdict
     return replace(verdict, base="contradicted" if verdict.base == "supported" else "supported", reason="")
 
 
-def inconsistent(why: str, ours: Verdict) -> Verdict:
-    """The claim contradicts its own paper; what our records say stands in the detail."""
+def flawed(base: Base, why: str, ours: Verdict) -> Verdict:
+    """The claim contradicts its own paper, or compares what cannot be; what our records say stands in the detail."""
     detail = f"our records: {ours.word}" + (f"; {ours.detail}" if ours.detail else "")
-    return replace(ours, base="internally inconsistent", reason=why, detail=detail)
+    return replace(ours, base=base, reason=why, detail=detail)

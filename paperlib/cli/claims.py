@@ -25,7 +25,8 @@ def command(
     chosen = find(claim) if claim is not None else None
     tidy, costs, whose = tables_of(profile)
     if chosen is not None:
-        console.print(_one(verdicts(tidy, [chosen], costs)[0], dict(zip(tidy["id"], tidy["command"], strict=True))))
+        half, one, twice = (verdicts(tidy, [chosen], costs, factor)[0] for factor in (0.5, 1.0, 2.0))
+        console.print(_one(one, half, twice, dict(zip(tidy["id"], tidy["command"], strict=True))))
         return
     found = verdicts(tidy, measured=costs)
     if not console.is_terminal:
@@ -39,7 +40,8 @@ def command(
     console.print(ledger)
 
 
-def _one(v: Verdict, commands: dict[str, str]) -> Group:
+def _one(v: Verdict, half: Verdict, twice: Verdict, commands: dict[str, str]) -> Group:
+    """half and twice: the verdict at other margins of what matters."""
     about = CLAIMS[v.claim]
     facts, repeats = Table.grid(padding=(0, 2)), "processes" if about.kind in {"time", "energy", "memory"} else "seeds"
     rows = {
@@ -47,8 +49,9 @@ def _one(v: Verdict, commands: dict[str, str]) -> Group:
         "estimate": v.figure()
         + (f" (95 % interval over {repeats})" if v.estimate and v.estimate.low is not None else ""),
         "n": f"{v.n} {repeats}" if v.n else "–",
-        "noise floor": v.floor_text(),
-        "exact p": "–" if v.p is None else f"{v.p:.3g}",
+        "floor or margin": v.floor_text(),
+        "p": "–" if v.p is None else f"{v.p:.2g}, of the test that decided, corrected for its family",
+        "other margins": f"half: {half.word}; twice: {twice.word}",
         "found": v.detail or "–",
         "images": v.provenance or "–",
         "takes": v.needs,

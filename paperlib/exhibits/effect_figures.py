@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from paperlib.claims.cost_arms import setting_of, width_of
-from paperlib.claims.cost_evidence import COSTS, CostTable
+from paperlib.claims.cost_evidence import COSTS, CostTable, networks_of
 from paperlib.claims.effects import ACCURACY, Arm, Metric, arms, corrected_protocol
 from paperlib.claims.stats import Estimate, mean_interval
 from paperlib.exhibits import style
@@ -148,10 +148,11 @@ def pareto(source: Source, model: str) -> Exhibit | None:
     datasets, sparsities = list(dict.fromkeys(p.arm.dataset for p in points)), sorted({p.arm.sparsity for p in points})
     titles = [panel_title(rows, name, model) for name in datasets]
     picture, grid = style.panels(titles, "inference time, ratio to dense", "accuracy against\ndense, points")
-    floor = source.costs.floor(COSTS["inference_time"], {model})
+    timed = source.costs.rows[source.costs.rows.model == model]
+    floor = source.costs.floor(COSTS["inference_time"], networks_of(timed)[0])
     for axes, dataset in zip(grid, datasets, strict=True):
         if floor is not None:
-            axes.axvspan(1 / (1 + floor), 1 + floor, color=style.NOISE, zorder=0)
+            axes.axvspan(1 / (1 + floor.mean), 1 + floor.mean, color=style.NOISE, zorder=0)
         axes.axvline(1, color=style.COLOURS["dense"], linewidth=1)
         axes.axhline(0, color=style.COLOURS["dense"], linewidth=1)
         for point in points:
@@ -163,7 +164,7 @@ def pareto(source: Source, model: str) -> Exhibit | None:
         Line2D([], [], color=grey, linestyle=":", label="other scopes"),
     ]
     ways_legend(picture, list(dict.fromkeys(p.arm.method for p in points)), ["A/A noise floor"], scopes)
-    used, timed = corrected_protocol(rows), source.costs.rows[source.costs.rows.model == model]
+    used = corrected_protocol(rows)
     text = (
         f"Each arm of {model} as masked and, joined to it, as realised: upwards better, to the left faster. "
         f"Larger: sparser ({', '.join(f'{s:.0%}' for s in sparsities)}). Accuracy: trials, {seeds_and_images(used)}. "

@@ -12,14 +12,14 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from paperlib.claims.cost_arms import width_of
-from paperlib.claims.cost_evidence import COSTS, EPOCHS_F, CostMetric, CostTable
+from paperlib.claims.cost_evidence import COSTS, EPOCHS_F, CostMetric, CostTable, networks_of
 from paperlib.claims.effects import ACCURACY, Metric, corrected_protocol
 from paperlib.claims.settings import METHODS as METHODS_OF_F
 from paperlib.claims.settings import MODELS, SETS, Setting
 from paperlib.claims.stats import SHARE, mean_interval
 from paperlib.exhibits import architecture, style
 from paperlib.exhibits.captions import processes, provenance, seeds, seeds_and_images, with_source
-from paperlib.exhibits.cost_exhibits import draw_both, ways_legend
+from paperlib.exhibits.cost_exhibits import draw_both, floors_text, ways_legend
 from paperlib.exhibits.effect_figures import cell_panels, draw_curves
 from paperlib.exhibits.expected import F_FIGURES
 from paperlib.exhibits.manifest import Exhibit
@@ -81,14 +81,13 @@ def training_cost(source: Source, name: str, scenario: Scenario) -> Exhibit | No
         return None
     figure, grid = style.panels(list(panels), ylabel=f"{metric.title.lower()}, {metric.unit}", columns=2)
     every = pd.concat(rows for of_panel in panels.values() for rows in of_panel)
-    floors = {model: costs.floor(metric, [model]) for model in dict.fromkeys(every.model)}
     one_grid = name == "training_energy" and every.grid_g_per_kwh.nunique() == 1
     grams = every.grid_g_per_kwh.iloc[0] / 3600 if one_grid else None
     for axes, of_panel in zip(grid, panels.values(), strict=True):
         _draw_costs(axes, of_panel, metric)
         dense = (pd.concat(of_panel)[metric.level] / pd.concat(of_panel)[metric.ratio]).mean() * metric.scale
         axes.axhline(dense, color=style.COLOURS["dense"], linewidth=1)
-        style.noise_band(axes, floors[of_panel[0].model.iloc[0]], dense)
+        style.noise_band(axes, costs.floor(metric, networks_of(of_panel[0])[0]), dense)
         axes.set_ylim(0)
         if grams:
             style.co2_axis(axes, grams, "CO2, g")
@@ -99,7 +98,7 @@ def training_cost(source: Source, name: str, scenario: Scenario) -> Exhibit | No
         "line: dense; filled: masked, as in the papers; hollow: the exact variant that skips removed work, where one "
         "is expected to pay",
         "post-training has the training of dense by construction",
-        f"A/A noise floor: {', '.join(f'{model} ±{floor:.1%}' for model, floor in floors.items() if floor)}",
+        f"A/A noise floor: {floors_text(costs, metric, networks_of(every))}",
         processes(every),
     ]
     if grams:

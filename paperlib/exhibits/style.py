@@ -110,10 +110,10 @@ def dense_level(axes: Axes, dense: Estimate | None, scale: float) -> None:
         axes.axhspan(dense.low * scale, dense.high * scale, color=COLOURS["dense"], alpha=0.12, linewidth=0)
 
 
-def noise_band(axes: Axes, floor: float | None, dense: float = 1.0) -> None:
+def noise_band(axes: Axes, floor: Estimate | None, dense: float = 1.0) -> None:
     """The A/A noise floor, a share of dense, as a grey band around dense; nothing for None."""
     if floor is not None:
-        axes.axhspan(dense / (1 + floor), dense * (1 + floor), color=NOISE, zorder=0)
+        axes.axhspan(dense / (1 + floor.mean), dense * (1 + floor.mean), color=NOISE, zorder=0)
 
 
 def majority(axes: Axes, values: pd.Series, scale: float = 100) -> None:

@@ -17,6 +17,7 @@ MODELS: Registry[Builder] = Registry(
         "mlp-medium": "paperlib.models.mlp:mlp_medium",
         "vgg16": "paperlib.models.vgg:vgg16",
         "resnet18": "paperlib.models.resnet:resnet18",
+        "resnet18-plain": "paperlib.models.resnet:resnet18_plain",
     },
 )
 

@@ -5,6 +5,7 @@ own 28 px benchmark. Parameter names are torchvision's, so its weights load by n
 """
 
 from collections import OrderedDict
+from collections.abc import Callable
 
 from torch import nn
 
@@ -13,7 +14,7 @@ from paperlib.models.torchvision_shim import torchvision
 from paperlib.models.vgg import is_small
 
 
-def _stage(inputs: int, outputs: int, stride: int) -> nn.Sequential:
+def _residual_stage(inputs: int, outputs: int, stride: int) -> nn.Sequential:
     block = torchvision.models.resnet.BasicBlock
     shortcut = None
     if stride != 1:
@@ -21,7 +22,26 @@ def _stage(inputs: int, outputs: int, stride: int) -> nn.Sequential:
     return nn.Sequential(block(inputs, outputs, stride, shortcut), block(outputs, outputs))
 
 
-def resnet18(shape: tuple[int, int, int], classes: int, width: float = 1.0) -> nn.Module:
+def _plain_stage(inputs: int, outputs: int, stride: int) -> nn.Sequential:
+    convolutions = ((inputs, stride), *((outputs, 1),) * 3)
+    layers = [
+        (nn.Conv2d(channels, outputs, 3, step, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
+        for channels, step in convolutions
+    ]
+    return nn.Sequential(*(module for layer in layers for module in layer))
+
+
+def resnet18_plain(shape: tuple[int, int, int], classes: int, width: float = 1.0) -> nn.Module:
+    """ResNet18 without its shortcuts (and their 1 x 1 convolutions): what these cost and save (paper F, claim C35)."""
+    return resnet18(shape, classes, width, _plain_stage)
+
+
+def resnet18(
+    shape: tuple[int, int, int],
+    classes: int,
+    width: float = 1.0,
+    stage: Callable[[int, int, int], nn.Module] = _residual_stage,
+) -> nn.Module:
     """ResNet18 for (N, channels, height, width) input, giving (N, classes) logits; `shape` is h, w, channels.
 
     `width` scales every stage. Raises PaperlibError for images that are too small (below 8 px).
@@ -35,10 +55,10 @@ def resnet18(shape: tuple[int, int, int], classes: int, width: float = 1.0) -> n
             bn1=nn.BatchNorm2d(a),
             relu=nn.ReLU(inplace=True),
             maxpool=nn.Identity() if small else nn.MaxPool2d(3, 2, 1),
-            layer1=_stage(a, a, 1),
-            layer2=_stage(a, b, 2),
-            layer3=_stage(b, c, 2),
-            layer4=_stage(c, d, 2),
+            layer1=stage(a, a, 1),
+            layer2=stage(a, b, 2),
+            layer3=stage(b, c, 2),
+            layer4=stage(c, d, 2),
             avgpool=nn.AdaptiveAvgPool2d(1),
             flatten=nn.Flatten(),
             fc=nn.Linear(d, classes),

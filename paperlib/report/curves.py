@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from paperlib.claims.cost_evidence import COSTS, CostMetric, CostTable
+from paperlib.claims.cost_evidence import COSTS, CostMetric, CostTable, networks_of
 from paperlib.claims.settings import Setting
 from paperlib.claims.stats import SHARE, mean_interval
 from paperlib.core import paths
@@ -137,7 +137,8 @@ def _draw_measured(
     for sparsity, arm in settings.items():
         both = [costs.effect(metric, arm, realised=realised, width=width) for realised in (False, True)]
         draw_both(axes, 100 * sparsity, (both[0], both[1]), arm.method)
-    style.noise_band(axes, costs.floor(metric, [MODEL]))
+    networks = [n for setting in settings.values() for n in networks_of(costs.of(setting, width))]
+    style.noise_band(axes, costs.floor(metric, networks[0]) if networks else None)
 
 
 def cost_tables() -> Iterator[CostTable]:

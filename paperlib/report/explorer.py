@@ -14,7 +14,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from paperlib.claims.cost_evidence import COSTS
+from paperlib.claims.cost_evidence import COSTS, networks_of
 from paperlib.claims.settings import Setting
 from paperlib.claims.stats import Estimate, mean_interval
 from paperlib.core.errors import PaperlibError
@@ -90,7 +90,7 @@ def _costs(axes: Axes, pruned: Sequence[Record]) -> str:
             for way in ("masked", "realised"):
                 effect = costs.effect(COSTS[name], setting, realised=way == "realised", width=trial.width)
                 _bar(axes, f"{label}\n{way}", effect, trial.method)
-        style.noise_band(axes, costs.floor(COSTS["inference_time"], [trial.model]))
+        style.noise_band(axes, costs.floor(COSTS["inference_time"], networks_of(rows)[0]))
         axes.tick_params(axis="x", labelsize=6)
         return f"(measured, {len(rows)} processes; A/A: grey)"
     if counted := pruned[0].costs:

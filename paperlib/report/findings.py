@@ -7,7 +7,7 @@ from statistics import median
 import pandas as pd
 
 from paperlib.claims.cost_arms import STUDIES, CostArm, measured_arms, setting_of, width_of
-from paperlib.claims.cost_evidence import COSTS, CostMetric, CostTable
+from paperlib.claims.cost_evidence import COSTS, CostMetric, CostTable, Network, networks_of
 from paperlib.claims.effects import (
     DRAWN,
     NOT_PUBLISHED,
@@ -82,7 +82,7 @@ def _cost(costs: CostTable, measured: Sequence[CostArm], name: str) -> Finding |
     if name == "training_time":
         measured = [arm for arm in measured if not arm.is_trained_dense]
     floors = _floors(costs, metric, measured)
-    effects = [(effect, floors[arm.setting.model]) for arm in measured if (effect := arm.effect(metric))]
+    effects = [(effect, _floor(floors, arm)) for arm in measured if (effect := arm.effect(metric))]
     if not effects:
         return None
     less = sum(_is_faster(e, floor) for e, floor in effects)
@@ -90,19 +90,24 @@ def _cost(costs: CostTable, measured: Sequence[CostArm], name: str) -> Finding |
     means, n = sorted(e.mean for e, _ in effects), min(e.n for e, _ in effects)
     return Finding(
         f"{metric.title}, masked as in the papers: {less} of {len(effects)} arms cost less than dense, {more} more",
-        f"That is, beyond the A/A noise floor ({_noise(floors)}), n = {n} fresh process{'es' * (n > 1)}. The median "
+        f"That is, beyond the A/A noise floor ({_noise(floors)}), n = {n} fresh process{'es' * (n > 1)}. "
+        f"{_chance(effects)}. The median "
         f"arm takes ×{median(means):.3f} of dense, all of them ×{means[0]:.3f} to ×{means[-1]:.3f}.",
     )
 
 
-def _floors(costs: CostTable, metric: CostMetric, measured: Sequence[CostArm]) -> dict[str, float]:
-    """The A/A noise floor of each model that was measured."""
-    models = dict.fromkeys(arm.setting.model for arm in measured)
-    return {model: floor for model in models if (floor := costs.floor(metric, [model])) is not None}
+def _floors(costs: CostTable, metric: CostMetric, measured: Sequence[CostArm]) -> dict[Network, float]:
+    """The A/A noise floor of each network that was measured."""
+    networks = dict.fromkeys(network for arm in measured for network in networks_of(arm.rows))
+    return {network: floor.mean for network in networks if (floor := costs.floor(metric, network)) is not None}
 
 
-def _noise(floors: dict[str, float]) -> str:
-    return ", ".join(f"{model} ±{floor:.1%}" for model, floor in floors.items())
+def _floor(floors: dict[Network, float], arm: CostArm) -> float:
+    return floors[networks_of(arm.rows)[0]]
+
+
+def _noise(floors: dict[Network, float]) -> str:
+    return ", ".join(f"{network.model} {network.pixels} px ±{floor:.1%}" for network, floor in floors.items())
 
 
 def _is_faster(effect: Estimate, floor: float) -> bool:
@@ -117,25 +122,36 @@ def _fastest(tidy: pd.DataFrame, costs: CostTable, measured: Sequence[CostArm]) 
     """How many arms are faster once removed work is skipped; of each model the fastest that loses at most LOSS."""
     metric = COSTS["inference_time"]
     floors = _floors(costs, metric, measured)
-    effects = [(effect, floors[arm.setting.model]) for arm in measured if (effect := arm.effect(metric, realised=True))]
+    effects = [(effect, _floor(floors, arm)) for arm in measured if (effect := arm.effect(metric, realised=True))]
     if not effects:
         return None
-    parts = [_fastest_of(model, floor, tidy, costs) for model, floor in floors.items()]
+    parts = [_fastest_of(model, tidy, costs) for model in dict.fromkeys(network.model for network in floors)]
     return Finding(
         "Once removed work is really skipped, inference is faster than dense in "
         f"{sum(_is_faster(e, floor) for e, floor in effects)} of {len(effects)} measured arms",
-        f"The fastest that lose at most {100 * LOSS:g} point of accuracy (batch 64, time of dense = 1; noise: "
-        f"{_noise(floors)}): {'; '.join(parts)}.",
+        f"{_chance(effects)}. The fastest that lose at most {100 * LOSS:g} point of accuracy (batch 64, time of "
+        f"dense = 1; noise: {_noise(floors)}): {'; '.join(parts)}.",
     )
 
 
-def _fastest_of(model: str, floor: float, tidy: pd.DataFrame, costs: CostTable) -> str:
+def _chance(effects: Sequence[object]) -> str:
+    """What a share of arms is to be held against; each arm is judged alone, at 2.5 % on either side."""
+    return f"Of {len(effects)} arms equal to dense at most {0.025 * len(effects):.0f} would seem so by chance"
+
+
+def _fastest_of(model: str, tidy: pd.DataFrame, costs: CostTable) -> str:
     metric, width, at_chance = COSTS["inference_time"], width_of(costs, model), near_chance(tidy)
+
+    def floor(arm: Arm) -> float:
+        of_network = [costs.floor(metric, network) for network in networks_of(costs.of(setting_of(arm), width))]
+        return of_network[0].mean if of_network and of_network[0] else 0.0
+
     faster = [
         (effect, arm, change)
         for arm, change in pruned_arms(tidy[tidy.model == model])
         if change.mean >= -LOSS and (arm.dataset, model) not in at_chance
-        if (effect := costs.effect(metric, setting_of(arm), realised=True, width=width)) and _is_faster(effect, floor)
+        if (effect := costs.effect(metric, setting_of(arm), realised=True, width=width))
+        and _is_faster(effect, floor(arm))
     ]
     if not faster:
         return f"{model}: nothing beyond the noise"

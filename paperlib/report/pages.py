@@ -120,8 +120,7 @@ def headline(layout: Layout) -> Table:
         table.add_column(title, no_wrap=True)
     for name, realised in _HEADLINE:
         title = f"{COSTS[name].title.lower().replace(', ', ',')}\n{'realised' if realised else 'masked'}"
-        floor = costs.floor(COSTS[name])
-        table.add_column(title if floor is None else f"{title}\n(noise ±{floor:.1%})")
+        table.add_column(title)
     for key, (points, *ratios) in sorted(rows.items()):
         told = [_range(values, "×{:.2f}") for values in ratios]
         table.add_row(*key, dense.get(key, "–"), _range(points, "{:+.1f}"), *told)

@@ -7,6 +7,7 @@ import pandas as pd
 
 from paperlib.claims import CLAIMS, Verdict, tally, verdicts
 from paperlib.claims.cost_evidence import CostTable
+from paperlib.claims.verdict import DECIDED
 from paperlib.core.errors import PaperlibError
 from paperlib.core.paths import Layout
 from paperlib.costs.records import cost_table, read_costs
@@ -63,7 +64,7 @@ def _markdown(rows: Sequence[Sequence[str]]) -> str:
 
 def _decided(all_verdicts: Sequence[Verdict]) -> Iterator[str]:
     """The claims that these records decide, verdict by verdict, each in our words with what was found."""
-    for word in ("supported", "contradicted", "inside the noise", "internally inconsistent"):
+    for word in DECIDED:
         of_word = [v for v in all_verdicts if v.base == word]
         if of_word:
             ids = ", ".join(v.claim for v in of_word)
@@ -86,7 +87,7 @@ def _dense(world: Sequence[Exhibit], layout: Layout) -> Iterator[str]:
 
 def _figure(verdict: Verdict) -> str:
     if verdict.estimate is None:
-        return verdict.detail if verdict.base in {"supported", "contradicted"} else "–"
+        return verdict.detail if verdict.base in DECIDED else "–"
     return f"{verdict.figure()}, n = {verdict.n}"
 
 

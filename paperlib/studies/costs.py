@@ -14,9 +14,9 @@ from paperlib.studies.profiles import F_DATASETS, P_DATASETS
 
 PERCEPTRONS = ("mlp-small", "mlp-medium")
 # Sides of the images on which convolutional networks are measured, and batches small enough for rounds of seconds.
-SMALL_SIDE = {"vgg16": 32, "resnet18": 28}
+SMALL_SIDE = {"vgg16": 32, "resnet18": 28, "resnet18-plain": 28}
 LARGE_SIDE = 224
-BATCH_SIZE = {"mlp-small": 64, "mlp-medium": 64, "vgg16": 16, "resnet18": 16}
+BATCH_SIZE = {"mlp-small": 64, "mlp-medium": 64, "vgg16": 16, "resnet18": 16, "resnet18-plain": 16}
 LARGE_BATCH = 8
 CLASSES = 10  # of a convolutional network: its last layer weighs next to nothing
 
@@ -78,10 +78,10 @@ class CostBudget:
 
 _FULL = dict.fromkeys(BATCH_SIZE, 1.0)
 _BOTH = ("global", "layerwise")
-_WITH_FILTERS = tuple((m, p, p, "global") for m, p in product(("pre-training", "post-training", "set"), (0.5, 0.8)))
+_WITH_FILTERS = tuple((m, p, p, s) for m, p, s in product(("pre-training", "post-training", "set"), (0.5, 0.8), _BOTH))
 BUDGETS = {
     "smoke": CostBudget(
-        {"mlp-small": 1.0, "mlp-medium": 0.05, "vgg16": 0.125, "resnet18": 0.125},
+        {"mlp-small": 1.0, "mlp-medium": 0.05, "vgg16": 0.125, "resnet18": 0.125, "resnet18-plain": 0.125},
         dict.fromkeys(PERCEPTRONS, ("mnist",)), _BOTH, ("layerwise",), Effort(5, 0.05, 0.05),
     ),
     "quick": CostBudget(
@@ -118,7 +118,7 @@ def settings(profile_name: str, *numbers: str) -> list[CostSetting]:
     by_notebook["03"] = [
         setting
         for model in SMALL_SIDE
-        for arm in _arms_of_f()
+        for arm in (_arms_of_f() if model != "resnet18-plain" else _arms_of_f()[:1])
         for setting in cost_settings("bloodmnist", model, *arm, width=budget.widths[model])
         if budget.large or setting.shape[0] != LARGE_SIDE
     ]

@@ -48,6 +48,7 @@ _COLUMNS = (
     ("source", "", "data.source", "provenance of the images: official, rebuilt, subset, stand-in or own"),
     ("data_hash", "", "data.content_hash", "hash of pixels, labels and split"),
     ("train_images", "images", "data.train", "images trained on"),
+    ("val_images", "images", "data.val", "images validated on"),
     ("test_images", "images", "data.test", "images tested on"),
     ("classes", "classes", "data.classes", "number of classes"),
     ("train_majority", "share", "data.train_majority", "share of the largest class in the training images"),

@@ -99,7 +99,7 @@ def test_the_example_of_a_claim_is_decided(monkeypatch: pytest.MonkeyPatch) -> N
             ("equal", claim_records.table(seeds=3), claim_records.costs()),
         )
     }
-    assert words == {"none": ["inconclusive", "inconclusive"], "equal": ["inside the noise", "supported"]}
+    assert words == {"none": ["inconclusive", "inconclusive"], "equal": ["no effect", "supported"]}
 
 
 def test_the_table_of_backends_is_the_one_in_code() -> None:

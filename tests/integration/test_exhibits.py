@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from PIL import Image
 
 from paperlib.claims import effects
-from paperlib.claims.cost_evidence import COSTS, CostTable
+from paperlib.claims.cost_evidence import COSTS, CostTable, Network
 from paperlib.claims.effects import arms
 from paperlib.core.errors import PaperlibError
 from paperlib.core.paths import Layout
@@ -201,9 +201,9 @@ def test_captions_say_what_is_drawn(made: Source) -> None:
         for w in WANTED
         if w.asked in {"P, figure: costs", "P, table: costs"} and w.section == "01"
     )
-    floor = made.costs.floor(COSTS["training_time"], ["mlp-small"])
+    floor = made.costs.floor(COSTS["training_time"], Network("mlp-small", 28))
     caption, ratio = exhibits["costs_mlp"].caption, made.costs.rows.whole_ratio.dropna().median()
-    assert f"training ±{floor:.1%}" in caption
+    assert floor and f"training mlp-small 28 px ±{floor.text(100, 1)} %" in caption
     assert f"mlp-small, masked ×{ratio:.2f}" in caption.partition("Whole trainings measured beside")[2]
 
 

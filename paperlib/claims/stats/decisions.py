@@ -1,10 +1,11 @@
-"""From paired differences to a word: exact tests for few seeds, equivalence, Holm's correction, the noise rule.
+"""From paired differences to a word: one-sided tests, equivalence, non-inferiority, Holm's correction.
 
 Written out where importing scipy.stats or statsmodels would cost `paperlib claims ID` a second; tests hold them
 against both.
 """
 
-from collections.abc import Sequence, Set
+from collections.abc import Hashable, Sequence, Set
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -12,46 +13,55 @@ import scipy  # loads scipy.stats, which takes a second, where it is first used
 from numpy.typing import ArrayLike, NDArray
 
 ALPHA = 0.05
-Outcome = Literal["below", "none", "above", "unclear"]
+Outcome = Literal["below", "not above", "none", "not below", "above", "unclear"]
 
 
-def sign_flip_p(differences: ArrayLike) -> float | None:
-    """Two-sided p of "the paired differences are symmetric around 0": exact up to 12 seeds, else 9,999 draws.
+@dataclass(frozen=True)
+class Comparison:
+    """Mean of n paired differences, its standard error and the error's degrees of freedom (0: none can be told)."""
 
-    With n seeds it cannot fall below 2 / 2**n; None for fewer than two differences.
+    mean: float
+    error: float
+    df: int
+    n: int
+
+    def p_below(self, bound: float) -> float:
+        """p of "the mean is `bound` or more", a one-sided t test; 1 for fewer than two differences."""
+        if self.n < 2 or not self.df:
+            return 1.0
+        if not self.error:  # without any spread the mean is known
+            return float(self.mean >= bound)
+        return float(scipy.special.stdtr(self.df, (self.mean - bound) / self.error))
+
+    def p_above(self, bound: float) -> float:
+        """p of "the mean is `bound` or less"."""
+        return Comparison(-self.mean, self.error, self.df, self.n).p_below(-bound)
+
+    def p_within(self, margin: float) -> float:
+        """p of "the mean lies outside ±margin" (two one-sided t tests)."""
+        return max(self.p_below(margin), self.p_above(-margin))
+
+    @property
+    def half_width(self) -> float:
+        """Half of the 95 % interval; infinite where there is none."""
+        return float(scipy.special.stdtrit(self.df, 1 - ALPHA / 2)) * self.error if self.df else np.inf
+
+
+def comparisons(family: Sequence[ArrayLike], cells: Sequence[Hashable]) -> list[Comparison]:
+    """The comparisons of a family, one value per seed each; those of one cell share their pooled variance.
+
+    Two degrees of freedom of a single comparison of three seeds would throw away what the others of the same data set
+    and network say of the spread. One without a second seed has none of its own and decides nothing.
     """
-    x = np.asarray(differences, float)
-    if len(x) < 2:
-        return None
-    if len(x) > 12:
-        test = scipy.stats.permutation_test((x,), np.mean, permutation_type="samples", n_resamples=9_999, rng=0)
-        return float(test.pvalue)
-    signs = 1 - 2 * (np.arange(2 ** len(x))[:, None] >> np.arange(len(x)) & 1)
-    means, mean = (signs * x).mean(1), x.mean()
-    rounding = abs(mean) * 100 * np.finfo(float).eps
-    return min(1.0, 2 * float(min((means <= mean + rounding).mean(), (means >= mean - rounding).mean())))
-
-
-def tost_p(differences: ArrayLike, margin: float) -> float:
-    """p of "the mean difference lies outside ±margin" (two one-sided t tests); 1 for fewer than two differences."""
-    x = np.asarray(differences, float)
-    if len(x) < 2 or np.ptp(x) == 0:  # without any spread the mean is known
-        return 0.0 if len(x) > 1 and abs(x[0]) < margin else 1.0
-    from statsmodels.stats.weightstats import DescrStatsW
-
-    return float(DescrStatsW(x).ttost_mean(-margin, margin)[0])
-
-
-def beyond_p(differences: ArrayLike, margin: float) -> tuple[float, float]:
-    """(p of "not below -margin", p of "not above +margin"), one-sided t tests; (1, 1) for fewer than two."""
-    x = np.asarray(differences, float)
-    if len(x) < 2:
-        return 1.0, 1.0
-    if np.ptp(x) == 0:
-        return float(x[0] >= -margin), float(x[0] <= margin)
-    error = x.std(ddof=1) / len(x) ** 0.5
-    below, above = scipy.special.stdtr(len(x) - 1, [(x.mean() + margin) / error, (margin - x.mean()) / error])
-    return float(below), float(above)
+    samples = [np.asarray(x, float) for x in family]
+    squares, df = dict[Hashable, float](), dict[Hashable, int]()
+    for x, cell in zip(samples, cells, strict=True):
+        squares[cell] = squares.get(cell, 0.0) + float(((x - x.mean()) ** 2).sum())
+        df[cell] = df.get(cell, 0) + len(x) - 1
+    return [
+        Comparison(float(x.mean()), (squares[cell] / max(df[cell], 1) / len(x)) ** 0.5, df[cell], len(x))
+        for x, cell in zip(samples, cells, strict=True)
+    ]
 
 
 def holm(p_values: ArrayLike) -> NDArray[np.float64]:
@@ -63,24 +73,32 @@ def holm(p_values: ArrayLike) -> NDArray[np.float64]:
 
 
 def outcomes(
-    family: Sequence[ArrayLike], margins: Sequence[float], *, equivalence: bool, claimed: Set[Outcome]
-) -> list[Outcome]:
-    """What each comparison of one family says.
+    family: Sequence[Comparison], bounds: Sequence[float], margins: Sequence[float], claimed: Set[Outcome]
+) -> list[tuple[Outcome, float]]:
+    """What each comparison of one family says, with the p that says so.
 
-    family: the paired differences of each comparison, one per seed. margins: of each, in the same unit, the noise
-    floor, or for `equivalence` the difference that still counts as comparable. `below` and `above`: the mean lies
-    beyond the margin (one-sided, 2.5 %); Holm-corrected where that would speak against the claim, since one such
-    comparison is enough for it; uncorrected where it is `claimed`, since there every one is needed. `none`: by TOST
-    under `equivalence`, else a mean inside the noise floor. One seed is always `unclear`.
+    `below` and `above`: the mean lies beyond ±bound (one-sided, 2.5 %): of a cost the noise floor, of a score 0, or the
+    margin where equality is claimed. Holm-corrected where that would speak against the claim, since one such comparison
+    is enough for it; uncorrected where it is `claimed`, since there every one is needed. Else `none`: inside ±margin by
+    two one-sided tests (5 %), the margin being the smallest difference that matters; `not below` and `not above`: one
+    of the two alone, which is non-inferiority; else `unclear`, as one seed always is.
     """
     sides: tuple[Outcome, Outcome] = ("below", "above")
-    raw = np.array([beyond_p(x, margin) for x, margin in zip(family, margins, strict=True)]).reshape(-1, 2).T
+    raw = [
+        [c.p_below(-bound) for c, bound in zip(family, bounds, strict=True)],
+        [c.p_above(bound) for c, bound in zip(family, bounds, strict=True)],
+    ]
     p = {side: row if side in claimed else holm(row) for side, row in zip(sides, raw, strict=True)}
 
-    def outcome(place: int, x: NDArray[np.float64], margin: float) -> Outcome:
-        if beyond := [side for side in sides if p[side][place] < ALPHA / 2]:
-            return beyond[0]
-        equal = tost_p(x, margin) < ALPHA if equivalence else len(x) > 1 and abs(x.mean()) <= margin
-        return "none" if equal else "unclear"
+    def outcome(place: int, c: Comparison, margin: float) -> tuple[Outcome, float]:
+        for side in sides:
+            if p[side][place] < ALPHA / 2:
+                return side, float(p[side][place])
+        not_below, not_above = c.p_above(-margin), c.p_below(margin)
+        if max(not_below, not_above) < ALPHA:
+            return "none", max(not_below, not_above)
+        if min(not_below, not_above) >= ALPHA:
+            return "unclear", 1.0
+        return ("not below", not_below) if not_below < ALPHA else ("not above", not_above)
 
-    return [outcome(i, np.asarray(x, float), margin) for i, (x, margin) in enumerate(zip(family, margins, strict=True))]
+    return [outcome(i, c, margin) for i, (c, margin) in enumerate(zip(family, margins, strict=True))]

@@ -3,9 +3,10 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import norm, t
 
 from paperlib.claims.builders import above, below
-from paperlib.claims.cost_evidence import COSTS, CostTable
+from paperlib.claims.cost_evidence import COSTS, CostTable, Network
 from paperlib.claims.evidence import Evidence
 from paperlib.claims.settings import Setting, grid_p
 from paperlib.costs.records import cost_table
@@ -43,15 +44,34 @@ def test_data_sets_of_one_shape_share_a_measurement_and_others_have_none() -> No
     assert CostTable(pd.DataFrame()).of(SET).empty
 
 
-def test_the_floor_is_the_95th_percentile_of_dense_measured_again() -> None:
+def test_the_floor_is_students_bound_on_dense_measured_again() -> None:
     costs = made.costs(arms=[SET, SET._replace(model="mlp-medium")])
     costs["step_ratio_again"] = [1.01, 0.98, 1.03, 1.1, 1.0, 0.9]
-    table = CostTable(costs)
-    of_small = np.percentile([0.01, 0.02, 0.03], 95)
-    assert table.floor(COSTS["training_time"], {"mlp-small"}) == pytest.approx(of_small)
-    assert table.floor(COSTS["training_time"], {"mlp-medium"}) == pytest.approx(np.percentile([0.1, 0.0, 0.1], 95))
-    assert table.floor(COSTS["peak_memory"], {"mlp-small"}) == 0  # counted, so without any noise
-    assert CostTable(pd.DataFrame()).floor(COSTS["training_time"]) is None
+    table, small = CostTable(costs), Network("mlp-small", 28)
+    floor = table.floor(COSTS["training_time"], small)
+    logs = np.log([1.01, 0.98, 1.03])
+    assert floor is not None and floor.n == 3
+    assert np.log1p(floor.mean) == pytest.approx(t(3).ppf(0.975) * np.sqrt((logs**2).mean()))
+    assert floor.low is not None and floor.high is not None and floor.low < floor.mean < floor.high
+    other = table.floor(COSTS["training_time"], Network("mlp-medium", 28))
+    assert other is not None and other.mean > 2 * floor.mean, "each network has its own"
+    counted = table.floor(COSTS["peak_memory"], small)
+    assert counted is not None and counted.mean == 0, "counted, so without any noise"
+    assert CostTable(pd.DataFrame()).floor(COSTS["training_time"], small) is None
+
+
+def test_the_floor_is_exceeded_once_in_twenty_and_its_interval_covers_it() -> None:
+    rng, beyond, covered, true = np.random.default_rng(0), 0, 0, norm.ppf(0.975) * 0.02
+    costs = made.costs(arms=[SET])
+    for again, new in zip(rng.normal(0, 0.02, (400, 3)), rng.normal(0, 0.02, 400), strict=True):
+        floor = CostTable(costs.assign(step_ratio_again=np.exp(again))).floor(
+            COSTS["training_time"], Network("mlp-small", 28)
+        )
+        assert floor and floor.low is not None and floor.high is not None
+        beyond += abs(new) > np.log1p(floor.mean)
+        factor = t(3).ppf(0.975) / norm.ppf(0.975)
+        covered += np.log1p(floor.low) <= factor * true <= np.log1p(floor.high)
+    assert beyond / 400 == pytest.approx(0.05, abs=0.025) and covered / 400 == pytest.approx(0.95, abs=0.025)
 
 
 def test_false_alarms_are_rare_and_a_slowdown_of_three_per_cent_is_found() -> None:
