@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from paperlib.claims.cost_evidence import COSTS, EPOCHS_F, CostMetric, CostTable, networks_of
+from paperlib.claims.cost_evidence import COSTS, EPOCHS_F, CostMetric, CostTable
 from paperlib.claims.effects import ACCURACY, PAIR, REAL, Metric, corrected_protocol, main_setting_only, near_chance
 from paperlib.claims.settings import Setting, label
 from paperlib.studies.profiles import F_DATASETS
@@ -172,7 +172,7 @@ class Evidence:
 
     def floor(self, metric: CostMetric, settings: Iterable[Setting]) -> float | None:
         """The widest A/A noise floor of the networks that are compared, as a share of dense; None where one lacks."""
-        networks = {n for s in settings for n in networks_of(self.costs.of(s))}
+        networks = {network for s in settings if (network := self.costs.network(s))}
         floors = [self.costs.floor(metric, network) for network in networks]
         return max((floor.mean for floor in floors if floor), default=None) if all(floors) else None
 

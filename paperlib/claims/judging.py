@@ -153,8 +153,8 @@ def _compared(
             continue
         (word, _), told = next(results)
         mean, half, own = told.mean + rule.middle, told.half_width, mean_interval(sample.values, possible)
-        ends = (mean - half, mean + half) if math.isfinite(half) else (None, None)
-        decided = Estimate(mean, *ends, told.n).within(possible)
+        low, high = (mean - half, mean + half) if math.isfinite(half) else (None, None)
+        decided = Estimate(mean, low, high, told.n).within(possible)
         found.append(
             Compared(
                 setting, sample.label or str(setting), word,

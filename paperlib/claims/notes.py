@@ -52,7 +52,7 @@ NOTES = {
     "dense is slower in all tests.",
     "C57": "Up to is a maximum: the largest loss of the settings must lie in 70 to 90 points.",
     "C58": "Half of these cases are ResNet18, where next to nothing is removed.",
-    "C59": "They go together where the ratios to dense of time and energy correlate by more than 0.5 over the settings.",
+    "C59": "They go together where the settings' ratios to dense, of time and of energy, correlate by more than 0.5.",
     "C60": _EXCEPTIONS,
     "C61": "Judged by its opposite: that energy falls from scenario iii to ii and from ii to i in every setting.",
     "C63": _EXCEPTIONS,

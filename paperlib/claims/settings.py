@@ -38,8 +38,9 @@ def dense_of(setting: Setting) -> Setting:
 
 
 def label(left: Setting, right: Setting) -> str:
-    """The name of a comparison; dense of the same network goes without saying."""
-    return str(left) if right == dense_of(left) else f"{left} against {right}"
+    """The name of a comparison; dense of the same network, the same data set and model go without saying."""
+    other = str(right).removeprefix(f"{left.dataset} ").removeprefix(f"{left.model} ")
+    return str(left) if right == dense_of(left) else f"{left} against {other}"
 
 
 def versus(scenario: str | None = None, **fields: str) -> Reference:

@@ -34,8 +34,8 @@ Range = tuple[float, float]
 class Compared:
     """One setting of a family of comparisons, in the unit of the family.
 
-    label: the setting, with what it is held against unless that is dense. outcome: what its test says, speaks: whether
-    for or against the claim. estimate: with the 95 % interval that decided, own: with that of its own values alone; None
+    label: the setting, with what it is held against unless that is dense. outcome: what its test says; speaks: for or
+    against what is asked. estimate: with the 95 % interval that decided; own: with that of its own values alone; None
     where it was not measured. margin: the ends between which a difference does not matter, or of what is claimed;
     floor: those of the A/A noise, None where the margin decides.
     """
@@ -75,8 +75,7 @@ class Verdict:
     of that network or the margin, in that unit, for ratios the distance from 1; None without one. p: of the test that
     decided, corrected for its family; None where nothing is decided. detail: what was found. needs: what it takes
     to decide, never empty. provenance: data sets and sources of the images. trials: ids of those it rests on.
-    what: the quantity that was judged. families: the comparisons under it, of each part. claim: its id, which `verdicts`
-    fills in.
+    what: the quantity that was judged. families: the comparisons of each part. claim: its id, filled in by `verdicts`.
     """
 
     base: Base

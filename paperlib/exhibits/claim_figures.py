@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -14,8 +15,9 @@ from paperlib.exhibits import style
 
 Floats = NDArray[np.float64]
 MARGIN = (0.86, 0.93, 0.86)
-WIDTH = 7.0  # inches, as the rows' heights
-_ROW, _THIN_ROW, _NAMED = 0.17, 0.055, 45  # up to so many rows are named one by one
+DPI = 110
+_PLOT, _LETTER, _BETWEEN, _LEGEND = 4.2, 0.055, 0.65, 0.45  # inches: width of a panel and of a letter, room around them
+_ROW, _THIN_ROW, _NAMED = 0.17, 0.055, 45  # inches of a row; up to so many are named one by one
 
 
 def forest(families: Sequence[Family]) -> bytes | None:
@@ -28,22 +30,30 @@ def forest(families: Sequence[Family]) -> bytes | None:
     if not panels:
         return None
     style.theme()
-    heights = [0.55 + len(rows) * (_ROW if len(rows) <= _NAMED else _THIN_ROW) for _, rows in panels]
-    figure = Figure(figsize=(WIDTH, sum(heights) + 0.5), layout="constrained")
-    grid = figure.subplots(len(panels), 1, squeeze=False, height_ratios=heights)[:, 0]
-    for axes, (family, rows) in zip(grid, panels, strict=True):
-        _draw(axes, family, rows)
+    heights = [len(rows) * (_ROW if len(rows) <= _NAMED else _THIN_ROW) for _, rows in panels]
+    height, left = sum(heights) + _BETWEEN * len(panels) + _LEGEND, 0.2 + _LETTER * max(map(_longest_name, panels))
+    # Placed by hand: a layout engine takes as long as all the drawing, and there are dozens of these figures.
+    figure, top = Figure(figsize=(left + _PLOT, height), dpi=DPI), height
+    for (family, rows), panel in zip(panels, heights, strict=True):
+        top -= _BETWEEN + panel
+        bottom = top + _BETWEEN * 0.45
+        box = (left / (left + _PLOT), bottom / height, 0.97 * _PLOT / (left + _PLOT), panel / height)
+        _draw(figure.add_axes(box), family, rows)
     methods = dict.fromkeys(one.setting.method for _, rows in panels for one in rows)
-    handles = [Line2D([], [], color=style.colour(m), marker=style.marker(m), linestyle="", label=m) for m in methods]
+    handles: list[Artist] = [
+        Line2D([], [], color=style.colour(m), marker=style.marker(m), linestyle="", label=m) for m in methods
+    ]
     handles += [Patch(color=MARGIN, label=label) for label in dict.fromkeys(_margin_label(f) for f, _ in panels)]
     if any(one.floor for _, rows in panels for one in rows):
         handles.append(Patch(color=style.NOISE, label="A/A noise floor"))
-    handles.append(
-        Line2D([], [], color=style.COLOURS["majority"], marker="o", markerfacecolor="white", linestyle="",
-               label="hollow: decides nothing")
-    )  # fmt: skip
-    style.legend_below(figure, handles, 4)
-    return style.png(figure)
+    grey = style.COLOURS["majority"]
+    hollow = Line2D([], [], color=grey, marker="o", markerfacecolor="white", linestyle="", label="decides nothing")
+    figure.legend(handles=[*handles, hollow], loc="lower center", ncols=4, frameon=False)
+    return style.drawn(figure)
+
+
+def _longest_name(panel: tuple[Family, Sequence[Compared]]) -> int:
+    return max(len(name) for name in _names(panel[1]).values())
 
 
 def _margin_label(family: Family) -> str:
@@ -93,14 +103,21 @@ def _limits(ends: Floats, core: Floats) -> Floats:
     return np.array([left - 0.03 * span, right + 0.03 * span])
 
 
+def _names(rows: Sequence[Compared]) -> dict[int, str]:
+    """The names of rows by their places: each one's, or that of the first of each data set and model."""
+    if len(rows) <= _NAMED:
+        return {place: one.label for place, one in enumerate(rows)}
+    cells = [f"{one.setting.dataset} {one.setting.model}" for one in rows]
+    return {place: cell for place, cell in enumerate(cells) if not place or cell != cells[place - 1]}
+
+
 def _name_rows(axes: Axes, rows: Sequence[Compared]) -> None:
-    names = [one.label for one in rows]
-    places = list(range(len(rows)))
-    if len(rows) > _NAMED:  # the first of each data set and model
-        cells = [(one.setting.dataset, one.setting.model) for one in rows]
-        places = [place for place in places if not place or cells[place] != cells[place - 1]]
-        names = [" ".join(cells[place]) for place in places]
-        axes.hlines([place - 0.5 for place in places[1:]], 0, 1, transform=axes.get_yaxis_transform(), linewidth=0.3)
-    axes.set_yticks(places, names, fontsize=7)
+    names = _names(rows)
+    if len(names) < len(rows):
+        axes.hlines(
+            [place - 0.5 for place in names if place], 0, 1, transform=axes.get_yaxis_transform(), linewidth=0.3
+        )
+    for place, name in names.items():
+        axes.text(-0.01, place, name, transform=axes.get_yaxis_transform(), ha="right", va="center", fontsize=7)
+    axes.set_yticks([])
     axes.set_ylim(len(rows) - 0.5, -0.5)
-    axes.grid(axis="y", visible=False)

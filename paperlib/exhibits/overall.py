@@ -1,13 +1,13 @@
 """All data sets and networks at once: interquartile mean, performance profile, and how often an arm beats dense."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, cast
 
 import numpy as np
 import pandas as pd
 
-from paperlib.claims.effects import ACCURACY, beside_dense, pruned_text
+from paperlib.claims.effects import beside_dense, pruned_text
 from paperlib.claims.evidence import Evidence
 from paperlib.claims.stats.overall import (
     RESAMPLES,
@@ -90,7 +90,7 @@ def collect(tidy: pd.DataFrame) -> Collected:
     return Collected(arms, real.rows[real.rows.id.isin(shown)], ". ".join(parts))
 
 
-def _removed(row: dict[str, object]) -> str:
+def _removed(row: Mapping[Hashable, object]) -> str:
     conv, linear = float(cast(float, row["conv_sparsity"])), float(cast(float, row["sparsity"]))
     model, scope = str(row["model"]), str(row["scope"])
     if row["dataset"] in F_DATASETS and scope == "global" and (conv, linear) in _SCENARIOS:
@@ -146,14 +146,14 @@ def profile(source: Source) -> Exhibit | None:
         return None
     figure, grid = style.panels(list(panels), "difference to dense, points", "share of runs above")
     for axes, of_methods in zip(grid, panels.values(), strict=True):
-        every = np.concatenate([runs for tasks in of_methods.values() for runs in tasks])
+        every = np.concatenate([runs for scores in of_methods.values() for runs in scores])
         at = np.linspace(min(every.min(), 0.0) - 0.5, max(every.max(), 0.0) + 0.5, THRESHOLDS)
-        for method, tasks in of_methods.items():
+        for method, scores in of_methods.items():
             axes.plot(
-                at, exceeding(tasks, at), color=style.colour(method), marker=style.marker(method), markersize=4,
+                at, exceeding(scores, at), color=style.colour(method), marker=style.marker(method), markersize=4,
                 markevery=THRESHOLDS // 8, linewidth=1.2, drawstyle="steps-post",
             )  # fmt: skip
-            if ends := bootstrapped(lambda scores, at=at: exceeding(scores, at), tasks):
+            if ends := bootstrapped(lambda drawn, at=at: exceeding(drawn, at), scores):
                 axes.fill_between(at, *ends, color=style.colour(method), alpha=0.12, linewidth=0, step="post")
         axes.axvline(0, color=style.COLOURS["dense"], linewidth=1)
         axes.set_ylim(-0.03, 1.03)
@@ -180,7 +180,7 @@ def _explained(collected: Collected) -> str:
     interval = "one seed, no interval"
     if high > 1:
         interval = (
-            f"brackets and bands: 95 % bootstrap intervals ({RESAMPLES:,} draws of seeds within each task; with n seeds "
+            f"brackets and bands: 95 % bootstrap intervals ({RESAMPLES:,} draws of seeds within each task; "
             "√(1 - 1/n) as wide as they should be)"
         )
     return (

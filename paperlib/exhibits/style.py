@@ -173,18 +173,23 @@ def log_where_wide(axis: XAxis | YAxis, wide: float = 2.5) -> None:
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
 
 
-def png(figure: Figure) -> bytes:
-    """The figure as PNG of 256 colours: nothing that an eye sees is lost, and two thirds of the bytes are saved."""
-    buffer, packed = io.BytesIO(), io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
-    picture = Image.open(buffer).convert("RGB")
-    picture.quantize(256, dither=Image.Dither.NONE).save(packed, format="PNG", optimize=True)
-    return packed.getvalue()
+def drawn(figure: Figure) -> bytes:
+    """PNG at the figure's own resolution, in a third of the time that `savefig` takes."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return _packed(Image.frombuffer("RGBA", canvas.get_width_height(), bytes(canvas.buffer_rgba())))
 
 
-def _vectors(figure: Figure, form: str, date: str) -> bytes:
+def _packed(picture: Image.Image) -> bytes:
+    # 256 colours lose nothing that an eye sees, and two thirds of the bytes in a notebook.
     buffer = io.BytesIO()
-    figure.savefig(buffer, format=form, metadata={date: None})  # without a date: the same bytes again
+    picture.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(buffer, format="PNG", optimize=True)
+    return buffer.getvalue()
+
+
+def _saved(figure: Figure, form: str, stamp: str) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=form, metadata={stamp: None})  # without it: the same bytes again
     return buffer.getvalue()
 
 
@@ -193,7 +198,8 @@ def save(figure: Figure, name: str, title: str, caption: str, trials: Iterable[s
 
     trials: ids of the records that it shows, at least one.
     """
-    contents = {".svg": _vectors(figure, "svg", "Date"), ".png": png(figure)}
+    contents = {".svg": _saved(figure, "svg", "Date")}
+    contents[".png"] = _packed(Image.open(io.BytesIO(_saved(figure, "png", "Software"))))
     if layout.name in PDF:
-        contents[".pdf"] = _vectors(figure, "pdf", "CreationDate")
+        contents[".pdf"] = _saved(figure, "pdf", "CreationDate")
     return manifest.save("figure", name, title, caption, contents, trials, layout)

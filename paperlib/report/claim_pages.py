@@ -53,7 +53,7 @@ class Part:
 
 
 def question(family: Family) -> str:
-    """What must hold for the claim to be supported: `Training time must be lower than dense's in each of 18 settings.`"""
+    """What must hold if the claim does: `Training time must be lower than dense's in each of 18 settings.`"""
     total, is_ratio = len(family.compared), family.unit == "ratio"
     against = "what stands after “against”" if any(" against " in one.label for one in family.compared) else "dense's"
     subject = family.title

@@ -107,8 +107,8 @@ def test_every_claim_has_a_verdict_on_any_records(equal: World) -> None:
 
 
 def test_the_comparisons_behind_a_verdict_are_those_that_it_counts(cheaper: World, dearer: World, equal: World) -> None:
-    for given in (cheaper, dearer, equal):
-        for v in verdicts(given.tidy, measured=given.costs):
+    for tidy, costs in (cheaper, dearer, equal):
+        for v in verdicts(tidy, measured=costs):
             for family in v.families:
                 sides = Counter(one.speaks for one in family.compared)
                 compared = [one for one in family.compared if one.estimate]

@@ -40,7 +40,9 @@ def test_numbers_equal_a_loop_over_the_trials(tidy: pd.DataFrame, layout: Layout
     exhibit = overall.table(source(tidy, layout))
     assert exhibit is not None and exhibit.name == "overall"
     table = pd.read_csv(layout.tables / "overall.csv")
-    arms: dict[tuple[str, str], dict[tuple[str, str], list[tuple[float, float]]]] = defaultdict(lambda: defaultdict(list))
+    arms: dict[tuple[str, str], dict[tuple[str, str], list[tuple[float, float]]]] = defaultdict(
+        lambda: defaultdict(list)
+    )
     names = {(0.8, 0.8): "scenario i", (0.5, 0.8): "scenario ii", (0.0, 0.8): "scenario iii"}
     rows = tidy.to_dict("records")
     dense = {(r["dataset"], r["model"], r["seed"]): r["test_accuracy"] for r in rows if r["method"] == "dense"}
@@ -70,7 +72,7 @@ def test_captions_say_n_the_definitions_and_what_is_left_out(tidy: pd.DataFrame,
     for exhibit in made:
         assert exhibit is not None
         for words in ("n = 3 seed(s)", "arXiv 2108.13264", "Real images only, without octmnist: stand-in",
-                      "visa resnet18, visa vgg16", "95 % bootstrap intervals", "mnist: official"):  # fmt: skip
+                      "visa vgg16", "95 % bootstrap intervals", "mnist: official"):  # fmt: skip
             assert words in exhibit.caption, (exhibit.name, words)
         learnt = set(tidy[~tidy.dataset.isin(["visa", "octmnist"])].id)
         assert set(exhibit.trials) <= learnt and len(exhibit.trials) > 100
