@@ -39,14 +39,13 @@ def forest(families: Sequence[Family]) -> bytes | None:
         bottom = top + _BETWEEN * 0.45
         box = (left / (left + _PLOT), bottom / height, 0.97 * _PLOT / (left + _PLOT), panel / height)
         _draw(figure.add_axes(box), family, rows)
-    methods = dict.fromkeys(one.setting.method for _, rows in panels for one in rows)
-    handles: list[Artist] = [
-        Line2D([], [], color=style.colour(m), marker=style.marker(m), linestyle="", label=m) for m in methods
-    ]
+    grey, handles = style.COLOURS["majority"], list[Artist]()
+    for method in dict.fromkeys(one.setting.method for _, rows in panels for one in rows):
+        look = {"color": style.colour(method), "marker": style.marker(method), "linestyle": ""}
+        handles.append(Line2D([], [], label=method, **look))
     handles += [Patch(color=MARGIN, label=label) for label in dict.fromkeys(_margin_label(f) for f, _ in panels)]
     if any(one.floor for _, rows in panels for one in rows):
         handles.append(Patch(color=style.NOISE, label="A/A noise floor"))
-    grey = style.COLOURS["majority"]
     hollow = Line2D([], [], color=grey, marker="o", markerfacecolor="white", linestyle="", label="decides nothing")
     figure.legend(handles=[*handles, hollow], loc="lower center", ncols=4, frameon=False)
     return style.drawn(figure)

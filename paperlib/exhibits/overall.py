@@ -6,6 +6,7 @@ from typing import NamedTuple, cast
 
 import numpy as np
 import pandas as pd
+from matplotlib.ticker import FixedLocator, StrMethodFormatter
 
 from paperlib.claims.effects import beside_dense, pruned_text
 from paperlib.claims.evidence import Evidence
@@ -28,7 +29,6 @@ from paperlib.pruners import METHODS
 from paperlib.studies.paper_f import SCENARIOS
 from paperlib.studies.profiles import F_DATASETS
 
-THRESHOLDS = 101  # of a performance profile, evenly spaced
 _SCENARIOS = {(s.conv, s.linear): f"scenario {s.name}" for s in SCENARIOS.values()}
 
 
@@ -147,20 +147,25 @@ def profile(source: Source) -> Exhibit | None:
     figure, grid = style.panels(list(panels), "difference to dense, points", "share of runs above")
     for axes, of_methods in zip(grid, panels.values(), strict=True):
         every = np.concatenate([runs for scores in of_methods.values() for runs in scores])
-        at = np.linspace(min(every.min(), 0.0) - 0.5, max(every.max(), 0.0) + 0.5, THRESHOLDS)
+        at = np.unique([every.min() - 1, *every, max(every.max(), 0.0) + 1])  # where the shares change
         for method, scores in of_methods.items():
             axes.plot(
                 at, exceeding(scores, at), color=style.colour(method), marker=style.marker(method), markersize=4,
-                markevery=THRESHOLDS // 8, linewidth=1.2, drawstyle="steps-post",
+                markevery=max(1, len(at) // 10), linewidth=1.2, drawstyle="steps-post",
             )  # fmt: skip
             if ends := bootstrapped(lambda drawn, at=at: exceeding(drawn, at), scores):
                 axes.fill_between(at, *ends, color=style.colour(method), alpha=0.12, linewidth=0, step="post")
         axes.axvline(0, color=style.COLOURS["dense"], linewidth=1)
+        axes.set_xscale("symlog", linthresh=1)
+        axes.xaxis.set_major_locator(FixedLocator([-100, -30, -10, -3, -1, 0, 1, 3, 10, 30]))
+        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axes.set_xlim(at[0], at[-1])
         axes.set_ylim(-0.03, 1.03)
     style.legend(figure, _methods(collected), ["dense"])
     text = (
         "Performance profiles of test accuracy: the share of all runs of an arm whose difference to dense of the same "
-        f"seed is above the value below; further to the right is better. {_explained(collected)}"
+        "seed is above the value below; further to the right is better. Logarithmic beyond one point. "
+        f"{_explained(collected)}"
     )
     title = "Performance profiles against dense"
     return style.save(figure, "profile", title, text, collected.rows.id, source.layout)
