@@ -41,8 +41,8 @@ def forest(families: Sequence[Family]) -> bytes | None:
         _draw(figure.add_axes(box), family, rows)
     grey, handles = style.COLOURS["majority"], list[Artist]()
     for method in dict.fromkeys(one.setting.method for _, rows in panels for one in rows):
-        look = {"color": style.colour(method), "marker": style.marker(method), "linestyle": ""}
-        handles.append(Line2D([], [], label=method, **look))
+        colour, marker = style.colour(method), style.marker(method)
+        handles.append(Line2D([], [], color=colour, marker=marker, linestyle="", label=method))
     handles += [Patch(color=MARGIN, label=label) for label in dict.fromkeys(_margin_label(f) for f, _ in panels)]
     if any(one.floor for _, rows in panels for one in rows):
         handles.append(Patch(color=style.NOISE, label="A/A noise floor"))
