@@ -39,8 +39,20 @@ def rows(layout: Layout, table: str) -> list[Row]:
 def dead_ends(layout: Layout) -> set[str]:
     """Ids that a page of the report leads to and trials.html does not list."""
     there = set(re.findall(r'<tr id="(\w+)">', (layout.report / "trials.html").read_text()))
-    pages = [(layout.report / name).read_text() for name in ("index.html", "claims.html")]
+    pages_of_results = (layout.report / "index.html", layout.report / "claims.html")
+    pages = [page.read_text() for page in (*pages_of_results, *layout.report.glob("claims/*.html"))]
     asked = {i for page in pages for ids in re.findall(r"trials\.html\?only=([\w,]+)#", page) for i in ids.split(",")}
     jumps = {i for page in pages for i in re.findall(r'trials\.html[^"#]*#(\w+)"', page)}
     assert asked, "no page leads to trials"
     return (asked | jumps) - there
+
+
+def dead_links(layout: Layout) -> set[str]:
+    """Links of the report's pages, notebooks apart, to files that are not there."""
+    pages = [*layout.report.glob("*.html"), *layout.report.glob("claims/*.html")]
+    links = {
+        (page, link.partition("#")[0].partition("?")[0])
+        for page in pages
+        for link in re.findall(r'(?:href|src)="(?!https?:|#|data:)([^"]+)"', page.read_text())
+    }
+    return {f"{page.name}: {link}" for page, link in links if not (page.parent / unescape(link)).is_file()}

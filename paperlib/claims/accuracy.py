@@ -95,7 +95,11 @@ def _gain_on_doerrich(evidence: Evidence) -> Verdict:
     }
     mean = pd.concat(gains, axis=1).mean(axis=1, skipna=False).dropna() if len(gains) == len(settings) else pd.Series()
     rows = np.concatenate([level.rows for level in levels if level is not None]) if gains else np.zeros(0, np.intp)
-    sample = PairedSample("", mean.index.to_numpy(np.int64), mean.to_numpy(float), rows) if len(mean) else None
+    sample = (
+        PairedSample("mean of both networks", mean.index.to_numpy(np.int64), mean.to_numpy(float), rows)
+        if len(mean)
+        else None
+    )
     verdict = judge(evidence, metric, settings[:1], [sample], Rule.range(0.01, 0.03, 1))
     own = ", ".join(f"{model} {100 * gain.mean():+.1f}" for model, gain in gains.items())
     return replace(verdict, detail=f"{verdict.detail}; points above the published of each: {own}") if own else verdict

@@ -13,9 +13,9 @@ from paperlib.claims.cost_evidence import EPOCHS_F, EPOCHS_P, CostMetric
 from paperlib.claims.effects import Metric
 from paperlib.claims.evidence import QUALITIES, QUANTITIES, Evidence
 from paperlib.claims.judging import Rule, is_ratio, judge
-from paperlib.claims.settings import Reference, Setting, dense_of
+from paperlib.claims.settings import Reference, Setting, dense_of, label
 from paperlib.claims.stats.decisions import Outcome
-from paperlib.claims.verdict import Verdict, deny, flawed, join, strongest
+from paperlib.claims.verdict import Compared, Verdict, deny, flawed, join, strongest
 from paperlib.studies.profiles import F_DATASETS
 
 Test = Callable[[Evidence], Verdict]
@@ -58,7 +58,7 @@ def effect_in(metric: str, settings: Sequence[Setting], low: float, high: float,
 
     def test(evidence: Evidence) -> Verdict:
         samples = [evidence.compare(quantity, s, than(s)) for s in settings]
-        return judge(evidence, quantity, settings, samples, Rule.range(a, b, len(settings)))
+        return _named(judge(evidence, quantity, settings, samples, Rule.range(a, b, len(settings))), than)
 
     return on_real_images(quantity, test)
 
@@ -109,9 +109,10 @@ def on_real_images(metric: Metric | CostMetric, test: Test) -> Test:
         verdict = test(evidence.undrawn)
         if verdict.estimate is not None or evidence.undrawn is evidence or test(evidence).estimate is None:
             return verdict
-        return Verdict(
-            "untestable here", f"{metric.title.lower()} on drawn images", needs=f"real images; {verdict.needs}"
-        )
+        return replace(
+            verdict, base="untestable here", reason=f"{metric.title.lower()} on drawn images",
+            needs=f"real images; {verdict.needs}",
+        )  # fmt: skip
 
     return real_alone if metric.name in QUALITIES else test
 
@@ -157,9 +158,11 @@ def on_device(machine: str, *tests: Test) -> Test:
 
     def on_machine(evidence: Evidence) -> Verdict:
         measured = evidence.with_costs("device", lambda device: device.str.startswith("cpu") == (machine == "cpu"))
+        verdict = every(*tests)(measured)
         if measured.costs.rows.empty and not evidence.costs.rows.empty:
-            return Verdict("untestable here", f"no costs on a {machine}", needs=f"the same costs on a {machine}")
-        return every(*tests)(measured)
+            needs = f"the same costs on a {machine}"
+            return replace(verdict, base="untestable here", reason=f"no costs on a {machine}", detail="", needs=needs)
+        return verdict
 
     return on_machine
 
@@ -235,7 +238,7 @@ def _compare(
         unlearnt = evidence.near_chance if metric.name in QUALITIES else set()
         idle = [s for s in settings if (s.dataset, s.model) in unlearnt]
         samples = [None if s in idle else evidence.compare(metric, s, than(s)) for s in settings]
-        verdict = judge(evidence, metric, settings, samples, rule(evidence))
+        verdict = _named(judge(evidence, metric, settings, samples, rule(evidence)), than, idle)
         if len(settings) < len(every_setting) and verdict.detail:
             verdict = replace(verdict, detail=f"{verdict.detail} (post-training trains as dense, by definition)")
         if not idle or verdict.base not in {"inconclusive", "too noisy to tell", "untestable here"}:
@@ -244,6 +247,19 @@ def _compare(
         return replace(verdict, base="inconclusive", reason=few, needs=f"{verdict.needs}; longer training")
 
     return on_real_images(metric, test)
+
+
+def _named(verdict: Verdict, than: Reference, idle: Sequence[Setting] = ()) -> Verdict:
+    """What was not compared says what it would be held against, and where dense hardly learns (idle)."""
+
+    def named(one: Compared) -> Compared:
+        if one.estimate is not None:
+            return one
+        why = "dense hardly learns" if one.setting in idle else one.outcome
+        return replace(one, label=label(one.setting, than(one.setting)), outcome=why)
+
+    families = (replace(f, compared=tuple(map(named, f.compared))) for f in verdict.families)
+    return replace(verdict, families=tuple(families))
 
 
 def _margin(metric: Metric | CostMetric) -> float:

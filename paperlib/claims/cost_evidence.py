@@ -103,6 +103,11 @@ class CostTable:
                     return by_id[name]
         return self.rows[:0]
 
+    def network(self, setting: Setting) -> Network | None:
+        """The network on which this arm was measured; None where nothing was."""
+        rows = self.of(setting)
+        return Network(str(rows.model.iloc[0]), int(rows.resolution.iloc[0])) if len(rows) else None
+
     def effect(
         self, metric: CostMetric, setting: Setting, *, realised: bool = False, width: float = 1.0
     ) -> Estimate | None:

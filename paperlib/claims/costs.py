@@ -121,7 +121,8 @@ def _half_on_the_laptop(evidence: Evidence) -> Verdict:
             return None
         n = min(len(one.values), len(other.values))  # processes have nothing in common but their number
         logs = np.log(one.values[:n] / other.values[:n])
-        return PairedSample(one.label, one.repeats[:n], logs, np.concatenate([one.rows, other.rows]))
+        rows = np.concatenate([one.rows, other.rows])
+        return PairedSample(f"{one.label}, laptop against HPC", one.repeats[:n], logs, rows)
 
     settings = grid_f(ALL)
     rule = Rule.range(float(np.log(0.4)), float(np.log(0.6)), len(settings))

@@ -138,13 +138,17 @@ def marked(name: str, unlearnt: bool) -> str:
     return f"{name} ({NEAR_CHANCE})" if unlearnt else name
 
 
-def arms(tidy: pd.DataFrame, metric: Metric = ACCURACY) -> list[Arm]:
-    """Every pruned arm of the table for one metric, in the table's order; each trial beside dense of its seed."""
+def beside_dense(tidy: pd.DataFrame, metric: Metric = ACCURACY) -> pd.DataFrame:
+    """Every trial of a pruned network beside dense of its seed, whose id and metric end in `_dense`."""
     rows = corrected_protocol(tidy)
     dense = rows[rows.method == "dense"][[*PAIR, "id", metric.column]]
-    pairs = rows[~rows.method.isin(["dense", "majority"])].merge(dense, on=PAIR, suffixes=("", "_dense"))
+    return rows[~rows.method.isin(["dense", "majority"])].merge(dense, on=PAIR, suffixes=("", "_dense"))
+
+
+def arms(tidy: pd.DataFrame, metric: Metric = ACCURACY) -> list[Arm]:
+    """Every pruned arm of the table for one metric, in the table's order; each trial beside dense of its seed."""
     result = []
-    for key, group in pairs.groupby(ARM, sort=False):
+    for key, group in beside_dense(tidy, metric).groupby(ARM, sort=False):
         dataset, model, scope, conv, sparsity, method = cast(tuple[str, str, str, float, float, str], key)
         paper = PAPER.get((metric.name, dataset, model, scope, sparsity), NOT_PUBLISHED)
         if paper != NOT_PUBLISHED and drawn(group["source"]):

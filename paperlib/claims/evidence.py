@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from paperlib.claims.cost_evidence import COSTS, EPOCHS_F, CostMetric, CostTable, networks_of
+from paperlib.claims.cost_evidence import COSTS, EPOCHS_F, CostMetric, CostTable
 from paperlib.claims.effects import ACCURACY, PAIR, REAL, Metric, corrected_protocol, main_setting_only, near_chance
-from paperlib.claims.settings import Setting, dense_of
+from paperlib.claims.settings import Setting, label
 from paperlib.studies.profiles import F_DATASETS
 
 Floats = NDArray[np.float64]
@@ -134,16 +134,16 @@ class Evidence:
         Trials are paired by budget, seed and machine, costs by process; a cost of one network is compared by its ratios
         to dense, which are taken within rounds.
         """
-        label = str(left) if right == dense_of(left) else f"{left} against {right}"
+        name = label(left, right)
         if isinstance(metric, CostMetric):
-            return self._compare_costs(metric, label, left, right)
+            return self._compare_costs(metric, name, left, right)
         rows, others = (self.groups.get(s, np.array([], np.intp)) for s in (left, right))
         values = self._column(metric.column)
         budget = self._budgets[left.model == right.model]
         partner = dict(zip(budget[others[::-1]], others[::-1], strict=True))  # of several the first
         mine = np.array([row for row in rows if budget[row] in partner], np.intp)
         other = np.array([partner[budget[row]] for row in mine], np.intp)
-        return self._sample(label, mine, values[mine] - values[other], np.concatenate([mine, other]))
+        return self._sample(name, mine, values[mine] - values[other], np.concatenate([mine, other]))
 
     def _compare_costs(self, metric: CostMetric, label: str, left: Setting, right: Setting) -> PairedSample | None:
         mine = self.costs.of(left)
@@ -172,7 +172,7 @@ class Evidence:
 
     def floor(self, metric: CostMetric, settings: Iterable[Setting]) -> float | None:
         """The widest A/A noise floor of the networks that are compared, as a share of dense; None where one lacks."""
-        networks = {n for s in settings for n in networks_of(self.costs.of(s))}
+        networks = {network for s in settings if (network := self.costs.network(s))}
         floors = [self.costs.floor(metric, network) for network in networks]
         return max((floor.mean for floor in floors if floor), default=None) if all(floors) else None
 

@@ -1,7 +1,7 @@
 """The rule by which every test of a claim decides, from samples to one verdict."""
 
 import math
-from collections.abc import Sequence, Set
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,8 +11,8 @@ from paperlib.claims.effects import Metric
 from paperlib.claims.evidence import Evidence, Floats, PairedSample
 from paperlib.claims.settings import Setting
 from paperlib.claims.stats.decisions import ALPHA, Comparison, Outcome, comparisons, outcomes
-from paperlib.claims.stats.estimates import UNBOUNDED, Bounds, bootstrap_interval
-from paperlib.claims.verdict import MODELLED, Base, Verdict
+from paperlib.claims.stats.estimates import UNBOUNDED, Bounds, Estimate, bootstrap_interval, mean_interval
+from paperlib.claims.verdict import MODELLED, Asked, Base, Compared, Family, Range, Verdict
 
 ARMS = 12  # kinds of arms of a family that are told apart in what was found
 
@@ -41,6 +41,19 @@ class Rule:
         halves = [(high - low) / 2] * settings
         return cls({"none"}, {"below", "above"}, halves, halves, middle=(low + high) / 2, level=level)
 
+    @property
+    def asked(self) -> Asked:
+        """What must hold, in words."""
+        if self.accept == {"none"}:
+            return "in range" if self.level or self.middle else "equal"
+        if "none" in self.accept:
+            return "not higher" if "above" in self.reject else "not lower"
+        return "lower" if "below" in self.accept else "higher"
+
+    def needed(self, total: int) -> int:
+        """Of so many settings, in how many it must hold."""
+        return math.ceil(self.share * total - 1e-9)
+
 
 def judge(
     evidence: Evidence,
@@ -60,22 +73,29 @@ def judge(
     """
     measured = [(s, x, b, m) for s, x, b, m in zip(settings, samples, rule.bounds, rule.margins, strict=True) if x]
     title, total = metric.title.lower(), len(samples)
+    unmeasured = tuple(Compared(setting, str(setting)) for setting in settings)
+    unit, scale = _shown(metric, rule.level)
+    compared = Family(metric.title, unit, rule.asked, rule.needed(total), unmeasured, rule.level)
     repeats = "processes" if isinstance(metric, CostMetric) else "seeds"
     needs = f"{total} comparisons of {title}, 3 {repeats} or more; such as {settings[0]}"
     if not measured:
         if any(evidence.has(metric, s) for s in settings):
-            return Verdict("untestable here", f"{title} was not measured", needs=needs, what=title)
+            return Verdict(
+                "untestable here", f"{title} was not measured", needs=needs, what=title, families=(compared,)
+            )
         kind = "costs" if isinstance(metric, CostMetric) else "trials"
-        return Verdict("inconclusive", f"needs {kind}, such as {settings[0]}", needs=needs, what=title)
+        return Verdict(
+            "inconclusive", f"needs {kind}, such as {settings[0]}", needs=needs, what=title, families=(compared,)
+        )
     arms, taken, bounds, margins = zip(*measured, strict=True)
     log = is_ratio(metric) and not rule.level
-    unit, scale = _shown(metric, rule.level)
     shown = np.expm1 if log else lambda value: value * scale
-    pooled = _pooled(taken)
-    estimate = bootstrap_interval(pooled, _bounds(metric, rule.level))
+    in_unit: Callable[[float], float] = np.exp if log else shown
+    pooled, possible = _pooled(taken), _bounds(metric, rule.level)
+    estimate = bootstrap_interval(pooled, possible)
     verdict = Verdict(
         "inconclusive", "needs an A/A control of this network", needs=needs, unit=unit,
-        estimate=estimate and (estimate.mapped(np.exp) if log else estimate.scaled(scale)),
+        estimate=estimate and estimate.mapped(in_unit),
         what=title, **evidence.support(metric, taken),
     )  # fmt: skip
     if None in bounds:
@@ -108,7 +128,42 @@ def judge(
         floor=float(shown(deciding)),
         p=p,
         detail=f"{title} in {len(measured)} of {total} settings: {counts}{_by_arm(arms, taken, metric, rule.level)}",
+        families=(replace(compared, compared=_compared(settings, samples, said, family, rule, possible, in_unit)),),
     )
+
+
+def _compared(
+    settings: Sequence[Setting],
+    samples: Sequence[PairedSample | None],
+    said: Sequence[tuple[Outcome, float]],
+    family: Sequence[Comparison],
+    rule: Rule,
+    possible: Bounds,
+    in_unit: Callable[[float], float],
+) -> tuple[Compared, ...]:
+    """Each setting with what its comparison (of those in `said` and `family`, which were measured) says of it."""
+    results, found = iter(zip(said, family, strict=True)), list[Compared]()
+
+    def around(half: float | None) -> Range | None:
+        return None if half is None else (float(in_unit(rule.middle - half)), float(in_unit(rule.middle + half)))
+
+    for setting, sample, bound, margin in zip(settings, samples, rule.bounds, rule.margins, strict=True):
+        if sample is None:
+            found.append(Compared(setting, str(setting)))
+            continue
+        (word, _), told = next(results)
+        mean, half, own = told.mean + rule.middle, told.half_width, mean_interval(sample.values, possible)
+        low, high = (mean - half, mean + half) if math.isfinite(half) else (None, None)
+        decided = Estimate(mean, low, high, told.n).within(possible)
+        found.append(
+            Compared(
+                setting, sample.label or str(setting), word,
+                "for" if word in rule.accept else "against" if word in rule.reject else "neither",
+                decided.mapped(in_unit), own and own.mapped(in_unit), around(margin),
+                around(bound) if bound and rule.bounds is not rule.margins else None,
+            )
+        )  # fmt: skip
+    return tuple(found)
 
 
 CLEAR: Set[Outcome] = {"below", "none", "above"}
@@ -124,7 +179,7 @@ def _decide(
     margins: Sequence[float],
 ) -> tuple[Base, str, float | None, int]:
     """(word, why, the p that decided, the place of the comparison that it belongs to)."""
-    needed, half = math.ceil(rule.share * total - 1e-9), total / 2
+    needed, half = rule.needed(total), total / 2
 
     def ranked(words: Set[Outcome]) -> list[tuple[float, int]]:
         return sorted((p, place) for place, (word, p) in enumerate(said) if word in words)

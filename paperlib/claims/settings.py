@@ -37,6 +37,12 @@ def dense_of(setting: Setting) -> Setting:
     return Setting(setting.dataset, setting.model, "dense", 0.0, 0.0)
 
 
+def label(left: Setting, right: Setting) -> str:
+    """The name of a comparison; dense of the same network, the same data set and model go without saying."""
+    other = str(right).removeprefix(f"{left.dataset} ").removeprefix(f"{left.model} ")
+    return str(left) if right == dense_of(left) else f"{left} against {other}"
+
+
 def versus(scenario: str | None = None, **fields: str) -> Reference:
     """The same setting with other fields, such as `versus(method="set")`; dense changes its model only."""
     changed: dict[str, object] = dict(fields)

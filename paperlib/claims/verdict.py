@@ -4,7 +4,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from paperlib.claims.settings import Setting
 from paperlib.claims.stats import Estimate
+from paperlib.claims.stats.decisions import Outcome
 
 Base = Literal[
     "supported", "contradicted", "no effect", "too noisy to tell", "inconclusive", "by definition",
@@ -24,6 +26,44 @@ _WEAKEST: tuple[Base, ...] = (
 _CAVEATS = ("images", "energy", "memory", "training")  # order of their last words
 
 
+Asked = Literal["lower", "higher", "not higher", "not lower", "equal", "in range"]
+Range = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One setting of a family of comparisons, in the unit of the family.
+
+    label: the setting, with what it is held against unless that is dense. outcome: what its test says; speaks: for or
+    against what is asked. estimate: with the 95 % interval that decided; own: with that of its own values alone; None
+    where it was not measured. margin: the ends between which a difference does not matter, or of what is claimed;
+    floor: those of the A/A noise, None where the margin decides.
+    """
+
+    setting: Setting
+    label: str
+    outcome: Outcome | Literal["not measured", "dense hardly learns"] = "not measured"
+    speaks: Literal["for", "against", "neither"] = "neither"
+    estimate: Estimate | None = None
+    own: Estimate | None = None
+    margin: Range | None = None
+    floor: Range | None = None
+
+
+@dataclass(frozen=True)
+class Family:
+    """What one test compared. asked: of the quantity against the reference (level: of the quantity itself), in `needed`
+    of the settings or more; denied: the claim is the opposite."""
+
+    title: str
+    unit: str
+    asked: Asked
+    needed: int
+    compared: tuple[Compared, ...]
+    level: bool = False
+    denied: bool = False
+
+
 @dataclass(frozen=True)
 class Verdict:
     """A claim's verdict: what every test of a claim returns.
@@ -35,7 +75,7 @@ class Verdict:
     of that network or the margin, in that unit, for ratios the distance from 1; None without one. p: of the test that
     decided, corrected for its family; None where nothing is decided. detail: what was found. needs: what it takes
     to decide, never empty. provenance: data sets and sources of the images. trials: ids of those it rests on.
-    what: the quantity that was judged. claim: its id, which `verdicts` fills in.
+    what: the quantity that was judged. families: the comparisons of each part. claim: its id, filled in by `verdicts`.
     """
 
     base: Base
@@ -50,6 +90,7 @@ class Verdict:
     provenance: str = ""
     trials: tuple[str, ...] = ()
     what: str = ""
+    families: tuple[Family, ...] = ()
     claim: str = ""
 
     @property
@@ -107,13 +148,21 @@ def join(verdicts: Sequence[Verdict]) -> Verdict:
         needs=_listed(v.needs for v in verdicts),
         provenance=_listed(v.provenance for v in verdicts),
         trials=tuple(sorted({i for v in verdicts for i in v.trials})),
+        families=tuple(family for v in verdicts for family in v.families),
     )
 
 
 def strongest(verdicts: Sequence[Verdict]) -> Verdict:
     """The verdict on a claim that one of several readings makes true: the strongest decides."""
     best = max(verdicts, key=lambda v: _WEAKEST.index(v.base))
-    return replace(best, detail="; ".join(_part(v) for v in verdicts), needs=_listed(v.needs for v in verdicts))
+    families = [family for v in verdicts for family in v.families]
+    whole = tuple(one for family in families for one in family.compared)
+    return replace(
+        best,
+        detail="; ".join(_part(v) for v in verdicts),
+        needs=_listed(v.needs for v in verdicts),
+        families=tuple(replace(family, needed=1, compared=whole) for family in families[:1]),
+    )
 
 
 def _part(verdict: Verdict) -> str:
@@ -127,6 +176,7 @@ def _listed(texts: Iterable[str]) -> str:
 
 def deny(verdict: Verdict) -> Verdict:
     """The verdict on the opposite claim; no effect also speaks for `does not`."""
+    verdict = replace(verdict, families=tuple(replace(family, denied=not family.denied) for family in verdict.families))
     if verdict.base not in {"supported", "contradicted", "no effect"}:
         return verdict
     return replace(verdict, base="contradicted" if verdict.base == "supported" else "supported", reason="")

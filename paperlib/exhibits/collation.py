@@ -21,6 +21,7 @@ from paperlib.exhibits import (
     cpu_figures,
     effect_figures,
     effect_tables,
+    overall,
     paper_f_figures,
     paper_f_tables,
     published,
@@ -105,6 +106,7 @@ SECTIONS: dict[str, Section | None] = {
         ),
     ),
     "04": None,  # the CPU study, which has records of its own
+    "05": Section("overall", ("",), None, (_each(overall.table, overall.profile),)),
 }  # fmt: skip
 
 
@@ -150,7 +152,8 @@ def _of_trials(section: Section, every: Source, profile: str | None, axes: Mappi
             yield from make(main, section.study)
     if curves and profile and curves.table.method.isin(TECHNIQUES).any():
         yield from tutorial(curves, TUTORIALS[profile].datasets[0])
-    yield from sensitivity.write(every, section.study)
+    if section is not SECTIONS["05"]:
+        yield from sensitivity.write(every, section.study)
 
 
 def tutorial(source: Source, dataset: str) -> list[Exhibit | None]:

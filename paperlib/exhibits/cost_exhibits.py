@@ -6,7 +6,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, LogLocator
 
 from paperlib.claims.cost_arms import CostArm, measured_arms
 from paperlib.claims.cost_evidence import COSTS, CostMetric, CostTable, Network, networks_of
@@ -140,7 +139,7 @@ def figure(source: Source, study: str, model: str) -> Exhibit | None:
         axes.axhline(1, color=style.COLOURS["dense"], linewidth=1)
         style.noise_band(axes, source.costs.floor(metric, networks_of(shown[0].rows)[0]))
         setting_axis(axes, settings)
-        _log_where_wide(axes)
+        style.log_where_wide(axes.yaxis)
     ways_legend(picture, methods, ["dense", "A/A noise floor"])
     name, others = f"costs_{model}" + "_industrial" * (study == "industrial"), len({a.network for a in measured}) - 1
     text = (
@@ -191,11 +190,3 @@ def _in_lines(setting: str) -> str:
     if ", " not in setting:
         return setting.replace(" ", "\n", 1)
     return setting.replace(" conv", "\nconv").replace(", ", ",\n")
-
-
-def _log_where_wide(axes: Axes, wide: float = 2.5) -> None:
-    low, high = axes.get_ylim()
-    if low <= 0 or high / low > wide:
-        axes.set_yscale("log", base=2)
-        axes.yaxis.set_major_locator(LogLocator(2, (1.0, 2**0.5) if high < 8 * low else (1.0,)))
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))

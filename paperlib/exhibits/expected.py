@@ -78,6 +78,8 @@ WANTED: tuple[ExpectedExhibit, ...] = (
     ExpectedExhibit("sample of the pruning space", "figure", "space_mlp-small", "01"),
     ExpectedExhibit("where sparse execution pays", "table", "edge_break_even", "04"),
     ExpectedExhibit("stored size", "table", "edge_costs", "04"),
+    ExpectedExhibit("all data sets and networks at once", "table", "overall", "05"),
+    ExpectedExhibit("all data sets and networks at once", "figure", "profile", "05"),
 )
 
 

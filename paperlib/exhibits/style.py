@@ -8,9 +8,11 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.axis import XAxis, YAxis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, LogLocator
 from PIL import Image
 
 from paperlib.claims.stats import Estimate
@@ -161,20 +163,43 @@ def legend_below(figure: Figure, handles: Sequence[Artist], columns: int) -> Non
         shown.remove()
 
 
+def log_where_wide(axis: XAxis | YAxis, wide: float = 2.5) -> None:
+    """A logarithmic axis of ratios, where they differ by more than the factor `wide`."""
+    low, high = axis.get_view_interval()
+    if low <= 0 or high / low > wide:
+        scale = axis.axes.set_yscale if axis.axis_name == "y" else axis.axes.set_xscale
+        scale("log", base=2)
+        axis.set_major_locator(LogLocator(2, (1.0, 2**0.5) if high < 8 * low else (1.0,)))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
+
+
+def drawn(figure: Figure) -> bytes:
+    """PNG at the figure's own resolution, in a third of the time that `savefig` takes."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return _packed(Image.frombuffer("RGBA", canvas.get_width_height(), bytes(canvas.buffer_rgba())))
+
+
+def _packed(picture: Image.Image) -> bytes:
+    # 256 colours lose nothing that an eye sees, and two thirds of the bytes in a notebook.
+    buffer = io.BytesIO()
+    picture.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(buffer, format="PNG", optimize=True)
+    return buffer.getvalue()
+
+
+def _saved(figure: Figure, form: str, stamp: str) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=form, metadata={stamp: None})  # without it: the same bytes again
+    return buffer.getvalue()
+
+
 def save(figure: Figure, name: str, title: str, caption: str, trials: Iterable[str], layout: Layout) -> Exhibit:
     """Write figures/<profile>/<name>.svg and .png (and .pdf, see PDF) and return their Exhibit.
 
     trials: ids of the records that it shows, at least one.
     """
-    formats: dict[str, dict[str, None]] = {".svg": {"Date": None}, ".png": {"Software": None}}
+    contents = {".svg": _saved(figure, "svg", "Date")}
+    contents[".png"] = _packed(Image.open(io.BytesIO(_saved(figure, "png", "Software"))))
     if layout.name in PDF:
-        formats[".pdf"] = {"CreationDate": None}
-    contents = {}
-    for ending, metadata in formats.items():
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format=ending[1:], metadata=metadata)
-        if ending == ".png":  # 256 colours lose nothing that an eye sees, and two thirds of the bytes in a notebook
-            picture, buffer = Image.open(buffer).convert("RGB"), io.BytesIO()
-            picture.quantize(256, dither=Image.Dither.NONE).save(buffer, format="PNG", optimize=True)
-        contents[ending] = buffer.getvalue()
+        contents[".pdf"] = _saved(figure, "pdf", "CreationDate")
     return manifest.save("figure", name, title, caption, contents, trials, layout)

@@ -48,7 +48,7 @@ class Block:
 
 
 def build(layout: Layout) -> Path:
-    """Write results/<profile>/report/ (index, trials, notebooks, pictures) and return the path of index.html.
+    """Write results/<profile>/report/ (index, claims, trials, notebooks, pictures) and return the path of index.html.
 
     Raises PaperlibError if there are no records. An unchanged report is left as it is.
     """
@@ -60,6 +60,7 @@ def build(layout: Layout) -> Path:
     # Here, since a report that is left as it is needs none of these, nor torch.
     from paperlib.costs import cpu_study
     from paperlib.exhibits.results import Source
+    from paperlib.report import claim_pages
 
     table, _ = Store(layout).write_table(), write_cost_table(layout)
     source, costs = Source.of(layout), read_costs(layout)
@@ -73,6 +74,11 @@ def build(layout: Layout) -> Path:
         "environments": _environments(source.records, costs), "provenance": provenance(table),
         "tally": claims.tally(verdicts),
     }  # fmt: skip
+    by_margin = {
+        factor: claims.verdicts(table, measured=source.costs.rows, strictness=factor) if factor != 1.0 else verdicts
+        for factor in (0.5, 1.0, 2.0)
+    }
+    claim_pages.write(layout, templates, by_margin, dict(zip(table["id"], table["command"], strict=True)))
     rows = table.sort_values(["dataset", "model", "method", "scope", "sparsity", "seed"]).to_dict("records")
     values: dict[str, dict[str, object]] = {
         "claims": {"verdicts": verdicts, "claims": CLAIMS},

@@ -85,7 +85,7 @@ NOTEBOOKS = {
         Notebook(
             "04_edge_cpu", partial(study, CPU_STUDY), "On the edge: what pruned work costs on a CPU", _run_cpu_study
         ),
-        Notebook("05_collate", partial(study, COLLATION)),
+        Notebook("05_collate", partial(study, COLLATION), "All data sets and networks at once"),
     )
 }
 

@@ -200,7 +200,7 @@ LOADED = """async () => { const before = document.documentElement.scrollHeight;
 
 
 @pytest.mark.parametrize("width", [1280, 390])
-@pytest.mark.parametrize("name", ["index", "claims", "trials"])
+@pytest.mark.parametrize("name", ["index", "claims", "trials", "claims/C46"])
 def test_every_control_of_the_report_is_reached_with_tab(
     written: Layout, browser: Browser, name: str, width: int
 ) -> None:
@@ -210,7 +210,7 @@ def test_every_control_of_the_report_is_reached_with_tab(
     before, after = page.evaluate(LOADED)
     assert before == after, "the page moves while its pictures load"
     expected, reached = page.evaluate(USABLE), []
-    assert len(expected) > 10
+    assert len(expected) > 5
     for _ in expected:
         page.keyboard.press("Tab")
         now = page.evaluate(FOCUSED)

@@ -89,7 +89,7 @@ def test_smoke_leaves_everything_that_a_reviewer_wants(smoke: Layout) -> None:
         ran = nbformat.read(smoke.notebooks / f"{notebook.name}.ipynb", as_version=4)
         assert [o for c in ran.cells for o in c.get("outputs", []) if o.output_type == "error"] == []
     sections = {e.section for e in read_manifest(smoke)}
-    assert sections == set(NOTEBOOKS) - {"05"}
+    assert sections == set(NOTEBOOKS)
     assert problems(smoke, (smoke.report / "index.html").read_text()) == []
     assert (smoke.results / "tidy.parquet").stat().st_size > 0
 

@@ -366,7 +366,7 @@ def test_every_number_leads_to_exactly_its_trials(made: Source) -> None:
     for row in report_links.rows(made.layout, "layers_mlp"):
         arm = {"method": row.texts["method"], "scope": row.texts["scope"], "sparsity": 0.5, "seed": 0}
         assert row.ids == {"method": ids_of(made.table, **arm)}
-    assert report_links.dead_ends(made.layout) == set()
+    assert report_links.dead_ends(made.layout) == set() == report_links.dead_links(made.layout)
 
 
 def test_links_stand_in_the_report_alone(made: Source, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -106,6 +106,22 @@ def test_every_claim_has_a_verdict_on_any_records(equal: World) -> None:
         assert all((v.p is None) or v.base in {*DECIDED} for v in found)
 
 
+def test_the_comparisons_behind_a_verdict_are_those_that_it_counts(cheaper: World, dearer: World, equal: World) -> None:
+    for tidy, costs in (cheaper, dearer, equal):
+        for v in verdicts(tidy, measured=costs):
+            for family in v.families:
+                sides = Counter(one.speaks for one in family.compared)
+                compared = [one for one in family.compared if one.estimate]
+                for word, count in Counter(one.outcome for one in compared).items():
+                    assert f"{count} {word}" in v.detail or family.needed == 1, (v.claim, word)
+                if len(v.families) == 1 and not family.denied and v.base in {"supported", "contradicted"}:
+                    enough = sides["for"] >= family.needed
+                    assert enough == (v.base == "supported"), v.claim
+                for one in compared:
+                    assert one.estimate and one.own and one.margin and one.estimate.mean == pytest.approx(one.own.mean)
+                    assert one.floor is None or one.margin[0] <= one.floor[0] < one.floor[1] <= one.margin[1]
+
+
 # One claim of each kind that measures, and what it says under each truth.
 KINDS = {"time": "C52", "energy": "C46", "memory": "C2"}
 
