@@ -156,6 +156,7 @@ def on_device(machine: str, *tests: Test) -> Test:
     """Only costs on one kind of machine: `cpu` (the laptop's inference) or `gpu` (the HPC)."""
 
     def on_machine(evidence: Evidence) -> Verdict:
+        evidence.asked.machines.add(machine)
         measured = evidence.with_costs("device", lambda device: device.str.startswith("cpu") == (machine == "cpu"))
         if measured.costs.rows.empty and not evidence.costs.rows.empty:
             return Verdict("untestable here", f"no costs on a {machine}", needs=f"the same costs on a {machine}")
@@ -173,7 +174,7 @@ def at_pixels(pixels: int, *tests: Test) -> Test:
         if verdict.estimate is not None or small.estimate is None:
             return verdict
         return replace(
-            small, base="inconclusive", reason=f"needs images of {pixels} px", p=None,
+            small, base="inconclusive", reason=f"needs images of {pixels} px", p=None, processes=None,
             detail=f"on smaller images: {small.detail}", needs=f"{small.needs}; {pixels} px",
         )  # fmt: skip
 
@@ -198,7 +199,7 @@ def at_scale(*tests: Test) -> Test:
         if small.estimate is None:
             return small
         return replace(
-            small, base="inconclusive", reason="needs the whole network, trained as long as in the paper", p=None,
+            small, base="inconclusive", reason="needs the whole network, trained as long as in the paper", p=None, seeds=None,
             detail=f"at a smaller scale: {small.detail}",
             needs=f"{small.needs}; width 1, {EPOCHS_F} epochs ({EPOCHS_P} for P's data sets)",
         )  # fmt: skip
