@@ -159,7 +159,9 @@ def costs_like(base: pd.DataFrame, truth: Truth, *, noise: float = 0.0, seed: in
         rows[column] *= np.exp(rng.normal(0, noise, shape.max() + 1))[shape]
     for name, ending in (("level_s", "_s"), ("level_j", "_energy_j")):
         factor = np.array([truths[arm].get(name, 1.0) for arm in arms])
-        for column in [c for c in rows if c.endswith(ending) and c.removeprefix("dense_").startswith(("step", "infer"))]:
+        for column in [
+            c for c in rows if c.endswith(ending) and c.removeprefix("dense_").startswith(("step", "infer"))
+        ]:
             rows[column] = rows[column].astype(float) * factor
     return rows
 
@@ -178,4 +180,3 @@ def table_like(base: pd.DataFrame, truth: Truth, *, noise: float = 0.0, seed: in
     rows["first_train_loss"] = [truths[arm].get("first_train_loss", 2.0) for arm in arms]
     rows["csr_bytes"] = [round(1000 * truths[arm].get("stored", 1.0)) for arm in arms]
     return rows
-

@@ -201,7 +201,8 @@ def judge(
         return Part("inconclusive")
     taken, of, bounds, margins = zip(*found, strict=True)
     per_seed = pd.concat(taken, axis=1).mean(axis=1)
-    interval = t.interval(0.95, len(per_seed) - 1, per_seed.mean(), per_seed.sem()) if len(per_seed) > 1 else ()
+    error = t.ppf(0.975, len(per_seed) - 1) * per_seed.sem() if len(per_seed) > 1 else math.nan
+    interval = () if math.isnan(error) else (per_seed.mean() - error, per_seed.mean() + error)
     shown = [float(np.exp(x)) if ratio else scale * float(x) for x in (per_seed.mean(), *interval)]
     figures = {"estimate": shown[0], "low": shown[1] if interval else None, "high": shown[2] if interval else None}
     if modelled:
@@ -211,7 +212,8 @@ def judge(
     fits = regressions(taken, list(range(len(of))) if ratio else [arm[:2] for arm in of])
     p = {"below": [p_below(fit, -b) for fit, b in zip(fits, bounds, strict=True)]}
     p["above"] = [p_above(fit, b) for fit, b in zip(fits, bounds, strict=True)]
-    p = {side: row if side in rule.accept else multipletests(row, method="holm")[1] for side, row in p.items()}
+    corrected = {side: multipletests(row, method="holm")[1] for side, row in p.items()}
+    p = {side: row if side in rule.accept else corrected[side] for side, row in p.items()}
     words = []
     for place, (fit, margin) in enumerate(zip(fits, margins, strict=True)):
         enough = {"not below": p_above(fit, -margin) < 0.05, "not above": p_below(fit, margin) < 0.05}
@@ -226,14 +228,13 @@ def judge(
     against = rule.share == 1 and any(q < 0.0125 and side in rule.reject for side, q in of_mean.items())
     margin = float(np.mean(margins))
     equal = max(p_below(mean, margin), p_above(mean, -margin)) < 0.05
+    no_effect = min(q for row in corrected.values() for q in row) >= 0.025
     unclear = sum(word not in {"below", "none", "above"} for word in words)
     if good >= needed:
         base = "supported"
     elif bad > total - needed or against:
         base = "contradicted"
-    elif (
-        "none" not in rule.accept and 2 * words.count("none") >= total and not {"below", "above"} & {*words} and equal
-    ):
+    elif "none" not in rule.accept and 2 * words.count("none") >= total and equal and no_effect:
         base = "no effect"
     else:
         measured = 2 * len(words) >= total and any(fit[2] for fit in fits)
@@ -273,9 +274,10 @@ def cost(what: str, arms: Sequence[Arm], rule: Rule, than: Callable[[Arm], Arm] 
         arms = [arm for arm in arms if not {arm[2], than(arm)[2]} <= {"post-training", "dense"}] or arms
     samples = [log_ratio(column, arm, than(arm)) for arm in arms]
     floors = [floor(control, arm, than(arm)) for arm in arms]
-    margins = [max(math.log(1.05), each or 0.0) for each in floors]
+    margins = [math.log(1.05)] * len(arms)
+    wide = [each and max(math.log(1.05), each) for each in floors]
     modelled = source is not None and any("modelled" in set(costs(arm)[source]) for arm in arms)
-    return judge(samples, arms, rule, margins if rule.wide else floors, margins, ratio=True, modelled=modelled)
+    return judge(samples, arms, rule, wide if rule.wide else floors, margins, ratio=True, modelled=modelled)
 
 
 def joined(*parts: Part) -> Part:
@@ -286,4 +288,8 @@ def joined(*parts: Part) -> Part:
 
 
 def negated(part: Part) -> Part:
-    return part._replace(base={"contradicted": "supported", "no effect": "supported", "supported": "contradicted"}.get(part.base, part.base))
+    return part._replace(
+        base={"contradicted": "supported", "no effect": "supported", "supported": "contradicted"}.get(
+            part.base, part.base
+        )
+    )

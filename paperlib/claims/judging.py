@@ -148,7 +148,9 @@ def _decide(
         sides = [c.mean if word == "above" else -c.mean for c in family]
         return "contradicted", "", p, int(np.argmax(sides))
     few, equal = len(said) < half, mean.p_within(float(np.mean(margins)))
-    beyond = any(word in {"below", "above"} for word, _ in said)
+    # One of many may show an effect by chance, so what speaks for the claim is corrected here.
+    effects = [p * (len(said) if word in rule.accept else 1) for word, p in said if word in {"below", "above"}]
+    beyond = min(effects, default=1.0) < ALPHA / 2
     if "none" not in rule.accept | rule.reject and len(none) >= half and not beyond and equal < ALPHA:
         return "no effect", "", equal, none[-1][1]
     if sum(word not in CLEAR for word, _ in said) * 2 > len(said) and not few and any(c.df for c in family):

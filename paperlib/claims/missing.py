@@ -76,13 +76,13 @@ def missing(claim: Claim, verdict: Verdict, profile_name: str, layout: Layout) -
 def refuse(claim: Claim, verdict: Verdict, profile_name: str, lacking: Missing) -> None:
     """PaperlibError in one line where running the claim's trials and costs here could decide nothing."""
     asked, needs = asked_by(claim), f"it takes {verdict.needs}"
+    if lacks := _lacking_machines(asked):
+        raise PaperlibError(f"{claim.id} takes costs on {lacks}, which this machine does not have")
     if not asked.trials | asked.costs:
         raise PaperlibError(f"no trial or cost of this profile decides {claim.id}: {needs}")
     names = asked.quantities & {*COSTS}
     if any(COSTS[name].source for name in names) and not any("time" in name for name in names) and not _has_counter():
         raise PaperlibError(f"{claim.id} is about energy, which no counter measures here; {MODELLED}")
-    if lacks := _lacking_machines(asked):
-        raise PaperlibError(f"{claim.id} takes costs on a {lacks}, which this machine does not have")
     if verdict.base not in UNDECIDED:
         raise PaperlibError(f"nothing to run: {claim.id} is {verdict.word} on what profile {profile_name} has")
     if max(verdict.seeds or 0, verdict.processes or 0) > MOST:
@@ -109,12 +109,14 @@ def _has_counter() -> bool:
 
 
 def _lacking_machines(asked: Asked) -> str:
-    """The first machine that is asked for and not here."""
+    """The machines that are asked for and not here."""
     from paperlib.trials.environment import describe_environment, devices
 
     here = {device: describe_environment(device).gpu or "" for device in devices()}
     kinds = {device.partition(":")[0].replace("cuda", "gpu") for device in here}
     cards = [name for name in asked.machines if name not in {"cpu", "gpu"}]
     lacking = sorted(name for name in asked.machines - {*cards} if name not in kinds)
-    lacking += [name for name in cards if not any(each in card for each in name.split(" or ") for card in here.values())]
-    return next(iter(lacking), "")
+    lacking += [
+        name for name in cards if not any(each in card for each in name.split(" or ") for card in here.values())
+    ]
+    return " and ".join({"cpu": "a CPU", "gpu": "a GPU"}.get(name, f"a GPU of type {name}") for name in lacking)

@@ -36,8 +36,8 @@ class Verdict:
     of that network or the margin, in that unit, for ratios the distance from 1; None without one. p: of the test that
     decided, corrected for its family; None where nothing is decided. detail: what was found. needs: what it takes
     to decide, never empty. provenance: data sets and sources of the images. trials: ids of those it rests on.
-    what: the quantity that was judged. seeds, processes: how many of trials or of costs decide it with 80 % power at the
-    spread that was seen (more than `stats.power.MOST` are not counted); None where it is decided, or no number does.
+    what: the quantity that was judged. seeds, processes: how many of trials or of costs decide it with 80 % power at
+    the spread that was seen (beyond `stats.power.MOST` not counted); None where it is decided, or no number does.
     claim: its id, which `verdicts` fills in.
     """
 

@@ -45,7 +45,8 @@ def command(
     if chosen is not None:
         half, one, twice = (verdicts(tidy, [chosen], costs, factor)[0] for factor in (0.5, 1.0, 2.0))
         left = "" if run or profile not in PROFILES else _left(chosen, one, profile)
-        console.print(_one(one, half, twice, dict(zip(tidy["id"], tidy["command"], strict=True)), left))
+        commands = dict(zip(tidy["id"], tidy["command"], strict=True)) if len(tidy) else {}
+        console.print(_one(one, half, twice, commands, left))
         return
     found = verdicts(tidy, measured=costs)
     if not console.is_terminal:
@@ -87,7 +88,8 @@ def _left(claim: Claim, verdict: Verdict, profile: str) -> str:
     lacking = missing(claim, verdict, profile, layout)
     with suppress(PaperlibError):
         refuse(claim, verdict, profile, lacking)
-        return f"{lacking}, {_forecast(lacking, layout)} on this machine: paperlib claims {claim.id} --profile {profile} --run"
+        command = f"paperlib claims {claim.id} --profile {profile} --run"
+        return f"{lacking}, {_forecast(lacking, layout)} on this machine: {command}"
     return ""
 
 

@@ -131,9 +131,7 @@ def cpu_study_cost(todo: Sequence[cpu_study.CpuSetting], units: dict[Kind, UnitC
     return total(costs)
 
 
-def costs_cost(
-    todo: Mapping[CostSetting, Effort], units: dict[Kind, UnitCosts], processes: int = PROCESSES
-) -> Cost:
+def costs_cost(todo: Mapping[CostSetting, Effort], units: dict[Kind, UnitCosts], processes: int = PROCESSES) -> Cost:
     """The forecast of measuring these costs, each with its effort: the budgets of comparisons, or their least rounds.
 
     A network's settings are compared beside dense twice, in three comparisons per process; those that remove equally

@@ -35,7 +35,9 @@ TRAININGS = 3  # whole ones
 NETWORKS = 4  # that are in memory at once: dense twice, masked, and what is cut out of it
 
 
-def run_costs(settings: Sequence[CostSetting], layout: Layout, effort: Effort, processes: int = PROCESSES) -> list[CostRecord]:
+def run_costs(
+    settings: Sequence[CostSetting], layout: Layout, effort: Effort, processes: int = PROCESSES
+) -> list[CostRecord]:
     """The record of every setting, measured or found under results/<profile>/costs, in the same order.
 
     Settings of one network are measured side by side, in so many fresh processes. After each process its records are

@@ -14,7 +14,6 @@ from tests.second_route import (
     NOT_BELOW,
     SAME,
     TIDY,
-    Arm,
     Part,
     adapting,
     cost,
@@ -28,9 +27,7 @@ from tests.second_route import (
 
 VGG, RESNET, SET = ("vgg16",), ("resnet18",), f(("set",))
 THREE = METHODS[:3]
-FIGURE_15, FIGURE_17 = (
-    (lambda *methods, s=s: f(methods, (s,), ("industrial",), VGG)) for s in ("i", "iii")
-)
+FIGURE_15, FIGURE_17 = ((lambda *methods, s=s: f(methods, (s,), ("industrial",), VGG)) for s in ("i", "iii"))
 ROUTES: dict[str, Callable[[], Part]] = {
     "A2": lambda: joined(
         cost("inference", p(), BELOW), cost("inference energy", p(), BELOW), learnt(p(), NOT_BELOW, at_scale=True)

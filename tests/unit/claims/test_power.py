@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Iterator
-from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -10,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from paperlib.claims import CLAIMS, Claim, Evidence, Verdict, verdicts
-from paperlib.claims.builders import Test, above, below, every, not_below, on_device, same
+from paperlib.claims.builders import Test, above, below, every, not_below, same
 from paperlib.claims.missing import asked_by, missing, refuse
 from paperlib.claims.settings import Setting, dense_of, versus
 from paperlib.claims.stats.power import MOST
@@ -18,7 +17,7 @@ from paperlib.cli import entry
 from paperlib.core.errors import PaperlibError
 from paperlib.core.paths import Layout
 from paperlib.costs.forecast import Cost
-from paperlib.costs.records import read_costs
+from paperlib.costs.records import cost_table, read_costs
 from paperlib.schema.cost import PROCESSES
 from paperlib.trials.runner import run_all
 from paperlib.trials.store import Store
@@ -115,6 +114,12 @@ def test_every_undecided_verdict_says_what_it_takes() -> None:
         assert "power" in v.needs or "settings differ" in v.needs
 
 
+def own_tables(name: str) -> tuple[pd.DataFrame, pd.DataFrame, str]:
+    """The tables of one's own records, though there be none."""
+    layout = Layout.of(name)
+    return Store(layout).table(), cost_table(read_costs(layout)), name
+
+
 @pytest.fixture
 def claim(monkeypatch: pytest.MonkeyPatch) -> Iterator[Claim]:
     """A claim of two parts that `smoke` can afford; its trials run here, on tiny images."""
@@ -123,24 +128,25 @@ def claim(monkeypatch: pytest.MonkeyPatch) -> Iterator[Claim]:
     monkeypatch.setitem(CLAIMS, claim.id, claim)
     monkeypatch.setattr("paperlib.costs.forecast.cost_of", lambda *work: Cost(90.0, 7200.0))
     monkeypatch.setattr("paperlib.trials.subprocess_runner.run_in_subprocess", run_all)
+    monkeypatch.setattr("paperlib.cli.claims.tables_of", own_tables)
     yield claim
 
 
-def screen(*words: str) -> tuple[int, str]:
-    """Exit code and all that the command line says."""
-    done = CliRunner().invoke(entry.app, ["claims", *words], catch_exceptions=True)
-    said = done.output + (f"paperlib: {done.exception}" if isinstance(done.exception, PaperlibError) else "")
-    return done.exit_code, said
+def screen(*words: str) -> str:
+    """All that the command line says."""
+    done = CliRunner().invoke(entry.app, ["claims", *words])
+    assert done.exit_code == 0, (done.output, done.exception)
+    return done.output
 
 
 @pytest.mark.usefixtures("tiny_images")
 def test_run_does_what_it_said_and_nothing_else(claim: Claim, layout: Layout) -> None:
     layout = Layout.of("smoke")
-    code, said = screen(claim.id, "--profile", "smoke")
-    assert code == 0 and "to run" in said and "4 trials and 1 costs, in 3 processes, about 1.5 min, 2 Wh" in said
+    said = screen(claim.id, "--profile", "smoke")
+    assert "to run" in said and "4 trials and 1 costs, in 3 processes, about 1.5 min, 2 Wh" in said
     assert not list(layout.results.glob("**/*.json")), "asking runs nothing"
-    code, said = screen(claim.id, "--profile", "smoke", "--run", "--yes")
-    assert code == 0 and "lacks 4 trials and 1 costs, in 3 processes of profile smoke: about 1.5 min" in said
+    said = screen(claim.id, "--profile", "smoke", "--run", "--yes")
+    assert "lacks 4 trials and 1 costs, in 3 processes of profile smoke: about 1.5 min" in said
     ran = {(r.trial.method, r.trial.scope, r.trial.seed) for r in Store(layout).records()}
     assert ran == {(method, "layerwise", seed) for method in ("set", "pre-training") for seed in (0, 1)}
     (record,) = read_costs(layout)
@@ -152,27 +158,35 @@ def test_run_does_what_it_said_and_nothing_else(claim: Claim, layout: Layout) ->
     assert asked.processes == 4 and asked.fresh == 1 and len(asked.costs) == 1
 
 
-def refusal(claim: str, *words: str) -> str:
-    code, said = screen(claim, *words)
-    assert code != 0 and len(said.splitlines()) == 1, said
-    return said
+def refusal(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    """The last line on standard error of a command that ends with exit code 2."""
+    with pytest.raises(SystemExit) as end, entry._one_line_errors():
+        entry.app(["claims", *words], standalone_mode=False)
+    out, err = capsys.readouterr()
+    assert end.value.code == 2 and not out
+    return err.splitlines()[-1]
 
 
-def test_bad_input_is_one_clear_line(claim: Claim, layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bad_input_is_one_clear_line(
+    claim: Claim, layout: Layout, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     smoke = "--profile", "smoke", "--run"
-    assert "takes the ID of one claim" in refusal("--run") and "goes with --run" in refusal("C46", "--yes")
-    assert "unknown claim 'C998'" in refusal("C998", *smoke)
-    assert "unknown profile" in refusal("C46", "--run", "--profile", "smokey")
-    assert "no trial or cost of this profile decides C11" in refusal("C11", *smoke)
-    assert "C45 takes costs on a gpu" in refusal("C45", *smoke)
-    assert "C43 takes costs on a A100" in refusal("C43", *smoke)
+    assert "takes the ID of one claim" in refusal(capsys, "--run") and "goes with --run" in refusal(
+        capsys, "C46", "--yes"
+    )
+    assert "unknown claim 'C998'" in refusal(capsys, "C998", *smoke)
+    assert "unknown profile" in refusal(capsys, "C46", "--run", "--profile", "smokey")
+    assert "no trial or cost of this profile decides C11" in refusal(capsys, "C11", *smoke)
+    assert "C45 takes costs on a GPU," in refusal(capsys, "C45", *smoke)
+    assert "C43 takes costs on a GPU of type A100," in refusal(capsys, "C43", *smoke)
     monkeypatch.setattr("paperlib.claims.missing._has_counter", lambda: False)
-    assert "C46 is about energy, which no counter measures here" in refusal("C46", *smoke)
-    assert "nothing to run" in refusal("C36", *smoke), "SET at 80 and 50 % of the filters is in smoke"
+    assert "C46 is about energy, which no counter measures here" in refusal(capsys, "C46", *smoke)
+    assert "nothing to run: profile smoke has all" in refusal(capsys, "C23", *smoke), "no VisA in smoke"
     monkeypatch.setattr(sys.stdin, "isatty", lambda: False, raising=False)
+    assert "nobody is here to be asked" in refusal(capsys, claim.id, *smoke)
+    lacking = missing(claim, Verdict("inconclusive", needs="x"), "smoke", layout)
     with pytest.raises(PaperlibError, match="would take more than 1,000 repeats"):
-        refuse(claim, Verdict("inconclusive", needs="x", seeds=MOST + 1), "smoke", partial(missing, claim)(
-            Verdict("inconclusive", needs="x"), "smoke", layout))
+        refuse(claim, Verdict("inconclusive", needs="x", seeds=MOST + 1), "smoke", lacking)
 
 
 def test_a_claim_tells_which_arms_it_rests_on() -> None:
@@ -180,4 +194,3 @@ def test_a_claim_tells_which_arms_it_rests_on() -> None:
     assert {s.conv for s in asked.costs} == {0.8, 0.5} and not asked.trials and asked.machines == {"cpu"}
     asked = asked_by(CLAIMS["C1"])
     assert {s.method for s in asked.trials} == {"set", "dense"} and {s.method for s in asked.costs} == {"set"}
-    assert on_device is not None
