@@ -4,7 +4,7 @@ import pytest
 
 from paperlib.claims import CLAIMS, verdicts
 from paperlib.claims.verdict import Base
-from tests.simulated_ledgers import Truth, by, costing, pruned, scenario, world, worlds
+from tests.simulated_ledgers import Truth, by, pruned, scenario, world, worlds
 
 DIRECTION: set[Base] = {"supported", "contradicted", "no effect", "too noisy to tell", "inconclusive"}
 # Of a range, of equality and of non-inferiority "no effect" is no other word than "supported" or "contradicted".
@@ -64,7 +64,6 @@ TRUE_BY_A_HAIR: dict[str, tuple[Truth, float]] = {
     "C58": (by(scenario, accuracy={"iii": 0.89}), 0.1),  # a loss of the margin
     "C27": (by(scenario, last_train_loss={"iii": 0.3}), 0.05),
     "C33": (lambda s: {}, 0.02),
-    "C8": (lambda s: {}, 0.02),
 }
 
 
@@ -93,7 +92,6 @@ AT_THE_MARGIN: dict[str, tuple[Truth, float]] = {
     "C36": (by(scenario, accuracy={"i": 0.89}), 0.05),
     "C6": (by(scenario, accuracy={"ii": 0.91}), 0.05),
     "C33": (pruned(1 / 1.05), 0.01),
-    "C53": (costing(scenario, {"i": 1.05}), 0.01),
 }
 
 
