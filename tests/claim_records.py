@@ -121,3 +121,62 @@ def _timing(
         variant=name, batch_size=batch, rounds=5, median_s=0.004 * time, p95_s=0.004, p99_s=0.004, ratio=time,
         ratio_low=time, ratio_high=time, energy_j_per_image=0.1 * energy if source else None, energy_source=source,
     )  # fmt: skip
+
+
+# Columns of a cost that `costs_like` multiplies, of what is pruned.
+_COLUMNS = {
+    "time": ("step_ratio", "step_s"),
+    "energy": ("step_energy_ratio", "step_energy_j"),
+    "memory": ("memory_bytes",),
+    "inference": tuple(f"inference_b{size}_{part}" for size in BATCHES for part in ("ratio", "s")),
+    "inference_energy": tuple(f"inference_b{size}_energy_{part}" for size in BATCHES for part in ("ratio", "j")),
+}
+_NETWORK = ["model", "method", "conv_sparsity", "sparsity", "scope"]
+_SCORES = {  # column of a table of trials: how much noisier it is than an accuracy
+    "test_accuracy": 1.0, "test_balanced_accuracy": 1.0, "best_train_accuracy": 1.0, "last_train_loss": 10.0,
+    "train_loss_falling": 1.0,
+}  # fmt: skip
+
+
+def costs_like(base: pd.DataFrame, truth: Truth, *, noise: float = 0.0, seed: int = 0) -> pd.DataFrame:
+    """A table of `costs` with other factors (of arms without a data set), and further noise between processes.
+
+    `level_s` and `level_j` multiply what the network itself takes, dense or pruned.
+    """
+    rng, rows = np.random.default_rng(seed), base.copy()
+    arms = [Setting("", *arm) for arm in rows[_NETWORK].itertuples(index=False)]
+    truths = {arm: truth(arm) for arm in dict.fromkeys(arms)}
+    trains = ~rows.method.isin(["dense", "post-training"])
+    for name, columns in _COLUMNS.items():
+        is_noisy = (trains if name in {"time", "energy"} else rows.method != "dense") & (name != "memory")
+        spread = np.exp(rng.normal(0, noise, len(rows)) * is_noisy)
+        factor = np.array([truths[arm].get(name, 1.0) for arm in arms])
+        is_changed = trains if name in {"time", "energy", "memory"} else rows.method != "dense"
+        for column in columns:
+            rows[column] = rows[column].astype(float) * np.where(is_changed, factor, 1.0) * spread
+    for column in ("step_ratio_again", *(f"inference_b{size}_ratio_again" for size in BATCHES)):
+        shape = rows.groupby(["model", "resolution", "classes", "channels", "process"]).ngroup()  # one control of each
+        rows[column] *= np.exp(rng.normal(0, noise, shape.max() + 1))[shape]
+    for name, ending in (("level_s", "_s"), ("level_j", "_energy_j")):
+        factor = np.array([truths[arm].get(name, 1.0) for arm in arms])
+        for column in [
+            c for c in rows if c.endswith(ending) and c.removeprefix("dense_").startswith(("step", "infer"))
+        ]:
+            rows[column] = rows[column].astype(float) * factor
+    return rows
+
+
+def table_like(base: pd.DataFrame, truth: Truth, *, noise: float = 0.0, seed: int = 0) -> pd.DataFrame:
+    """A table of `table` with other scores, and further noise between seeds: `noise` is that of an accuracy."""
+    rng, rows = np.random.default_rng(seed), base.copy()
+    arms = [Setting(*arm) for arm in rows[["dataset", *_NETWORK]].itertuples(index=False)]
+    truths = {arm: truth(arm) for arm in dict.fromkeys(arms)}
+    for column, factor in _SCORES.items():
+        names = (column, "accuracy" if column.endswith("accuracy") else column)
+        level = [next((truths[arm][n] for n in names if n in truths[arm]), None) for arm in arms]
+        levels = np.array([np.nan if v is None else v for v in level])
+        rows[column] = np.where(np.isnan(levels), rows[column].astype(float), levels)
+        rows[column] += rng.normal(0, noise * factor, len(rows))
+    rows["first_train_loss"] = [truths[arm].get("first_train_loss", 2.0) for arm in arms]
+    rows["csr_bytes"] = [round(1000 * truths[arm].get("stored", 1.0)) for arm in arms]
+    return rows

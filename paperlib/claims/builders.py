@@ -22,7 +22,7 @@ Test = Callable[[Evidence], Verdict]
 # The smallest differences that matter, ours, since the papers state none: inside them things are "comparable".
 MARGIN = 0.01  # of an accuracy: one point
 LOSS_MARGIN = 0.1  # nats
-COST_MARGIN = 0.05  # of times and energies: 5 %, or the noise floor if that is wider
+COST_MARGIN = 0.05  # of times and energies: 5 %
 TRAINING = {"training_time", "training_energy", "co2", "peak_memory"}
 
 
@@ -107,7 +107,10 @@ def on_real_images(metric: Metric | CostMetric, test: Test) -> Test:
 
     def real_alone(evidence: Evidence) -> Verdict:
         verdict = test(evidence.undrawn)
-        if verdict.estimate is not None or evidence.undrawn is evidence or test(evidence).estimate is None:
+        if verdict.estimate is not None or evidence.undrawn is evidence:
+            return verdict
+        of_all = test(evidence)  # a part of it may have looked at real images alone
+        if of_all.estimate is None and of_all.base != "untestable here":
             return verdict
         return replace(
             verdict, base="untestable here", reason=f"{metric.title.lower()} on drawn images",
@@ -157,6 +160,7 @@ def on_device(machine: str, *tests: Test) -> Test:
     """Only costs on one kind of machine: `cpu` (the laptop's inference) or `gpu` (the HPC)."""
 
     def on_machine(evidence: Evidence) -> Verdict:
+        evidence.asked.machines.add(machine)
         measured = evidence.with_costs("device", lambda device: device.str.startswith("cpu") == (machine == "cpu"))
         verdict = every(*tests)(measured)
         if measured.costs.rows.empty and not evidence.costs.rows.empty:
@@ -176,7 +180,7 @@ def at_pixels(pixels: int, *tests: Test) -> Test:
         if verdict.estimate is not None or small.estimate is None:
             return verdict
         return replace(
-            small, base="inconclusive", reason=f"needs images of {pixels} px", p=None,
+            small, base="inconclusive", reason=f"needs images of {pixels} px", p=None, processes=None,
             detail=f"on smaller images: {small.detail}", needs=f"{small.needs}; {pixels} px",
         )  # fmt: skip
 
@@ -202,7 +206,7 @@ def at_scale(*tests: Test) -> Test:
             return small
         return replace(
             small, base="inconclusive", reason="needs the whole network, trained as long as in the paper", p=None,
-            detail=f"at a smaller scale: {small.detail}",
+            seeds=None, detail=f"at a smaller scale: {small.detail}",
             needs=f"{small.needs}; width 1, {EPOCHS_F} epochs ({EPOCHS_P} for P's data sets)",
         )  # fmt: skip
 
@@ -229,10 +233,11 @@ def _compare(
         if not isinstance(metric, CostMetric):
             margins = [margin] * len(settings)
             return Rule(accept, reject, margins if beyond_margin else [0.0] * len(settings), margins, share)
+        # A wide floor widens what counts as an effect, never what counts as none.
         floors = [evidence.floor(metric, (s, than(s))) for s in settings]
-        margins = [math.log1p(max(margin, floor or 0.0)) for floor in floors]
-        bounds = [None if floor is None else math.log1p(floor) for floor in floors]
-        return Rule(accept, reject, margins if beyond_margin else bounds, margins, share)
+        least = margin if beyond_margin else 0.0
+        bounds = [None if floor is None else math.log1p(max(least, floor)) for floor in floors]
+        return Rule(accept, reject, bounds, [math.log1p(margin)] * len(settings), share)
 
     def test(evidence: Evidence) -> Verdict:
         unlearnt = evidence.near_chance if metric.name in QUALITIES else set()

@@ -109,10 +109,10 @@ claim("C8", "F 3.1.1", "time", "Pruning before training lowers computation and m
 @claim("C14", "F 3.5", "energy", "The laptop needs about half the training energy of the HPC system.")
 def _half_on_the_laptop(evidence: Evidence) -> Verdict:
     metric, needs = COSTS["training_energy"], "training energy of the same networks on an HPC GPU and on a laptop"
+    hpc = evidence.on_card(*HPC)
     gpus = evidence.costs.rows.gpu.astype(str) if len(evidence.costs.rows) else pd.Series([], dtype=str)
     if gpus.nunique() < 2:
         return Verdict("untestable here", "one machine only", needs=needs)
-    hpc = evidence.with_costs("gpu", lambda gpu: gpu.astype(str).str.contains("|".join(HPC)))
     laptop = evidence.with_costs("gpu", lambda gpu: gpu.notna() & ~gpu.astype(str).str.contains("|".join(HPC)))
 
     def laptop_over_hpc(setting: Setting) -> PairedSample | None:
@@ -172,7 +172,7 @@ claim("C34", "F 4.3", "time", "ResNet18 trains faster than VGG16, but not notice
 
 @claim("C43", "F 4.5", "time", "Inference takes 0.002 to 0.008 s on average (HPC).")
 def _seconds_of_an_a100(evidence: Evidence) -> Verdict:
-    on_a100 = evidence.with_costs("gpu", lambda gpu: gpu.astype(str).str.contains("A100"))
+    on_a100 = evidence.on_card("A100")
     if on_a100.costs.rows.empty:
         return Verdict(
             "untestable here", "seconds of an A100, and nothing was measured on one", needs="costs on an A100"
@@ -196,7 +196,7 @@ def joules_of_an_a100(dataset: str, vgg: float, resnet: float) -> Test:
     metric, ratio = COSTS["training_energy"], resnet / vgg
 
     def test(evidence: Evidence) -> Verdict:
-        on_a100 = evidence.with_costs("gpu", lambda gpu: gpu.astype(str).str.contains("A100"))
+        on_a100 = evidence.on_card("A100")
         levels = [
             value_in("training_energy", grid_f(ALL, datasets=(dataset,), models=(model,)), 0.8 * level, 1.2 * level)
             for model, level in (("vgg16", vgg), ("resnet18", resnet))

@@ -52,6 +52,16 @@ class PairedSample:
     rows: Rows
 
 
+@dataclass(eq=False)
+class Asked:
+    """What tests have asked of their evidence: quantities, arms of trials and of costs, and on which machines."""
+
+    quantities: set[str] = field(default_factory=set)
+    trials: set[Setting] = field(default_factory=set)
+    costs: set[Setting] = field(default_factory=set)
+    machines: set[str] = field(default_factory=set)
+
+
 @dataclass(frozen=True, eq=False)
 class Evidence:
     """What a claim's test gets: finished trials of the corrected protocol, one per row of the tidy table, and costs.
@@ -63,6 +73,7 @@ class Evidence:
     rows: pd.DataFrame
     costs: CostTable = field(default_factory=lambda: CostTable(pd.DataFrame()))
     strictness: float = 1.0  # factor on the margins, to see what hangs on them
+    asked: Asked = field(default_factory=Asked, repr=False)
 
     @classmethod
     def of(cls, tidy: pd.DataFrame, costs: pd.DataFrame | None = None) -> "Evidence":
@@ -84,6 +95,11 @@ class Evidence:
         """All trials, and only the costs whose column fits."""
         costs = self.costs
         return replace(self, costs=costs.where(fits(costs.rows[column]))) if len(costs.rows) else self
+
+    def on_card(self, *names: str) -> "Evidence":
+        """All trials, and only the costs on a GPU of one of these names."""
+        self.asked.machines.add(" or ".join(names))
+        return self.with_costs("gpu", lambda gpu: gpu.astype(str).str.contains("|".join(names)))
 
     def has(self, metric: Metric | CostMetric, setting: Setting) -> bool:
         """Whether anything was measured of this setting, be it another quantity."""
@@ -122,6 +138,7 @@ class Evidence:
 
     def level(self, metric: Metric | CostMetric, setting: Setting) -> PairedSample | None:
         """The quantity itself in the unit of its column, one value per repeat; None where it was not measured."""
+        self._ask(metric, setting)
         if isinstance(metric, CostMetric):
             rows = self.costs.of(setting)
             return _of_costs(str(setting), rows.process, rows[metric.level], rows.index) if len(rows) else None
@@ -134,7 +151,9 @@ class Evidence:
         Trials are paired by budget, seed and machine, costs by process; a cost of one network is compared by its ratios
         to dense, which are taken within rounds.
         """
-        name = label(left, right)
+        name, one_network = label(left, right), (left.dataset, left.model) == (right.dataset, right.model)
+        beside = isinstance(metric, CostMetric) and one_network and right.method == "dense"  # in the same record
+        self._ask(metric, left, *(() if beside else (right,)))
         if isinstance(metric, CostMetric):
             return self._compare_costs(metric, name, left, right)
         rows, others = (self.groups.get(s, np.array([], np.intp)) for s in (left, right))
@@ -162,6 +181,10 @@ class Evidence:
         logs = np.log(mine[column].to_numpy(float)[x] / other[column].to_numpy(float)[y])
         places = np.concatenate([mine.index.to_numpy()[x], other.index.to_numpy()[y]])
         return _of_costs(label, both, logs, places)
+
+    def _ask(self, metric: Metric | CostMetric, *settings: Setting) -> None:
+        self.asked.quantities.add(metric.name)
+        (self.asked.costs if isinstance(metric, CostMetric) else self.asked.trials).update(settings)
 
     def _sample(self, label: str, mine: Rows, values: Floats, rows: Rows) -> PairedSample | None:
         good = np.isfinite(values)

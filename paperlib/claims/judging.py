@@ -10,9 +10,10 @@ from paperlib.claims.cost_evidence import CostMetric
 from paperlib.claims.effects import Metric
 from paperlib.claims.evidence import Evidence, Floats, PairedSample
 from paperlib.claims.settings import Setting
-from paperlib.claims.stats.decisions import ALPHA, Comparison, Outcome, comparisons, outcomes
+from paperlib.claims.stats.decisions import ALPHA, CLEAR, Comparison, Outcome, comparisons, outcomes
 from paperlib.claims.stats.estimates import UNBOUNDED, Bounds, Estimate, bootstrap_interval, mean_interval
-from paperlib.claims.verdict import MODELLED, Asked, Base, Compared, Family, Range, Verdict
+from paperlib.claims.stats.power import MOST, repeats_to_decide
+from paperlib.claims.verdict import MODELLED, UNDECIDED, Asked, Base, Compared, Family, Range, Verdict
 
 ARMS = 12  # kinds of arms of a family that are told apart in what was found
 
@@ -119,6 +120,11 @@ def judge(
         base, reason, p = "untestable here", MODELLED, None
         caveats = tuple(c for c in caveats if c != "modelled energy")
     words = [word for word, _ in said]
+    more, is_cost = None, isinstance(metric, CostMetric)
+    if base in UNDECIDED:
+        (mean,) = comparisons([pooled - rule.middle], [0])
+        more = repeats_to_decide(family, cells, words, mean, bounds, margins, rule.accept, rule.reject, rule.share)
+        needs = "; ".join(filter(None, (needs, _repeats_text(more, repeats, family))))
     counts = ", ".join(f"{words.count(w)} {w}" for w in dict.fromkeys(sorted(words)))
     return replace(
         verdict,
@@ -127,6 +133,9 @@ def judge(
         caveats=caveats,
         floor=float(shown(deciding)),
         p=p,
+        needs=needs,
+        seeds=None if is_cost else more,
+        processes=more if is_cost else None,
         detail=f"{title} in {len(measured)} of {total} settings: {counts}{_by_arm(arms, taken, metric, rule.level)}",
         families=(replace(compared, compared=_compared(settings, samples, said, family, rule, possible, in_unit)),),
     )
@@ -166,9 +175,6 @@ def _compared(
     return tuple(found)
 
 
-CLEAR: Set[Outcome] = {"below", "none", "above"}
-
-
 def _decide(
     said: Sequence[tuple[Outcome, float]],
     family: Sequence[Comparison],
@@ -197,13 +203,26 @@ def _decide(
         sides = [c.mean if word == "above" else -c.mean for c in family]
         return "contradicted", "", p, int(np.argmax(sides))
     few, equal = len(said) < half, mean.p_within(float(np.mean(margins)))
-    beyond = any(word in {"below", "above"} for word, _ in said)
+    # One of many may show an effect by chance, so what speaks for the claim is corrected here.
+    effects = [p * (len(said) if word in rule.accept else 1) for word, p in said if word in {"below", "above"}]
+    beyond = min(effects, default=1.0) < ALPHA / 2
     if "none" not in rule.accept | rule.reject and len(none) >= half and not beyond and equal < ALPHA:
         return "no effect", "", equal, none[-1][1]
     if sum(word not in CLEAR for word, _ in said) * 2 > len(said) and not few and any(c.df for c in family):
         return "too noisy to tell", "", None, 0
     found = f"as claimed in {len(good)}" if good else f"no effect in {len(none)}"
     return "inconclusive", f"{found} of {total} settings", None, 0
+
+
+def _repeats_text(more: int | None, repeats: str, family: Sequence[Comparison]) -> str:
+    """What would decide these comparisons: so many seeds (or processes) of each."""
+    if any(not c.df or c.n < 2 for c in family):
+        return f"2 {repeats} of each to see any spread"
+    if more is None:
+        return f"more {repeats} alone decide nothing, since the settings differ"
+    if all(c.n >= more for c in family):
+        return ""  # what was measured suffices, and other settings lack
+    return f"{'more than ' * (more > MOST)}{min(more, MOST):,} {repeats} for 80 % power at the spread seen here"
 
 
 def _by_arm(arms: Sequence[Setting], samples: Sequence[PairedSample], metric: Metric | CostMetric, level: bool) -> str:

@@ -16,6 +16,7 @@ Kind = Literal["accuracy", "time", "energy", "memory", "count", "internal consis
 DECIDED: tuple[Base, ...] = (
     "supported", "contradicted", "no effect", "by definition", "internally inconsistent", "compares unlike quantities",
 )  # fmt: skip
+UNDECIDED: tuple[Base, ...] = ("too noisy to tell", "inconclusive")
 MODELLED = "modelled energy is computed from CPU time"
 # Which part decides when a claim says several things: the weakest.
 _WEAKEST: tuple[Base, ...] = (
@@ -75,7 +76,9 @@ class Verdict:
     of that network or the margin, in that unit, for ratios the distance from 1; None without one. p: of the test that
     decided, corrected for its family; None where nothing is decided. detail: what was found. needs: what it takes
     to decide, never empty. provenance: data sets and sources of the images. trials: ids of those it rests on.
-    what: the quantity that was judged. families: the comparisons of each part. claim: its id, filled in by `verdicts`.
+    what: the quantity that was judged. families: the comparisons of each part. seeds, processes: how many of trials or
+    of costs decide it with 80 % power at the spread that was seen (beyond `stats.power.MOST` not counted); None where
+    it is decided, or no number does. claim: its id, which `verdicts` fills in.
     """
 
     base: Base
@@ -91,6 +94,8 @@ class Verdict:
     trials: tuple[str, ...] = ()
     what: str = ""
     families: tuple[Family, ...] = ()
+    seeds: int | None = None
+    processes: int | None = None
     claim: str = ""
 
     @property
@@ -132,7 +137,7 @@ def join(verdicts: Sequence[Verdict]) -> Verdict:
     The first part, of the claim's own kind, gives the figures; where another one decides, the word names it. Time and
     modelled energy are one measurement, which is counted once: beside a part on time such a part decides nothing.
     """
-    timed = any(v.unit == "ratio" and v.reason != MODELLED for v in verdicts)
+    timed = any(v.unit == "ratio" and "time" in v.what for v in verdicts)
     counted = [v for v in verdicts if not timed or v.reason != MODELLED]
     base = min((v.base for v in counted), key=_WEAKEST.index)
     deciding = [v for v in counted if v.base == base]
@@ -149,6 +154,8 @@ def join(verdicts: Sequence[Verdict]) -> Verdict:
         provenance=_listed(v.provenance for v in verdicts),
         trials=tuple(sorted({i for v in verdicts for i in v.trials})),
         families=tuple(family for v in verdicts for family in v.families),
+        seeds=max((v.seeds for v in deciding if v.seeds), default=None),
+        processes=max((v.processes for v in deciding if v.processes), default=None),
     )
 
 

@@ -1,5 +1,7 @@
-"""`paperlib claims [ID] [--profile quick]`."""
+"""`paperlib claims [ID] [--profile quick] [--run]`."""
 
+import sys
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -7,11 +9,19 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from paperlib.claims import CLAIMS, Verdict, find, tally, verdicts
+from paperlib.claims import CLAIMS, Claim, Verdict, find, tally, verdicts
 from paperlib.claims import table as rows_of
+from paperlib.claims.missing import Missing, missing, refuse
+from paperlib.core.errors import PaperlibError
+from paperlib.core.paths import Layout
 from paperlib.core.progress import wide_console
+from paperlib.costs.records import cost_table, read_costs
+from paperlib.meters.carbon import grid
 from paperlib.report.committed import tables_of
 from paperlib.schema.trial import again
+from paperlib.studies.profiles import PROFILES
+from paperlib.studies.profiles import profile as profile_of
+from paperlib.trials.store import Store
 
 SHOWN = 6  # records and commands printed of one claim; claims.json has them all
 
@@ -19,14 +29,24 @@ SHOWN = 6  # records and commands printed of one claim; claims.json has them all
 def command(
     claim: Annotated[str | None, typer.Argument(metavar="[ID]", help="Such as C46; none for the ledger.")] = None,
     profile: Annotated[str, typer.Option(help="Which results: smoke, quick, laptop, paper or another name.")] = "quick",
+    run: Annotated[bool, typer.Option("--run", help="Run what the claim lacks in this profile, then decide.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Run it without a question.")] = False,
 ) -> None:
     """The verdict on each of the papers' 69 claims, or everything about one."""
     console = wide_console()
+    if claim is None and (run or yes):
+        raise PaperlibError("--run takes the ID of one claim, such as `paperlib claims C46 --run`")
+    if yes and not run:
+        raise PaperlibError("--yes goes with --run")
     chosen = find(claim) if claim is not None else None
+    if chosen is not None and run and not _run(chosen, profile, ask=not yes):
+        return
     tidy, costs, whose = tables_of(profile)
     if chosen is not None:
         half, one, twice = (verdicts(tidy, [chosen], costs, factor)[0] for factor in (0.5, 1.0, 2.0))
-        console.print(_one(one, half, twice, dict(zip(tidy["id"], tidy["command"], strict=True))))
+        left = "" if run or profile not in PROFILES else _left(chosen, one, profile)
+        commands = dict(zip(tidy["id"], tidy["command"], strict=True)) if len(tidy) else {}
+        console.print(_one(one, half, twice, commands, left))
         return
     found = verdicts(tidy, measured=costs)
     if not console.is_terminal:
@@ -40,8 +60,51 @@ def command(
     console.print(ledger)
 
 
-def _one(v: Verdict, half: Verdict, twice: Verdict, commands: dict[str, str]) -> Group:
-    """half and twice: the verdict at other margins of what matters."""
+def _run(claim: Claim, profile: str, *, ask: bool) -> bool:
+    """Run the trials and costs that the claim lacks, after saying what they cost; False where the user says no."""
+    from paperlib.costs.measurement import run_costs
+    from paperlib.trials.subprocess_runner import run_in_subprocess
+
+    profile_of(profile)
+    layout = Layout.of(profile)
+    (verdict,) = verdicts(Store(layout).table(), [claim], cost_table(read_costs(layout)))
+    lacking = missing(claim, verdict, profile, layout)
+    refuse(claim, verdict, profile, lacking)
+    print(f"{claim.id} lacks {lacking} of profile {profile}: {_forecast(lacking, layout)}", file=sys.stderr)
+    if ask and not sys.stdin.isatty():
+        raise PaperlibError("nobody is here to be asked; --yes runs it without a question")
+    if ask and input("Run it? [y/N] ").strip().lower() not in {"y", "yes"}:
+        return False
+    if lacking.trials:
+        run_in_subprocess(lacking.trials, layout)
+    for effort in dict.fromkeys(lacking.costs.values()):
+        run_costs([s for s, e in lacking.costs.items() if e == effort], layout, effort, lacking.processes)
+    return True
+
+
+def _left(claim: Claim, verdict: Verdict, profile: str) -> str:
+    """What would have to be run in this profile, with its forecast; '' where running decides nothing here."""
+    layout = Layout.of(profile)
+    lacking = missing(claim, verdict, profile, layout)
+    with suppress(PaperlibError):
+        refuse(claim, verdict, profile, lacking)
+        command = f"paperlib claims {claim.id} --profile {profile} --run"
+        return f"{lacking}, {_forecast(lacking, layout)} on this machine: {command}"
+    return ""
+
+
+def _forecast(lacking: Missing, layout: Layout) -> str:
+    from paperlib.cli.plan import duration
+    from paperlib.costs.forecast import cost_of
+
+    expected = cost_of(lacking.trials, lacking.costs, read_costs(layout), lacking.fresh)
+    joules = expected.energy_j
+    energy = "energy unknown" if joules is None else f"{joules / 3600:.2g} Wh, {grid().grams(joules):.2g} g CO2"
+    return f"about {duration(expected.time_s)}, {energy}"
+
+
+def _one(v: Verdict, half: Verdict, twice: Verdict, commands: dict[str, str], left: str) -> Group:
+    """half and twice: the verdict at other margins of what matters; left: what could be run."""
     about = CLAIMS[v.claim]
     facts, repeats = Table.grid(padding=(0, 2)), "processes" if about.kind in {"time", "energy", "memory"} else "seeds"
     rows = {
@@ -55,6 +118,7 @@ def _one(v: Verdict, half: Verdict, twice: Verdict, commands: dict[str, str]) ->
         "found": v.detail or "–",
         "images": v.provenance or "–",
         "takes": v.needs,
+        **({"to run": left} if left else {}),
         "records": f"{len(v.trials)}: {' '.join(v.trials[:SHOWN])}{' …' if len(v.trials) > SHOWN else ''}",
     }
     for name, text in rows.items():

@@ -11,13 +11,13 @@ from paperlib.costs import cpu_study
 from paperlib.costs.measurement import NETWORKS
 from paperlib.costs.paired import MIN_ROUNDS
 from paperlib.costs.records import BATCHES
-from paperlib.costs.unit_costs import Kind, UnitCosts
+from paperlib.costs.unit_costs import Kind, UnitCosts, units_of
 from paperlib.data.sources import find_images
 from paperlib.data.spec import parse_name
 from paperlib.data.splits import VALIDATION
 from paperlib.pruners import METHODS
 from paperlib.pruners.methods import SET
-from paperlib.schema.cost import MEASURED, PROCESSES, CostSetting, Effort, make_cost_setting
+from paperlib.schema.cost import MEASURED, PROCESSES, CostRecord, CostSetting, Effort, make_cost_setting
 from paperlib.schema.trial import Trial
 from paperlib.trials.environment import cores, devices
 from paperlib.trials.runner import width_of
@@ -131,19 +131,29 @@ def cpu_study_cost(todo: Sequence[cpu_study.CpuSetting], units: dict[Kind, UnitC
     return total(costs)
 
 
-def costs_cost(todo: Mapping[CostSetting, Effort], units: dict[Kind, UnitCosts]) -> Cost:
+def costs_cost(todo: Mapping[CostSetting, Effort], units: dict[Kind, UnitCosts], processes: int = PROCESSES) -> Cost:
     """The forecast of measuring these costs, each with its effort: the budgets of comparisons, or their least rounds.
 
     A network's settings are compared beside dense twice, in three comparisons per process; those that remove equally
     many units, about half, are measured once.
     """
-    costs = [Cost(PROCESSES * START_S if todo else 0.0)]
+    costs = [Cost(processes * START_S if todo else 0.0)]
     for (network, effort), settings in Counter((s.network, effort) for s, effort in todo.items()).items():
         unit = units[Kind(network)]
         least = (effort.min_rounds + 1) * (settings / 2 + 2) * (unit.step_s + sum(BATCHES) * unit.image_s)
-        seconds = PROCESSES * max(least, 3 * effort.budget_s) + settings * effort.training_s
+        seconds = processes * max(least, 3 * effort.budget_s) + settings * effort.training_s
         costs.append(_cost(seconds, unit, settings * RECORD_BYTES, NETWORKS * unit.memory_bytes))
     return total(costs)
+
+
+def cost_of(
+    trials: Sequence[Trial], settings: Mapping[CostSetting, Effort], records: Iterable[CostRecord], processes: int
+) -> Cost:
+    """The forecast of these trials, none of which has a record, and of these costs in so many processes each."""
+    kinds = {trial: kind(trial) for trial in trials}
+    units = units_of([*kinds.values(), *(Kind(setting.network) for setting in settings)], records)
+    of_trials = total(cost(trial, units[of]) for trial, of in kinds.items())
+    return of_trials + costs_cost(settings, units, processes) if settings else of_trials
 
 
 def _cost(seconds: float, unit: UnitCosts, disk_bytes: int, memory_bytes: int) -> Cost:

@@ -34,27 +34,29 @@ TRAININGS = 3  # whole ones
 NETWORKS = 4  # that are in memory at once: dense twice, masked, and what is cut out of it
 
 
-def run_costs(settings: Sequence[CostSetting], layout: Layout, effort: Effort) -> list[CostRecord]:
+def run_costs(
+    settings: Sequence[CostSetting], layout: Layout, effort: Effort, processes: int = PROCESSES
+) -> list[CostRecord]:
     """The record of every setting, measured or found under results/<profile>/costs, in the same order.
 
-    Settings of one network are measured side by side, in PROCESSES fresh processes. After each process its records are
+    Settings of one network are measured side by side, in so many fresh processes. After each process its records are
     written, so that a run that was stopped goes on with the next one. A network that needs more memory than there is
     is left out, with a warning before anything is measured.
     """
     stored = {record.id: record for record in read_costs(layout)}
     networks: dict[CostSetting, list[CostSetting]] = {}
     for setting in dict.fromkeys(settings):
-        if setting.id not in stored or len(stored[setting.id].runs) < PROCESSES:
+        if setting.id not in stored or len(stored[setting.id].runs) < processes:
             networks.setdefault(setting.network, []).append(setting)
     for network in list(networks):
         step_memory = count_step_memory(network, lambda n=network: build_network(n))  # type: ignore[misc]
         if not fits_memory(network, needed=NETWORKS * step_memory.total):
             del networks[network]
     runs = [len(stored[s.id].runs) if s.id in stored else 0 for group in networks.values() for s in group]
-    first = min(runs, default=PROCESSES)
-    with progress(f"costs of {len(networks)} networks", PROCESSES - first) as step:
-        for process in range(first, PROCESSES):
-            step.describe(f"process {process + 1} of {PROCESSES}")
+    first = min(runs, default=processes)
+    with progress(f"costs of {len(networks)} networks", processes - first) as step:
+        for process in range(first, processes):
+            step.describe(f"process {process + 1} of {processes}")
             in_fresh_process(_add_runs, list(networks.values()), layout, effort, process)
             step.advance()
     stored = {record.id: record for record in read_costs(layout)}

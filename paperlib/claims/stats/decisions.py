@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 ALPHA = 0.05
 Outcome = Literal["below", "not above", "none", "not below", "above", "unclear"]
+CLEAR: Set[Outcome] = {"below", "none", "above"}
 
 
 @dataclass(frozen=True)
