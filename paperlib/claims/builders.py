@@ -227,7 +227,7 @@ def _compare(
 
     def rule(evidence: Evidence) -> Rule:
         margin = _margin(metric) * evidence.strictness
-        if not is_ratio(metric):
+        if not isinstance(metric, CostMetric):
             margins = [margin] * len(settings)
             return Rule(accept, reject, margins if beyond_margin else [0.0] * len(settings), margins, share)
         # A wide floor widens what counts as an effect, never what counts as none.

@@ -124,7 +124,7 @@ def _half_on_the_laptop(evidence: Evidence) -> Verdict:
         return PairedSample(one.label, one.repeats[:n], logs, np.concatenate([one.rows, other.rows]))
 
     settings = grid_f(ALL)
-    rule = Rule.range(*np.log([0.4, 0.6]), len(settings))
+    rule = Rule.range(float(np.log(0.4)), float(np.log(0.6)), len(settings))
     return judge(evidence, metric, settings, [laptop_over_hpc(s) for s in settings], rule)
 
 
