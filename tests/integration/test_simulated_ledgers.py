@@ -70,7 +70,7 @@ TRUE_BY_A_HAIR: dict[str, tuple[Truth, float]] = {
 @pytest.mark.parametrize("claim", TRUE_BY_A_HAIR)
 def test_contradictions_are_wrong_in_one_case_of_twenty_at_most(claim: str) -> None:
     truth, noise = TRUE_BY_A_HAIR[claim]
-    words = simulate(claim, truth, noise, 120)
+    words = simulate(claim, truth, noise, 60)
     assert words.count("contradicted") <= 0.05 * len(words)
 
 
@@ -84,7 +84,7 @@ TWICE: dict[str, tuple[Truth, float]] = {
 @pytest.mark.parametrize("claim", TWICE)
 def test_a_true_effect_is_neither_contradicted_nor_none(claim: str) -> None:
     truth, noise = TWICE[claim]
-    words = simulate(claim, truth, noise, 100)
+    words = simulate(claim, truth, noise, 60)
     assert words.count("contradicted") + words.count("no effect") <= 0.05 * len(words)
 
 
@@ -98,7 +98,7 @@ AT_THE_MARGIN: dict[str, tuple[Truth, float]] = {
 @pytest.mark.parametrize("claim", AT_THE_MARGIN)
 def test_an_effect_of_the_margin_is_called_none_in_one_case_of_twenty_at_most(claim: str) -> None:
     truth, noise = AT_THE_MARGIN[claim]
-    words = simulate(claim, truth, noise, 100)
+    words = simulate(claim, truth, noise, 60)
     assert words.count("no effect") <= 0.05 * len(words)
 
 
@@ -113,7 +113,7 @@ COVERED: dict[str, tuple[Truth, float, float]] = {
 @pytest.mark.parametrize("claim", COVERED)
 def test_intervals_cover_what_they_promise(claim: str) -> None:
     truth, noise, effect = COVERED[claim]
-    hits, rounds = 0, 600
+    hits, rounds = 0, 400
     for number in range(rounds):
         w = world(claim, truth, noise=noise, seed=5_000 + number)
         e = verdicts(w.tidy, [CLAIMS[claim]], w.costs)[0].estimate

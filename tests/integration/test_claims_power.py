@@ -71,7 +71,7 @@ def test_so_many_seeds_decide_it_in_four_of_five_cases(test: Test, mean: float, 
     n = undecided.seeds
     assert n is not None and 3 < n <= MOST and f"{n} seeds for 80 % power" in undecided.needs
     rng = np.random.default_rng(1)
-    bases = [on_scores(test, rng.normal(mean, spread, n)).base for _ in range(250)]
+    bases = [on_scores(test, rng.normal(mean, spread, n)).base for _ in range(150)]
     assert 0.73 <= bases.count(word) / len(bases) <= 0.92
     fewer = [on_scores(test, rng.normal(mean, spread, max(2, n // 2))).base for _ in range(100)]
     assert fewer.count(word) / len(fewer) < 0.7
@@ -83,7 +83,7 @@ def test_so_many_processes_decide_a_cost() -> None:
     n = undecided.processes
     assert n is not None and 3 < n < 30 and undecided.seeds is None and f"{n} processes for 80 %" in undecided.needs
     rng = np.random.default_rng(2)
-    bases = [on_times(test, rng.normal(-0.05, 0.04, n)).base for _ in range(200)]
+    bases = [on_times(test, rng.normal(-0.05, 0.04, n)).base for _ in range(120)]
     assert 0.73 <= bases.count("supported") / len(bases) <= 0.92
 
 
