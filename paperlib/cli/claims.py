@@ -1,7 +1,6 @@
 """`paperlib claims [ID] [--profile quick] [--run]`."""
 
 import sys
-from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -12,6 +11,7 @@ from rich.text import Text
 from paperlib.claims import CLAIMS, Claim, Verdict, find, tally, verdicts
 from paperlib.claims import table as rows_of
 from paperlib.claims.missing import Missing, missing, refuse
+from paperlib.claims.verdict import UNDECIDED
 from paperlib.core.errors import PaperlibError
 from paperlib.core.paths import Layout
 from paperlib.core.progress import wide_console
@@ -39,14 +39,17 @@ def command(
     if yes and not run:
         raise PaperlibError("--yes goes with --run")
     chosen = find(claim) if claim is not None else None
-    if chosen is not None and run and not _run(chosen, profile, ask=not yes):
-        return
-    tidy, costs, whose = tables_of(profile)
+    if chosen is not None and run:
+        if not _run(chosen, profile, ask=not yes):
+            return
+        layout = Layout.of(profile)
+        tidy, costs, whose = Store(layout).table(), cost_table(read_costs(layout)), ""
+    else:
+        tidy, costs, whose = tables_of(profile)
     if chosen is not None:
         half, one, twice = (verdicts(tidy, [chosen], costs, factor)[0] for factor in (0.5, 1.0, 2.0))
-        left = "" if run or profile not in PROFILES else _left(chosen, one, profile)
         commands = dict(zip(tidy["id"], tidy["command"], strict=True)) if len(tidy) else {}
-        console.print(_one(one, half, twice, commands, left))
+        console.print(_one(one, half, twice, commands, "" if run else profile))
         return
     found = verdicts(tidy, measured=costs)
     if not console.is_terminal:
@@ -82,17 +85,6 @@ def _run(claim: Claim, profile: str, *, ask: bool) -> bool:
     return True
 
 
-def _left(claim: Claim, verdict: Verdict, profile: str) -> str:
-    """What would have to be run in this profile, with its forecast; '' where running decides nothing here."""
-    layout = Layout.of(profile)
-    lacking = missing(claim, verdict, profile, layout)
-    with suppress(PaperlibError):
-        refuse(claim, verdict, profile, lacking)
-        command = f"paperlib claims {claim.id} --profile {profile} --run"
-        return f"{lacking}, {_forecast(lacking, layout)} on this machine: {command}"
-    return ""
-
-
 def _forecast(lacking: Missing, layout: Layout) -> str:
     from paperlib.cli.plan import duration
     from paperlib.costs.forecast import cost_of
@@ -103,10 +95,11 @@ def _forecast(lacking: Missing, layout: Layout) -> str:
     return f"about {duration(expected.time_s)}, {energy}"
 
 
-def _one(v: Verdict, half: Verdict, twice: Verdict, commands: dict[str, str], left: str) -> Group:
-    """half and twice: the verdict at other margins of what matters; left: what could be run."""
+def _one(v: Verdict, half: Verdict, twice: Verdict, commands: dict[str, str], profile: str) -> Group:
+    """half and twice: the verdict at other margins of what matters; profile: in which more could be run, or ''."""
     about = CLAIMS[v.claim]
     facts, repeats = Table.grid(padding=(0, 2)), "processes" if about.kind in {"time", "energy", "memory"} else "seeds"
+    more = f"`paperlib claims {v.claim} --profile {profile} --run` says what is missing and how long it takes, and asks"
     rows = {
         "verdict": v.word,
         "estimate": v.figure()
@@ -118,7 +111,7 @@ def _one(v: Verdict, half: Verdict, twice: Verdict, commands: dict[str, str], le
         "found": v.detail or "–",
         "images": v.provenance or "–",
         "takes": v.needs,
-        **({"to run": left} if left else {}),
+        **({"to run": more} if v.base in UNDECIDED and profile in PROFILES else {}),
         "records": f"{len(v.trials)}: {' '.join(v.trials[:SHOWN])}{' …' if len(v.trials) > SHOWN else ''}",
     }
     for name, text in rows.items():

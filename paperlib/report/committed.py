@@ -49,7 +49,7 @@ def tables_of(name: str) -> Tables:
     Raises PaperlibError if there are neither.
     """
     layout = Layout.of(name)
-    if any(file for folder in (layout.trials, layout.costs) for file in folder.glob("*.json")):
+    if any(layout.trials.glob("*.json")):
         return Tables(*_of_records(layout), f"results/{name}")
     by_name = {archive.parent.name: archive for archive in archives()}
     archive = by_name.get(name) or (next(iter(by_name.values()), None) if name in ORDER else None)

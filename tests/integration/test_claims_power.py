@@ -143,7 +143,7 @@ def screen(*words: str) -> str:
 def test_run_does_what_it_said_and_nothing_else(claim: Claim, layout: Layout) -> None:
     layout = Layout.of("smoke")
     said = screen(claim.id, "--profile", "smoke")
-    assert "to run" in said and "4 trials and 1 costs, in 3 processes, about 1.5 min, 2 Wh" in said
+    assert "to run" in said and f"paperlib claims {claim.id} --profile smoke --run" in said
     assert not list(layout.results.glob("**/*.json")), "asking runs nothing"
     said = screen(claim.id, "--profile", "smoke", "--run", "--yes")
     assert "lacks 4 trials and 1 costs, in 3 processes of profile smoke: about 1.5 min" in said

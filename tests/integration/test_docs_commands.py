@@ -39,6 +39,7 @@ ADDED = {
 NOT_RUN = {
     r"paperlib reproduce.*": "test_notebooks.py reproduces `smoke` whole, and .ci/run does again",
     r"paperlib calibrate.*": "a minute of full load, or needs a wall meter; test_calibration.py knows the power",
+    r"paperlib claims C36 .*--run": "asks, and nobody is there to answer; test_claims_power.py runs a claim's trials",
     r"paperlib keep-(outputs|results laptop)": "writes into this checkout; test_notebooks.py, test_committed.py",
     r"paperlib findings --write README.md|paperlib reference": "draws all figures again; test_committed.py does",
     r"paperlib data fetch.*": "up to gigabytes from the network; test_data_download.py has a server of its own",

@@ -26,7 +26,7 @@ def test_no_verdict_of_the_committed_results_changes_without_a_line_that_says_wh
     lines = re.findall(r"^- ([a-z ]+): (.+)$", first, re.MULTILINE)
     ledger = {claim: base for base, ids in lines for claim in ids.split()}
     assert list(CLAIMS) == sorted(ledger, key=list(CLAIMS).index)
-    rows = re.findall(r"^\| (\w+) \| ([a-z ]+) \| ([a-z ]+) \| (.+) \|$", changes, re.MULTILINE)
+    rows = re.findall(r"^\| ([AC]\d+) \| ([a-z ]+) \| ([a-z ]+) \| (.+) \|$", changes, re.MULTILINE)
     for claim, before, after, why in reversed(rows):  # the newest stands first
         assert ledger[claim] == before, f"{claim} was {ledger[claim]}"
         assert after in get_args(Base) and len(why) > 20

@@ -237,7 +237,9 @@ def test_masked_costs_are_counted_beyond_the_noise(made: Source) -> None:
     )
     told = {f.lead.partition(",")[0]: f.markdown() for f in findings(made.table, CostTable(rows))}
     assert "12 of 12 arms cost less than dense, 0 more" in told["Inference time"]
-    assert "mlp-small ±2.0%" in told["Inference time"] and "n = 2 fresh processes" in told["Inference time"]
+    floor = CostTable(rows).floor(COSTS["inference_time"], Network("mlp-small", 28))
+    assert floor and f"mlp-small 28 px ±{floor.mean:.1%}" in told["Inference time"]
+    assert "n = 2 fresh processes" in told["Inference time"]
     # Post-training has dense's own training, so it is no arm here.
     assert "0 of 8 arms cost less than dense, 0 more" in told["Training time"]
     assert "×1.200" in told["Training time"]
