@@ -18,7 +18,7 @@ import pytest
 
 from paperlib.core.paths import Layout
 from paperlib.schema.record import Record
-from paperlib.trials.differences import list_differences
+from paperlib.trials.differences import TOLERANCES, list_differences
 from paperlib.trials.store import Store
 from tests.cluster_study import TRIALS, write_notebooks
 from tests.conftest import ROOT
@@ -82,7 +82,9 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> list[Record]:
 def same(found: list[Record], expected: list[Record]) -> bool:
     assert [r.id for r in expected] == sorted(t.id for t in TRIALS)
     assert [r.id for r in found] == [r.id for r in expected], "a record is lost or there twice"
-    return not [d for a, b in zip(expected, found, strict=True) for d in list_differences(a, b)]
+    # Which networks train together hangs on where a job was cut, and their last digits on that.
+    differences = [d for a, b in zip(expected, found, strict=True) for d in list_differences(a, b)]
+    return not [d for d in differences if not d.within(TOLERANCES) and d.field != "engine"]
 
 
 @needs_snakemake
