@@ -29,7 +29,7 @@ from paperlib.trials.runner import run_all
 
 MODEL = "mlp-small"
 SPARSITIES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98)
-SEEDS, EPOCHS = 3, 3  # some 14 s of CPU time on full FashionMNIST
+SEEDS, EPOCHS = 3, 3  # full MNIST in 8 s on two cores of an AMD EPYC
 
 
 def curve_trials(
