@@ -143,7 +143,7 @@ PROFILES = {
         Profile(
             "laptop",
             {
-                "mlp-small": Budget(5, 10, None, None),
+                "mlp-small": replace(_MLP_SMALL, seeds=10),
                 # AdamW, since SGD would need more steps than there are: see table sensitivity_mlp.
                 "mlp-medium": Budget(
                     3, 4, 12_000, None, width=0.25, batch_size=128, optimizer="AdamW", lr=1e-3, schedule="cosine",

@@ -39,14 +39,9 @@ def test_profiles_run_what_the_points_say() -> None:
     assert of(studies.vgg("paper"), "scope") == {"global", "layerwise"} and of(networks["paper"], "scope") == {"global"}
     small = {name: [t for t in grid if t.model == "mlp-small"] for name, grid in grids.items()}
     baselines = {name: of(grid, "method") & set(BASELINES) for name, grid in small.items()}
-    assert baselines["quick"] == {"magnitude-gradual", "rigl"}
-    assert (
-        not baselines["smoke"]
-        | baselines["laptop"]
-        | baselines["paper"]
-        | of(studies.vgg("paper"), "method") & set(BASELINES)
-    )
-    assert len(of(small["quick"], "seed")) == 5 and len(of(small["laptop"], "seed")) == 5
+    assert baselines["quick"] == baselines["laptop"] == {"magnitude-gradual", "rigl"}
+    assert not baselines["smoke"] | baselines["paper"] | of(studies.vgg("paper"), "method") & set(BASELINES)
+    assert len(of(small["quick"], "seed")) == 5 and len(of(small["laptop"], "seed")) == 10
     extra = {name: {t.dataset for t in trials if t.method in BASELINES} for name, trials in networks.items()}
     assert extra["smoke"] == extra["laptop"] == {"bloodmnist"} and extra["quick"] == set()
     assert extra["paper"] == of(networks["paper"], "dataset")
@@ -67,4 +62,5 @@ def test_profiles_run_what_the_points_say() -> None:
     )
     swept = [t for t in studies.sensitivity_trials("laptop") if t.method != "dense"]
     assert of(swept, "method") == {"set"} and of(swept, "model") == {"mlp-small", "mlp-medium"}
+    assert {t.batch_size for t in studies.sensitivity_trials("laptop", "mlp") if t.model == "mlp-small"} == {4, 64}
     assert {t.method for t in studies.vgg("paper") if t.quirks} == {"dense", *GRID_METHODS}
