@@ -30,7 +30,7 @@ STACK_S = 60.0  # of training at most, about: a kill loses no more
 # Seconds of an image and parameter of one network in a stack, from batch 64 on: mlp-small's 13,002 take 29 ms for
 # 60,000 images on 2 cores (benchmarks/stacked.py). A GPU is taken to be 50 times as fast.
 WORK_S = {"cpu": 0.029 / 60_000 / 13_002, "cuda": 0.029 / 60_000 / 13_002 / 50}
-PART = 32  # networks that a thread of a CPU should have: with fewer, threads wait for Python's lock
+PART = 16  # networks that a thread of a CPU should have: with fewer, threads wait for Python's lock
 LARGEST = 1_000_000  # parameters above which a CPU gains nothing from a stack
 COPIES = 8  # of the parameters: weights, gradients, optimizer state, masks as factors and as they are, old weights
 
