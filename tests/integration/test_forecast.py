@@ -30,6 +30,7 @@ from paperlib.data.sources import find_images
 from paperlib.data.spec import parse_name
 from paperlib.schema.cost import CostRecord, Effort, make_cost_setting
 from paperlib.schema.trial import make_trial
+from paperlib.studies import costs
 from paperlib.studies.sections import all_trials
 from paperlib.trials.environment import cores
 from paperlib.trials.runner import load_images, run
@@ -176,3 +177,14 @@ def test_an_unknown_energy_stays_unknown() -> None:
     assert (Cost(1, 2.0) + Cost(1, None)).energy_j is None
     assert cost(make_trial(train_images=5, test_images=7), replace(UNIT, watts=None)).energy_j is None
     assert total([Cost(1, 2.0, 3, 4), Cost(1, 2.0, 3, 1)]) == Cost(2, 4.0, 6, 4)
+
+
+def test_the_forecast_of_costs_has_the_size_of_what_it_takes(layout: Layout) -> None:
+    settings = costs.settings("smoke", "02")
+    units = units_of((Kind(s.network) for s in settings), [])
+    told = costs_cost({s: costs.effort_of("smoke", s) for s in settings}, units)
+    start = time.perf_counter()
+    costs.run_cost_study("smoke", layout, "02")
+    taken = time.perf_counter() - start
+    assert 1 / 10 <= told.time_s / taken <= 10  # a wrong unit would show, whatever else the machine does
+    assert told.memory_bytes > 0
