@@ -90,10 +90,11 @@ def make_plan(profile: str, only: list[str] | None, layout: Layout) -> Plan:
         for dataset in dict.fromkeys(trial.dataset for trial in grids[number]):
             trials = [t for t in grids[number] if t.dataset == dataset and t.id not in counted]
             counted |= {t.id for t in trials}  # notebooks share trials
-            costs = {t: forecast.cost(t, units[kinds[t]]) for t in trials}
-            left = [costs[t] for t in trials if t not in done]
-            seed = total([costs[t] for t in trials if t.seed == 0])
-            lines.append(Line(number, dataset, len(trials), len(trials) - len(left), total(left), seed))
+            unit_of = {t: units[kinds[t]] for t in trials}
+            left = forecast.costs_of([t for t in trials if t not in done], unit_of)
+            seed = forecast.costs_of([t for t in trials if t.seed == 0], unit_of)
+            parts = total(left.values()), total(seed.values())
+            lines.append(Line(number, dataset, len(trials), len(trials) - len(left), *parts))
         if number == CPU_STUDY:
             studied = len(networks) - len(unstudied)
             lines.append(

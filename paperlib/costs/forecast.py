@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import product
@@ -21,9 +21,12 @@ from paperlib.schema.cost import MEASURED, PROCESSES, CostRecord, CostSetting, E
 from paperlib.schema.trial import Trial
 from paperlib.trials.environment import cores, devices
 from paperlib.trials.runner import width_of
+from paperlib.trials.stacks import LARGEST, groups_of
 
 RECORD_BYTES = 12_000  # of JSON, as the records of `quick` take
 START_S = 4.0  # of a fresh process with torch
+# From so many networks in a stack on: the time of each, as a share of the same training alone (benchmarks/stacked.py).
+STACKED_SHARES = ((64, 0.13), (16, 0.25))
 CPU_VARIANTS, CPU_SETUP_S = 8, 3.0  # of one network in the CPU study: exporting, quantising, compiling
 
 
@@ -82,14 +85,26 @@ def trains(trial: Trial) -> bool:
     return METHODS[trial.method].weights_from == "itself"
 
 
-def cost(trial: Trial, unit: UnitCosts) -> Cost:
-    """The forecast of one trial that has no record. Post-training is charged nothing for its dense trial."""
+def costs_of(trials: Collection[Trial], units: Mapping[Trial, UnitCosts]) -> dict[Trial, Cost]:
+    """The forecast of each of these trials, none of which has a record; those that train as one share its time."""
+    shares = dict[Trial, float]()
+    for group in groups_of(trials):
+        if units[group[0]].weights_bytes / 4 <= LARGEST:
+            shares |= dict.fromkeys(group, next((share for least, share in STACKED_SHARES if len(group) >= least), 1.0))
+    return {trial: cost(trial, units[trial], shares.get(trial, 1.0)) for trial in trials}
+
+
+def cost(trial: Trial, unit: UnitCosts, share: float = 1.0) -> Cost:
+    """The forecast of one trial that has no record. Post-training is charged nothing for its dense trial.
+
+    share: of the time of its training alone, what its share of a stack's takes.
+    """
     limits = trial.train_images, trial.test_images
     train, val, test = split_sizes(trial.dataset, trial.resolution, *limits, real=trial.real_images)
     seconds = unit.building_s + test * unit.image_s
     if trains(trial):
         steps = math.ceil(train / trial.batch_size)
-        seconds += trial.epochs * (unit.boundary_s + steps * unit.step_s + val * unit.image_s)
+        seconds += share * trial.epochs * (unit.boundary_s + steps * unit.step_s + val * unit.image_s)
     height, width, channels = parse_name(trial.dataset).info.shape
     side = (trial.resolution or height) * (trial.resolution or width)
     disk = RECORD_BYTES + (unit.weights_bytes if trial.method == "dense" else 0)
@@ -152,7 +167,7 @@ def cost_of(
     """The forecast of these trials, none of which has a record, and of these costs in so many processes each."""
     kinds = {trial: kind(trial) for trial in trials}
     units = units_of([*kinds.values(), *(Kind(setting.network) for setting in settings)], records)
-    of_trials = total(cost(trial, units[of]) for trial, of in kinds.items())
+    of_trials = total(costs_of(kinds, {trial: units[of] for trial, of in kinds.items()}).values())
     return of_trials + costs_cost(settings, units, processes) if settings else of_trials
 
 

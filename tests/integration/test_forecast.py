@@ -19,12 +19,14 @@ from paperlib.costs.forecast import (
     Cost,
     cost,
     costs_cost,
+    costs_of,
     cpu_study_cost,
     kind,
     kind_of_cpu,
     split_sizes,
     total,
 )
+from paperlib.costs.measurement import run_costs
 from paperlib.costs.unit_costs import Kind, UnitCosts, from_record, measure, units_of
 from paperlib.data.sources import find_images
 from paperlib.data.spec import parse_name
@@ -73,6 +75,16 @@ def test_a_trial_costs_its_steps_boundaries_and_images() -> None:
     after = cost(trial.model_copy(update={"method": "post-training", "sparsity": 0.5}), UNIT)
     assert after.time_s == pytest.approx(5.0 + 7 * 0.1), "its dense trial is charged already"
     assert after.disk_bytes == 12_000, "dense alone keeps its weights"
+
+
+def test_networks_that_train_as_one_share_the_time() -> None:
+    trials = [make_trial(method="random", sparsity=0.5, seed=seed) for seed in range(64)]
+    alone, images = cost(trials[0], UNIT).time_s, cost(trials[0], UNIT, 0.0).time_s
+    for count, share in ((2, 1.0), (16, 0.25), (64, 0.13)):
+        costs = costs_of(trials[:count], dict.fromkeys(trials, UNIT))
+        assert {c.time_s for c in costs.values()} == {pytest.approx(images + share * (alone - images))}
+    large = replace(UNIT, weights_bytes=8_000_000)
+    assert costs_of(trials, dict.fromkeys(trials, large))[trials[0]].time_s == alone, "a CPU trains it alone"
 
 
 def test_costs_and_cpu_study_take_their_budgets_or_their_least_rounds() -> None:
@@ -182,9 +194,10 @@ def test_an_unknown_energy_stays_unknown() -> None:
 def test_the_forecast_of_costs_has_the_size_of_what_it_takes(layout: Layout) -> None:
     settings = costs.settings("smoke", "02")
     units = units_of((Kind(s.network) for s in settings), [])
-    told = costs_cost({s: costs.effort_of("smoke", s) for s in settings}, units)
+    effort = costs.effort_of("smoke", settings[0])
+    told = costs_cost(dict.fromkeys(settings, effort), units, processes=1)
     start = time.perf_counter()
-    costs.run_cost_study("smoke", layout, "02")
+    run_costs(settings, layout, effort, processes=1)
     taken = time.perf_counter() - start
     assert 1 / 10 <= told.time_s / taken <= 10  # a wrong unit would show, whatever else the machine does
     assert told.memory_bytes > 0

@@ -6,7 +6,7 @@ from paperlib.claims.settings import Setting, dense_of
 from paperlib.cli.plan import duration, make_plan, render, sentences
 from paperlib.core.errors import PaperlibError
 from paperlib.core.paths import Layout
-from paperlib.costs.forecast import Cost, cost
+from paperlib.costs.forecast import Cost, costs_of, total
 from paperlib.costs.records import write_costs
 from paperlib.costs.unit_costs import UnitCosts
 from paperlib.schema.cost import PROCESSES
@@ -49,18 +49,22 @@ def test_costs_that_are_measured_cost_nothing(layout: Layout, monkeypatch: pytes
     assert (line.pieces, line.done, line.left.time_s) == (len(settings), 1, len(settings) - 1)
 
 
+def time_of(trials: list[Trial]) -> float:
+    return total(costs_of(trials, dict.fromkeys(trials, UNIT)).values()).time_s
+
+
 @pytest.mark.usefixtures("tiny_images", "nothing_measured")
 def test_what_is_done_costs_nothing(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("paperlib.costs.forecast.costs_cost", lambda todo, units: Cost())
     before = make_plan("smoke", ["01"], layout)
     every = list(dict.fromkeys(NOTEBOOKS["01"].trials("smoke")))
     assert sum(line.pieces for line in before.lines) == len(every) + len(costs.settings("smoke", "01")) + 1
-    assert before.seed.time_s == pytest.approx(sum(cost(t, UNIT).time_s for t in every if t.seed == 0))
-    one = every[0]
+    assert before.seed.time_s == pytest.approx(time_of([t for t in every if t.seed == 0]))
+    one, *others = every
     record = run(Trial(epochs=1, batch_size=16), layout)
     monkeypatch.setattr(Store, "find", lambda self, trials: {one: record})
     after = make_plan("smoke", ["01"], layout)
-    assert before.left.time_s - after.left.time_s == pytest.approx(cost(one, UNIT).time_s)
+    assert before.left.time_s - after.left.time_s == pytest.approx(time_of(every) - time_of(others))
     assert sum(line.done for line in after.lines) == 1
     said = " ".join(sentences(after))
     assert "kWh (modelled)" in said and "g per kWh" in said

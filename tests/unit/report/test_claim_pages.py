@@ -43,7 +43,14 @@ def by_margin(tables: tuple[pd.DataFrame, pd.DataFrame]) -> dict[float, list[Ver
     return {factor: verdicts(tidy, chosen, costs, factor) for factor in (0.5, 1.0, 2.0)}
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
+def layout(tmp_path_factory: pytest.TempPathFactory) -> Layout:
+    """One folder for all tests, so that the pages are written once."""
+    folder = tmp_path_factory.mktemp("pages")
+    return Layout(folder / "results" / "scratch", folder / "figures" / "scratch")
+
+
+@pytest.fixture(scope="module")
 def written(
     layout: Layout, tables: tuple[pd.DataFrame, pd.DataFrame], by_margin: dict[float, list[Verdict]]
 ) -> dict[str, str]:
