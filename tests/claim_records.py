@@ -9,7 +9,7 @@ import pandas as pd
 from paperlib.claims.costs import P_VGG
 from paperlib.claims.settings import Setting, dense_of, grid_f, grid_p
 from paperlib.costs.records import BATCHES, cost_table
-from paperlib.schema.cost import PROCESSES, CostRecord, CostRun, StepMemory
+from paperlib.schema.cost import PROCESSES, CostRecord, CostRun, InferenceMemory, StepMemory
 from paperlib.schema.measurement import EnergySource, Timing
 from paperlib.schema.record import Costs, Environment
 from paperlib.studies.costs import cost_settings
@@ -99,8 +99,9 @@ def cost_records(
             for _ in range(processes)
         ]  # fmt: skip
         memory = {"dense": _memory(1.0)} | {name: _memory(factors.get("memory", 1.0)) for name in trains}
+        inference = InferenceMemory(dense=10**9, pruned=round(1e9 * factors.get("inference_memory", 1.0)))
         records[setting.id] = CostRecord(
-            id=setting.id, setting=setting, memory=memory, costs=NO_COUNTS, runs=tuple(runs)
+            id=setting.id, setting=setting, memory=memory, costs=NO_COUNTS, inference_memory=inference, runs=tuple(runs)
         )
     return list(records.values())
 
@@ -128,6 +129,7 @@ _COLUMNS = {
     "time": ("step_ratio", "step_s"),
     "energy": ("step_energy_ratio", "step_energy_j"),
     "memory": ("memory_bytes",),
+    "inference_memory": ("inference_memory_bytes",),
     "inference": tuple(f"inference_b{size}_{part}" for size in BATCHES for part in ("ratio", "s")),
     "inference_energy": tuple(f"inference_b{size}_energy_{part}" for size in BATCHES for part in ("ratio", "j")),
 }
@@ -148,7 +150,7 @@ def costs_like(base: pd.DataFrame, truth: Truth, *, noise: float = 0.0, seed: in
     truths = {arm: truth(arm) for arm in dict.fromkeys(arms)}
     trains = ~rows.method.isin(["dense", "post-training"])
     for name, columns in _COLUMNS.items():
-        is_noisy = (trains if name in {"time", "energy"} else rows.method != "dense") & (name != "memory")
+        is_noisy = (trains if name in {"time", "energy"} else rows.method != "dense") & ("memory" not in name)
         spread = np.exp(rng.normal(0, noise, len(rows)) * is_noisy)
         factor = np.array([truths[arm].get(name, 1.0) for arm in arms])
         is_changed = trains if name in {"time", "energy", "memory"} else rows.method != "dense"

@@ -159,6 +159,8 @@ def regressions(samples: Sequence[Sample], cells: Sequence[object]) -> list[tupl
         errors = fitted.bse if fitted.df_resid else np.zeros(len(places))
         for place, mean, error, n in zip(places, fitted.params, errors, sizes, strict=True):
             found[place] = float(mean), float(error), float(fitted.df_resid), n
+            if n > 1 and samples[place].var() > 1.1 * fitted.mse_resid:  # wider than its cell
+                found[place] = float(mean), float(samples[place].sem()), n - 1.0, n
     return found
 
 

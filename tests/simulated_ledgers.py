@@ -13,7 +13,7 @@ from paperlib.claims.settings import METHODS, Setting, dense_of, grid_f
 from paperlib.data.registry import DOERRICH
 from tests import claim_records as made
 
-COSTS = "time", "energy", "memory", "inference", "inference_energy"
+COSTS = "time", "energy", "memory", "inference", "inference_energy", "inference_memory"
 Truth = Callable[[Setting], dict[str, float]]
 
 
