@@ -143,7 +143,8 @@ def join(verdicts: Sequence[Verdict]) -> Verdict:
     base = min((v.base for v in counted), key=_WEAKEST.index)
     deciding = [v for v in counted if v.base == base]
     caveats = {word for v in deciding for word in v.caveats}
-    first = next((v for v in counted if v.estimate), deciding[0])
+    shown = deciding if base == "equal by definition" else counted  # no figure of another part stands for it
+    first = next((v for v in shown if v.estimate), deciding[0])
     named = base in DECIDED and first not in deciding
     return replace(
         first,

@@ -15,8 +15,8 @@ from paperlib.core.errors import PaperlibError
 from paperlib.core.paths import Layout
 from paperlib.costs import measurement
 from paperlib.costs.measurement import measure, run_costs
-from paperlib.costs.memory import count_step_memory, fits_memory
-from paperlib.costs.records import COST_COLUMNS, columns_page, cost_table, is_complete, read_costs
+from paperlib.costs.memory import count_inference_memory, count_step_memory, fits_memory
+from paperlib.costs.records import COST_COLUMNS, columns_page, cost_table, is_complete, read_costs, write_costs
 from paperlib.costs.training_step import MaskedTraining, TrainableNetwork, build_network, make_masks
 from paperlib.meters import Meters, energy, window
 from paperlib.meters.calibration import write_calibration
@@ -212,6 +212,32 @@ def test_memory_equals_a_hand_count() -> None:
     assert inputs + 2 * hidden <= peak <= inputs + 4 * hidden + parameters
     assert count_step_memory(setting, network(), masks=77) == memory, "equal to the byte, built or copied"
     assert count_step_memory(setting, network).total == memory.total - 77
+
+
+def test_memory_of_an_inference_equals_a_hand_count() -> None:
+    network = nn.Sequential(nn.Flatten(), nn.Linear(10, 2000), nn.ReLU(), nn.Linear(2000, 3))
+    # 64 images; the hidden layer stands before and behind its ReLU.
+    whole = 4 * (10 * 2000 + 2000 + 2000 * 3 + 3) + 4 * 64 * (10 + 2 * 2000)
+    assert count_inference_memory(network, {}, (1, 10, 1)) == whole
+    with torch.no_grad():
+        network[1].weight[:, :9] = 0  # as CSR it is smaller now; the last layer would not be
+    saved = 4 * 10 * 2000 - (2000 * (4 + 4) + 4 * 2001)
+    assert count_inference_memory(network, {}, (1, 10, 1)) == whole - saved
+
+
+def test_records_from_before_inference_was_counted_are_counted_and_not_timed(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (record,) = cost_records(arms=[Setting("mnist", "mlp-small", "set", 0.0, 0.8)])
+    older = {name: value for name, value in record.model_dump(mode="json").items() if name != "inference_memory"}
+    record = CostRecord.model_validate(older)
+    assert record.inference_memory is None and cost_table([record]).inference_memory_bytes.isna().all()
+    write_costs(record, layout)
+    monkeypatch.setattr(measurement, "in_fresh_process", lambda *_: pytest.fail("it measures"))
+    (counted,) = run_costs([record.setting], layout, FAST)
+    memory = counted.inference_memory
+    assert memory is not None and memory.pruned < memory.dense and counted.runs == record.runs
+    assert read_costs(layout) == [counted] == run_costs([record.setting], layout, FAST)
 
 
 def test_masked_and_compact_steps_give_the_same_weights() -> None:
