@@ -1,7 +1,7 @@
 """Tables with known truth: every setting of both papers, with effects that a test chooses."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -9,7 +9,7 @@ import pandas as pd
 from paperlib.claims.costs import P_VGG
 from paperlib.claims.settings import Setting, dense_of, grid_f, grid_p
 from paperlib.costs.records import BATCHES, cost_table
-from paperlib.schema.cost import PROCESSES, CostRecord, CostRun, StepMemory
+from paperlib.schema.cost import PROCESSES, CostRecord, CostRun, InferenceMemory, StepMemory
 from paperlib.schema.measurement import EnergySource, Timing
 from paperlib.schema.record import Costs, Environment
 from paperlib.studies.costs import cost_settings
@@ -99,8 +99,9 @@ def cost_records(
             for _ in range(processes)
         ]  # fmt: skip
         memory = {"dense": _memory(1.0)} | {name: _memory(factors.get("memory", 1.0)) for name in trains}
+        inference = InferenceMemory(dense=10**9, pruned=round(1e9 * factors.get("inference_memory", 1.0)))
         records[setting.id] = CostRecord(
-            id=setting.id, setting=setting, memory=memory, costs=NO_COUNTS, runs=tuple(runs)
+            id=setting.id, setting=setting, memory=memory, costs=NO_COUNTS, inference_memory=inference, runs=tuple(runs)
         )
     return list(records.values())
 
@@ -128,6 +129,7 @@ _COLUMNS = {
     "time": ("step_ratio", "step_s"),
     "energy": ("step_energy_ratio", "step_energy_j"),
     "memory": ("memory_bytes",),
+    "inference_memory": ("inference_memory_bytes",),
     "inference": tuple(f"inference_b{size}_{part}" for size in BATCHES for part in ("ratio", "s")),
     "inference_energy": tuple(f"inference_b{size}_energy_{part}" for size in BATCHES for part in ("ratio", "j")),
 }
@@ -138,7 +140,28 @@ _SCORES = {  # column of a table of trials: how much noisier it is than an accur
 }  # fmt: skip
 
 
-def costs_like(base: pd.DataFrame, truth: Truth, *, noise: float = 0.0, seed: int = 0) -> pd.DataFrame:
+class Spread(NamedTuple):
+    """How noise is spread: every second arm has `wide` times that of the others; tails: degrees of freedom of Student's
+    t from which it is drawn, scaled to the same variance, None for normal noise."""
+
+    wide: float = 1.0
+    tails: int | None = None
+
+    def draw(self, rng: np.random.Generator, arms: Sequence[Setting]) -> np.ndarray:
+        """Noise of unit variance (of the others), one for each row, whose arms these are."""
+        places = {arm: place for place, arm in enumerate(dict.fromkeys(arms))}
+        widths = np.array([self.wide if places[arm] % 2 else 1.0 for arm in arms])
+        if self.tails is None:
+            return rng.normal(0, 1, len(arms)) * widths
+        return rng.standard_t(self.tails, len(arms)) * (1 - 2 / self.tails) ** 0.5 * widths
+
+
+EVEN, UNEVEN, HEAVY = Spread(), Spread(wide=3.0), Spread(tails=3)
+
+
+def costs_like(
+    base: pd.DataFrame, truth: Truth, *, noise: float = 0.0, seed: int = 0, spread: Spread = EVEN
+) -> pd.DataFrame:
     """A table of `costs` with other factors (of arms without a data set), and further noise between processes.
 
     `level_s` and `level_j` multiply what the network itself takes, dense or pruned.
@@ -148,12 +171,12 @@ def costs_like(base: pd.DataFrame, truth: Truth, *, noise: float = 0.0, seed: in
     truths = {arm: truth(arm) for arm in dict.fromkeys(arms)}
     trains = ~rows.method.isin(["dense", "post-training"])
     for name, columns in _COLUMNS.items():
-        is_noisy = (trains if name in {"time", "energy"} else rows.method != "dense") & (name != "memory")
-        spread = np.exp(rng.normal(0, noise, len(rows)) * is_noisy)
+        is_noisy = (trains if name in {"time", "energy"} else rows.method != "dense") & ("memory" not in name)
+        noises = np.exp(noise * spread.draw(rng, arms) * is_noisy)
         factor = np.array([truths[arm].get(name, 1.0) for arm in arms])
         is_changed = trains if name in {"time", "energy", "memory"} else rows.method != "dense"
         for column in columns:
-            rows[column] = rows[column].astype(float) * np.where(is_changed, factor, 1.0) * spread
+            rows[column] = rows[column].astype(float) * np.where(is_changed, factor, 1.0) * noises
     for column in ("step_ratio_again", *(f"inference_b{size}_ratio_again" for size in BATCHES)):
         shape = rows.groupby(["model", "resolution", "classes", "channels", "process"]).ngroup()  # one control of each
         rows[column] *= np.exp(rng.normal(0, noise, shape.max() + 1))[shape]
@@ -166,7 +189,9 @@ def costs_like(base: pd.DataFrame, truth: Truth, *, noise: float = 0.0, seed: in
     return rows
 
 
-def table_like(base: pd.DataFrame, truth: Truth, *, noise: float = 0.0, seed: int = 0) -> pd.DataFrame:
+def table_like(
+    base: pd.DataFrame, truth: Truth, *, noise: float = 0.0, seed: int = 0, spread: Spread = EVEN
+) -> pd.DataFrame:
     """A table of `table` with other scores, and further noise between seeds: `noise` is that of an accuracy."""
     rng, rows = np.random.default_rng(seed), base.copy()
     arms = [Setting(*arm) for arm in rows[["dataset", *_NETWORK]].itertuples(index=False)]
@@ -176,7 +201,7 @@ def table_like(base: pd.DataFrame, truth: Truth, *, noise: float = 0.0, seed: in
         level = [next((truths[arm][n] for n in names if n in truths[arm]), None) for arm in arms]
         levels = np.array([np.nan if v is None else v for v in level])
         rows[column] = np.where(np.isnan(levels), rows[column].astype(float), levels)
-        rows[column] += rng.normal(0, noise * factor, len(rows))
+        rows[column] += noise * factor * spread.draw(rng, arms)
     rows["first_train_loss"] = [truths[arm].get("first_train_loss", 2.0) for arm in arms]
     rows["csr_bytes"] = [round(1000 * truths[arm].get("stored", 1.0)) for arm in arms]
     return rows

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence, Set
 from dataclasses import replace
 
 from paperlib.claims.cost_evidence import EPOCHS_F, EPOCHS_P, CostMetric
+from paperlib.claims.definitions import equal_by_definition, verdict_on_equals
 from paperlib.claims.effects import Metric
 from paperlib.claims.evidence import QUALITIES, QUANTITIES, Evidence
 from paperlib.claims.judging import Rule, is_ratio, judge
@@ -23,7 +24,6 @@ Test = Callable[[Evidence], Verdict]
 MARGIN = 0.01  # of an accuracy: one point
 LOSS_MARGIN = 0.1  # nats
 COST_MARGIN = 0.05  # of times and energies: 5 %
-TRAINING = {"training_time", "training_energy", "co2", "peak_memory"}
 
 
 def below(metric: str, settings: Sequence[Setting], than: Reference = dense_of, share: float = 1.0) -> Test:
@@ -179,9 +179,11 @@ def at_pixels(pixels: int, *tests: Test) -> Test:
         verdict, small = every(*tests)(large), every(*tests)(evidence)
         if verdict.estimate is not None or small.estimate is None:
             return verdict
+        rows = evidence.costs.rows
+        sides = " and ".join(str(side) for side in sorted(set(rows[rows.id.isin(small.trials)].resolution)))
         return replace(
             small, base="inconclusive", reason=f"needs images of {pixels} px", p=None, processes=None,
-            detail=f"on smaller images: {small.detail}", needs=f"{small.needs}; {pixels} px",
+            detail=f"on images of {sides} px: {small.detail}", needs=f"{small.needs}; {pixels} px",
         )  # fmt: skip
 
     return on_large_images
@@ -225,8 +227,8 @@ def _compare(
 ) -> Test:
     """beyond_margin: `below` and `above` begin at the margin, not at the noise floor."""
     metric = QUANTITIES[name]
-    every_setting = settings
-    settings = [s for s in every_setting if not _equal_by_definition(metric, s, than(s))] or every_setting
+    alike = [s for s in settings if equal_by_definition(metric, s, than(s))]
+    settings = [s for s in settings if s not in alike]
 
     def rule(evidence: Evidence) -> Rule:
         margin = _margin(metric) * evidence.strictness
@@ -240,12 +242,15 @@ def _compare(
         return Rule(accept, reject, bounds, [math.log1p(margin)] * len(settings), share)
 
     def test(evidence: Evidence) -> Verdict:
+        if not settings and isinstance(metric, CostMetric):
+            return verdict_on_equals(evidence, metric, alike, than, rule(evidence))
         unlearnt = evidence.near_chance if metric.name in QUALITIES else set()
         idle = [s for s in settings if (s.dataset, s.model) in unlearnt]
         samples = [None if s in idle else evidence.compare(metric, s, than(s)) for s in settings]
         verdict = _named(judge(evidence, metric, settings, samples, rule(evidence)), than, idle)
-        if len(settings) < len(every_setting) and verdict.detail:
-            verdict = replace(verdict, detail=f"{verdict.detail} (post-training trains as dense, by definition)")
+        if alike and verdict.detail:
+            methods = " and ".join(dict.fromkeys(s.method for s in alike))
+            verdict = replace(verdict, detail=f"{verdict.detail} (left out, equal by definition: {methods})")
         if not idle or verdict.base not in {"inconclusive", "too noisy to tell", "untestable here"}:
             return verdict
         few = f"dense hardly learns in {len(idle)} of {len(settings)} settings, such as {dense_of(idle[0])}"
@@ -270,9 +275,3 @@ def _named(verdict: Verdict, than: Reference, idle: Sequence[Setting] = ()) -> V
 def _margin(metric: Metric | CostMetric) -> float:
     """The smallest difference that matters, in the unit of the metric's column, of costs as a share."""
     return COST_MARGIN if is_ratio(metric) else LOSS_MARGIN if metric.unit == "nats" else MARGIN
-
-
-def _equal_by_definition(metric: Metric | CostMetric, setting: Setting, other: Setting) -> bool:
-    """Whether both have one and the same training: that of dense, which post-training prunes afterwards."""
-    one_network = (setting.dataset, setting.model) == (other.dataset, other.model)
-    return metric.name in TRAINING and one_network and {setting.method, other.method} <= {"dense", "post-training"}

@@ -72,20 +72,28 @@ class Evidence:
 
     rows: pd.DataFrame
     costs: CostTable = field(default_factory=lambda: CostTable(pd.DataFrame()))
+    others: pd.DataFrame = field(default_factory=pd.DataFrame, repr=False)  # of other training settings
     strictness: float = 1.0  # factor on the margins, to see what hangs on them
     asked: Asked = field(default_factory=Asked, repr=False)
 
     @classmethod
     def of(cls, tidy: pd.DataFrame, costs: pd.DataFrame | None = None) -> "Evidence":
         """From the tables of `trials.store.tidy` and `costs.records.cost_table`; an empty one is no evidence."""
-        rows = corrected_protocol(main_setting_only(tidy if len(tidy) else pd.DataFrame(columns=sorted(_COLUMNS))))
+        rows = corrected_protocol(tidy if len(tidy) else pd.DataFrame(columns=sorted(_COLUMNS)))
         rows = rows[rows.swap == SWAP].reset_index(drop=True)
         stored = rows[["csr_bytes", "compact_bytes"]].astype(float).min(axis=1)
         extra = {
             "loss_change": rows.last_train_loss.astype(float) - rows.first_train_loss.astype(float),
             "stored_change": stored / rows.dense_bytes.astype(float) - 1,
         }
-        return cls(rows.assign(**extra), CostTable(pd.DataFrame() if costs is None else costs))
+        rows, measured = rows.assign(**extra), CostTable(pd.DataFrame() if costs is None else costs)
+        main = main_setting_only(rows).reset_index(drop=True)
+        return cls(main, measured, rows[~rows.main_setting.astype(bool)] if len(rows) else rows)
+
+    @cached_property
+    def of_any_setting(self) -> "Evidence":
+        """With the trials of other training settings than most of their data set and network share."""
+        return replace(self, rows=pd.concat([self.rows, self.others], ignore_index=True)) if len(self.others) else self
 
     def where(self, chosen: pd.Series) -> "Evidence":
         """Only the trials that are chosen, and all costs; itself where all are."""

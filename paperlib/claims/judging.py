@@ -81,6 +81,11 @@ def judge(
     needs = f"{total} comparisons of {title}, 3 {repeats} or more; such as {settings[0]}"
     if not measured:
         if any(evidence.has(metric, s) for s in settings):
+            if isinstance(metric, CostMetric) and metric.ratio and not metric.control:  # it can be counted at any time
+                return Verdict(
+                    "inconclusive", f"needs {title}, which these records have not counted", needs=needs, what=title,
+                    detail=f"{title} was not counted", families=(compared,),
+                )  # fmt: skip
             return Verdict(
                 "untestable here", f"{title} was not measured", needs=needs, what=title, families=(compared,)
             )
@@ -123,7 +128,7 @@ def judge(
     more, is_cost = None, isinstance(metric, CostMetric)
     if base in UNDECIDED:
         (mean,) = comparisons([pooled - rule.middle], [0])
-        more = repeats_to_decide(family, cells, words, mean, bounds, margins, rule.accept, rule.reject, rule.share)
+        more = repeats_to_decide(family, words, mean, bounds, margins, rule.accept, rule.reject, rule.share)
         needs = "; ".join(filter(None, (needs, _repeats_text(more, repeats, family))))
     counts = ", ".join(f"{words.count(w)} {w}" for w in dict.fromkeys(sorted(words)))
     return replace(

@@ -17,7 +17,7 @@ from paperlib.schema.cost import PROCESSES, CostSetting, Effort
 from paperlib.schema.trial import Trial
 from paperlib.studies.costs import cost_settings, effort_of
 from paperlib.studies.costs import settings as measured_settings
-from paperlib.studies.paper_f import industrial
+from paperlib.studies.paper_f import industrial, limit
 from paperlib.studies.paper_p import mlp, vgg
 from paperlib.trials.store import Store
 
@@ -92,7 +92,7 @@ def refuse(claim: Claim, verdict: Verdict, profile_name: str, lacking: Missing) 
 
 
 def _grid(profile_name: str, seeds: int | None) -> list[Trial]:
-    return [trial for study in (mlp, vgg, industrial) for trial in study(profile_name, seeds=seeds)]
+    return [trial for study in (mlp, vgg, industrial, limit) for trial in study(profile_name, seeds=seeds)]
 
 
 def _is_of(trial: Trial, asked: Asked) -> bool:

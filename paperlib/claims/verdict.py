@@ -10,18 +10,19 @@ from paperlib.claims.stats.decisions import Outcome
 
 Base = Literal[
     "supported", "contradicted", "no effect", "too noisy to tell", "inconclusive", "by definition",
-    "internally inconsistent", "compares unlike quantities", "untestable here",
+    "equal by definition", "internally inconsistent", "compares unlike quantities", "untestable here",
 ]  # fmt: skip
 Kind = Literal["accuracy", "time", "energy", "memory", "count", "internal consistency"]
 DECIDED: tuple[Base, ...] = (
-    "supported", "contradicted", "no effect", "by definition", "internally inconsistent", "compares unlike quantities",
+    "supported", "contradicted", "no effect", "by definition", "equal by definition", "internally inconsistent",
+    "compares unlike quantities",
 )  # fmt: skip
 UNDECIDED: tuple[Base, ...] = ("too noisy to tell", "inconclusive")
 MODELLED = "modelled energy is computed from CPU time"
 # Which part decides when a claim says several things: the weakest.
 _WEAKEST: tuple[Base, ...] = (
-    "internally inconsistent", "compares unlike quantities", "contradicted", "untestable here", "no effect",
-    "too noisy to tell", "inconclusive", "by definition", "supported",
+    "internally inconsistent", "compares unlike quantities", "contradicted", "equal by definition", "untestable here",
+    "no effect", "too noisy to tell", "inconclusive", "by definition", "supported",
 )  # fmt: skip
 
 _CAVEATS = ("images", "energy", "memory", "training")  # order of their last words
@@ -43,7 +44,7 @@ class Compared:
 
     setting: Setting
     label: str
-    outcome: Outcome | Literal["not measured", "dense hardly learns"] = "not measured"
+    outcome: Outcome | Literal["not measured", "dense hardly learns", "equal by definition"] = "not measured"
     speaks: Literal["for", "against", "neither"] = "neither"
     estimate: Estimate | None = None
     own: Estimate | None = None
@@ -142,7 +143,8 @@ def join(verdicts: Sequence[Verdict]) -> Verdict:
     base = min((v.base for v in counted), key=_WEAKEST.index)
     deciding = [v for v in counted if v.base == base]
     caveats = {word for v in deciding for word in v.caveats}
-    first = next((v for v in counted if v.estimate), deciding[0])
+    shown = deciding if base == "equal by definition" else counted  # no figure of another part stands for it
+    first = next((v for v in shown if v.estimate), deciding[0])
     named = base in DECIDED and first not in deciding
     return replace(
         first,
@@ -182,8 +184,10 @@ def _listed(texts: Iterable[str]) -> str:
 
 
 def deny(verdict: Verdict) -> Verdict:
-    """The verdict on the opposite claim; no effect also speaks for `does not`."""
+    """The verdict on the opposite claim; no effect also speaks for `does not`, as does what is equal by definition."""
     verdict = replace(verdict, families=tuple(replace(family, denied=not family.denied) for family in verdict.families))
+    if verdict.base == "equal by definition":
+        return replace(verdict, base="by definition")
     if verdict.base not in {"supported", "contradicted", "no effect"}:
         return verdict
     return replace(verdict, base="contradicted" if verdict.base == "supported" else "supported", reason="")

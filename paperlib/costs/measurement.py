@@ -12,19 +12,28 @@ from torch import Tensor, nn
 
 from paperlib.core.paths import Layout
 from paperlib.core.progress import progress
+from paperlib.costs.groups import Pruned, grouped
 from paperlib.costs.inference import cold_start, fastest_exact_variant, forward_pass
-from paperlib.costs.memory import allocator_peak, count_step_memory, fits_memory
+from paperlib.costs.memory import allocator_peak, count_inference_memory, count_step_memory, fits_memory
 from paperlib.costs.paired import MIN_ROUNDS, Call, compare, load_time
 from paperlib.costs.records import BATCHES, read_costs, write_costs
-from paperlib.costs.training_step import BOUNDARIES, EPOCHS, MaskedTraining, TrainableNetwork, build_network, make_masks
+from paperlib.costs.training_step import BOUNDARIES, EPOCHS, MaskedTraining, TrainableNetwork, build_network
 from paperlib.execution.backends import Network, engine_of
 from paperlib.execution.flops import count
 from paperlib.meters import Meters
 from paperlib.meters.calibration import read_calibration
 from paperlib.meters.cpu_power import cpu_name
 from paperlib.meters.sensors import extremes, read_sensors
-from paperlib.pruners import METHODS, Masks, apply_masks, layers_of
-from paperlib.schema.cost import PROCESSES, CostRecord, CostRun, CostSetting, Effort, StepMemory, WholeTraining
+from paperlib.schema.cost import (
+    PROCESSES,
+    CostRecord,
+    CostRun,
+    CostSetting,
+    Effort,
+    InferenceMemory,
+    StepMemory,
+    WholeTraining,
+)  # fmt: skip
 from paperlib.schema.measurement import Timing
 from paperlib.trials.environment import describe_environment
 from paperlib.trials.resources import BackgroundLoad, exclusive_resources, threads_for
@@ -60,7 +69,24 @@ def run_costs(
             in_fresh_process(_add_runs, list(networks.values()), layout, effort, process)
             step.advance()
     stored = {record.id: record for record in read_costs(layout)}
-    return [stored[setting.id] for setting in settings if setting.id in stored]
+    records = [stored[setting.id] for setting in settings if setting.id in stored]
+    return _with_inference_memory(records, layout)
+
+
+def _with_inference_memory(records: Sequence[CostRecord], layout: Layout) -> list[CostRecord]:
+    """The records, those from before the memory of inference was counted with it; nothing is timed."""
+    counted: dict[str, InferenceMemory] = {}
+    lacking = [record.setting for record in records if record.inference_memory is None]
+    for network in dict.fromkeys(setting.network for setting in lacking):
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            dense = build_network(network)
+        counted |= _inference_memory(grouped([s for s in lacking if s.network == network], dense, 0), dense)
+    complete = [r.model_copy(update={"inference_memory": counted[r.id]}) if r.id in counted else r for r in records]
+    for record in complete:
+        if record.id in counted:
+            write_costs(record, layout)
+    return complete
 
 
 def _add_runs(networks: list[list[CostSetting]], layout: Layout, effort: Effort, process: int) -> None:
@@ -73,36 +99,6 @@ def _add_runs(networks: list[list[CostSetting]], layout: Layout, effort: Effort,
             earlier = stored.get(new.id)  # which has counted the memory
             record = earlier.model_copy(update={"runs": (*earlier.runs, *new.runs)}) if earlier else new
             write_costs(record, layout)
-
-
-@dataclass(eq=False)
-class _Pruned:
-    """Settings that remove equally many units in every layer, so cost the same and are measured once.
-
-    masked, realised: endings of the variants that are theirs. `masked` is shared, since a dense kernel takes as long
-    whichever weights are zero: a training step by all that mask the same layers, an inference by all that mask any.
-    """
-
-    settings: list[CostSetting]
-    masks: Masks
-    masked: str
-    realised: str
-
-    def model(self, dense: nn.Module) -> nn.Module:
-        """A copy of the dense network with the masks applied, in eval mode."""
-        model = deepcopy(dense).eval()
-        apply_masks(layers_of(model, self.settings[0].trial()), self.masks)
-        return model
-
-    @property
-    def trained(self) -> list[CostSetting]:
-        """Those that train under these masks: not dense, nor what is pruned after dense's training."""
-        return [s for s in self.settings if s.method != "dense" and METHODS[s.method].weights_from != "dense"]
-
-    @property
-    def names(self) -> set[str]:
-        """Endings of the variants that are theirs, `dense` included."""
-        return {"", self.masked, self.realised} | ({"all"} if self.masks else set())
 
 
 def measure(
@@ -123,7 +119,7 @@ def measure(
         height, width, channels = network.shape
         images = torch.randn(max(*BATCHES, network.batch_size), channels, height, width, device=place.device)
         dense = build_network(network).to(place.device)
-        groups = _grouped(settings, dense, process)
+        groups = grouped(settings, dense, process)
         idle_w = meters.idle_w  # before anything warms the device
         calibration = read_calibration(cpu_name()) if place.device == "cpu" else None
         with threads_for(dense):
@@ -135,6 +131,7 @@ def measure(
             masked = next((group.model(dense) for group in groups if group.masks), dense)
             dense_cold_s, cold_s = (load_time(cold_start(x, images[:1]), meters, repeats=3) for x in (dense, masked))
         dense_memory = {"dense": count_step_memory(network, dense)} if process == 0 else {}
+        at_inference = _inference_memory(groups, dense) if process == 0 else {}
         records: dict[CostSetting, CostRecord] = {}
         for group in groups:
             costs = count(group.model(dense), group.masks, network.shape)
@@ -156,8 +153,21 @@ def measure(
                     trainings=trained.whole.get(setting.id, ()),
                 )
                 memory = trained.memory.get(setting.id, dense_memory)
-                records[setting] = CostRecord(id=setting.id, setting=setting, memory=memory, costs=costs, runs=(run,))
+                records[setting] = CostRecord(
+                    id=setting.id, setting=setting, memory=memory, costs=costs, runs=(run,),
+                    inference_memory=at_inference.get(setting.id),
+                )  # fmt: skip
     return [records[setting] for setting in settings]
+
+
+def _inference_memory(groups: Sequence[Pruned], dense: nn.Module) -> dict[str, InferenceMemory]:
+    """By id of the settings, which are of one network."""
+    counted, shape = dict[str, InferenceMemory](), groups[0].settings[0].shape
+    of_dense = count_inference_memory(dense, {}, shape)
+    for group in groups:
+        pruned = count_inference_memory(group.model(dense), group.masks, shape)
+        counted |= dict.fromkeys((s.id for s in group.settings), InferenceMemory(dense=of_dense, pruned=pruned))
+    return counted
 
 
 def _memory(training: MaskedTraining, dense: StepMemory) -> dict[str, StepMemory]:
@@ -165,20 +175,6 @@ def _memory(training: MaskedTraining, dense: StepMemory) -> dict[str, StepMemory
     masked = sum(t.nbytes for layer in training.enforcer.layers if layer.name in masks for t in layer.tensors())
     sizes = {"dense": dense, "masked": dense.model_copy(update={"masks": masked})}
     return sizes | ({"compact": count_step_memory(training.setting, compact.model)} if compact else {})
-
-
-def _grouped(settings: Sequence[CostSetting], dense: nn.Module, seed: int) -> list[_Pruned]:
-    groups: dict[tuple[tuple[str, int], ...], _Pruned] = {}
-    for setting in settings:
-        masks = make_masks(setting, layers_of(dense, setting.trial()), seed)
-        counts = tuple(sorted((name, int((~mask).sum())) for name, mask in masks.items()))
-        if counts in groups:
-            groups[counts].settings.append(setting)
-        else:
-            layers_masked = frozenset(masks)
-            masked = next((g.masked for g in groups.values() if frozenset(g.masks) == layers_masked), f"L{len(groups)}")
-            groups[counts] = _Pruned([setting], masks, masked, str(len(groups)))
-    return list(groups.values())
 
 
 @dataclass(frozen=True)
@@ -192,14 +188,14 @@ class _Trained:
 
 
 def _train(
-    network: CostSetting, dense: nn.Module, groups: Sequence[_Pruned], images: Tensor, meters: Meters, effort: Effort,
+    network: CostSetting, dense: nn.Module, groups: Sequence[Pruned], images: Tensor, meters: Meters, effort: Effort,
     process: int,
 ) -> _Trained:  # fmt: skip
     labels = torch.arange(network.batch_size, device=images.device) % network.classes
     batch = images[: network.batch_size], labels
     dense_one, dense_two, masked = (TrainableNetwork(network, deepcopy(dense), batch) for _ in range(3))
     calls: dict[str, Call] = {"dense": dense_one.step(), "dense-again": dense_two.step()}
-    firsts: list[tuple[_Pruned, MaskedTraining]] = []
+    firsts: list[tuple[Pruned, MaskedTraining]] = []
     for group in groups:
         if group.trained:
             first = MaskedTraining.of(group.trained[0], masked, group.masks, process)
@@ -272,7 +268,7 @@ def _whole_trainings(
 
 
 def _infer(
-    dense: nn.Module, groups: Sequence[_Pruned], images: Tensor, meters: Meters, effort: Effort, seed: int
+    dense: nn.Module, groups: Sequence[Pruned], images: Tensor, meters: Meters, effort: Effort, seed: int
 ) -> tuple[Timing, ...]:
     timings: list[Timing] = []
     for size in BATCHES:

@@ -1,8 +1,9 @@
-"""Memory of a training step, counted in tensors by kind: the same to the byte on every machine and in every run."""
+"""Memory of a training step and of an inference, counted in tensors: the same to the byte on every machine."""
 
 import copy
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 
 import psutil
 import torch
@@ -10,6 +11,11 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeCopyMode, FakeTensorMode
 from torch.distributed._tools.mem_tracker import MemTracker
 
+from paperlib.core.errors import PaperlibError
+from paperlib.costs.records import BATCHES
+from paperlib.execution.compact import to_compact
+from paperlib.execution.flops import bytes_as_csr
+from paperlib.pruners import Masks
 from paperlib.schema.cost import CostSetting, StepMemory
 from paperlib.trials.optimizers import loss_of, make_optimizer
 
@@ -22,12 +28,10 @@ def count_step_memory(setting: CostSetting, network: nn.Module | Callable[[], nn
     No tensor is allocated (they are fake), so a network larger than the memory can be counted. masks: bytes of the
     masks, which lie beside.
     """
-    trial = setting.trial()
+    trial, fake = setting.trial(), FakeTensorMode()
     height, width, channels = setting.shape
-    fake = FakeTensorMode()
     if isinstance(network, nn.Module):
-        with FakeCopyMode(fake):
-            model = copy.deepcopy(network)
+        model = _without_memory(network, fake)
     with fake:
         model = (model if isinstance(network, nn.Module) else network()).train()
         optimizer, loss = make_optimizer(trial, model), loss_of(trial)
@@ -41,11 +45,7 @@ def count_step_memory(setting: CostSetting, network: nn.Module | Callable[[], nn
                 loss(model(images), labels).backward()
                 optimizer.step()
                 optimizer.zero_grad()
-    peak: dict[str, int] = {}
-    for kinds in tracker.get_tracker_snapshot("peak").values():
-        for kind, size in kinds.items():
-            name = getattr(kind, "name", str(kind))
-            peak[name] = peak.get(name, 0) + size
+    peak = _peak_of(tracker)
     return StepMemory(
         parameters=peak["PARAM"] + peak["BUFFER"],
         gradients=peak["GRAD"],
@@ -54,6 +54,43 @@ def count_step_memory(setting: CostSetting, network: nn.Module | Callable[[], nn
         masks=masks,
         temporaries=peak["TEMP"],
     )
+
+
+def count_inference_memory(network: nn.Module, masks: Masks, shape: tuple[int, int, int]) -> int:
+    """Peak of an inference of 64 images of `shape` (height, width, channels) in the exact form that needs least.
+
+    network: with its masks applied. Filters are cut out, norms folded into convolutions, and linear layers stored as
+    CSR where that is smaller.
+    """
+    with suppress(PaperlibError):  # a network that cannot be followed stays whole
+        network = to_compact(network, masks)
+    linear = [layer for layer in network.modules() if isinstance(layer, nn.Linear)]
+    saved = sum(max(0, layer.weight.nbytes - bytes_as_csr(layer)) for layer in linear)
+    fake, (height, width, channels) = FakeTensorMode(), shape
+    model = _without_memory(network, fake).eval()
+    with fake, torch.no_grad():
+        images, tracker = torch.empty(max(BATCHES), channels, height, width), MemTracker()
+        tracker.track_external(model, images)
+        with tracker:
+            model(images)
+    return sum(_peak_of(tracker).values()) - saved
+
+
+def _without_memory(network: nn.Module, fake: FakeTensorMode) -> nn.Module:
+    """A copy of fake tensors."""
+    with FakeCopyMode(fake):
+        return copy.deepcopy(network)
+
+
+def _peak_of(tracker: MemTracker) -> dict[str, int]:
+    """Bytes at the peak, by kind of tensor."""
+    peak: dict[str, int] = {}
+    for kinds in tracker.get_tracker_snapshot("peak").values():
+        for kind, size in kinds.items():
+            name = getattr(kind, "name", str(kind))
+            if name != "Total":
+                peak[name] = peak.get(name, 0) + size
+    return peak
 
 
 def fits_memory(setting: CostSetting, needed: int) -> bool:

@@ -79,6 +79,8 @@ COST_COLUMNS = (
     ("memory_bytes", "bytes", "masked: peak of a training step, counted"),
     ("dense_memory_bytes", "bytes", "dense: the same"),
     ("realised_memory_bytes", "bytes", "removed work skipped: the same"),
+    ("inference_memory_bytes", "bytes", "removed work skipped: peak of an inference of 64 images, counted"),
+    ("dense_inference_memory_bytes", "bytes", "dense, in the form that needs least: the same"),
     ("allocator_bytes", "bytes", "masked: what a training step adds to CUDA's allocator at its peak"),
     ("dense_allocator_bytes", "bytes", "dense: the same"),
     ("realised_allocator_bytes", "bytes", "removed work skipped: the same"),
@@ -145,6 +147,9 @@ def _row(record: CostRecord, process: int, run: CostRun) -> dict[str, Any]:
     for prefix, memory in (("", masked), ("dense_", dense), ("realised_", realised)):
         row[f"{prefix}memory_bytes"] = memory.total if memory else None
         row[f"{prefix}allocator_bytes"] = row[f"{prefix}step_allocator_bytes"]
+    counted = record.inference_memory
+    row["inference_memory_bytes"] = counted and counted.pruned
+    row["dense_inference_memory_bytes"] = counted and counted.dense
     return {name: row[name] for name, *_ in COST_COLUMNS}
 
 

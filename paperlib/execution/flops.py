@@ -26,8 +26,7 @@ def count(model: nn.Module, masks: dict[str, Tensor], shape: tuple[int, int, int
     dense_bytes = csr_bytes = _bytes(model)
     for layer in layers:
         if isinstance(layer, nn.Linear):
-            stored = int(layer.weight.count_nonzero()) * (element + _INDEX)
-            csr_bytes += stored + _INDEX * (len(layer.weight) + 1) - layer.weight.nbytes
+            csr_bytes += bytes_as_csr(layer) - layer.weight.nbytes
     dense, dense_first = _flops(model, shape, _all)
     training, training_first = _flops(to_compact(model, masks, training=True), shape, _nonzeros)
     small = to_compact(model, masks)
@@ -43,6 +42,12 @@ def count(model: nn.Module, masks: dict[str, Tensor], shape: tuple[int, int, int
         inference_flops=_flops(small, shape, _nonzeros)[0],
         training_flops=3 * training - training_first,
     )
+
+
+def bytes_as_csr(layer: nn.Linear) -> int:
+    """Bytes of the layer's weights as CSR: values, int32 columns and row starts."""
+    stored = int(layer.weight.count_nonzero()) * (layer.weight.element_size() + _INDEX)
+    return stored + _INDEX * (len(layer.weight) + 1)
 
 
 def linear_zeros_share(model: nn.Module, shape: tuple[int, int, int]) -> float:

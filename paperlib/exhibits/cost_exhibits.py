@@ -79,7 +79,7 @@ def _numbers(arm: CostArm) -> dict[str, object]:
     row |= {f"{column}_way": arm.way(column) or "masked" for _, column, _ in TIMED}
     estimates = {"boundary_share": arm.boundary}
     for metric in COSTS.values():
-        if metric.ratio and metric.name != "co2":
+        if metric.ratio and metric.name not in {"co2", "inference_memory"}:
             for prefix in ("", "realised_"):
                 estimates[f"{prefix}{metric.name}"] = arm.effect(metric, realised=bool(prefix))
     for name, estimate in estimates.items():

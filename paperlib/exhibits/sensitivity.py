@@ -31,6 +31,8 @@ def write(source: Source, study: str) -> list[Exhibit | None]:
     rows = source.table[(source.table.status == "done") & (source.table.quirks == "")]
     arm = (rows[list(ARM)] == pd.Series(ARM)).all(axis=1)
     rows = rows[(rows.method == "dense") | arm]
+    # Networks of another width are no settings of this one.
+    rows = rows[rows.width == rows.width.where(rows.main_setting).groupby([rows.dataset, rows.model]).transform("max")]
     several = rows.groupby(["dataset", "model"])["main_setting"].transform("nunique") > 1
     rows = rows[several & rows.val_accuracy.notna()]
     settings = _settings(rows)

@@ -129,6 +129,14 @@ class StepMemory(Frozen):
         return self.parameters + self.gradients + self.optimizer + self.activations + self.masks + self.temporaries
 
 
+class InferenceMemory(Frozen):
+    """Bytes of tensors at the peak of an inference of 64 images, counted, of both networks in the exact form that needs
+    least (`costs.memory.count_inference_memory`). With masks it is dense's by definition."""
+
+    dense: int
+    pruned: int
+
+
 class CostRun(Frozen):
     """What one fresh process measured: every variant beside dense, in rounds of random order.
 
@@ -161,7 +169,8 @@ class CostRun(Frozen):
 class CostRecord(Frozen):
     """All that was measured of a setting, from PROCESSES fresh processes (fewer while it is under way).
 
-    memory: by variant of the training step; costs: counted bytes and FLOPs.
+    memory: by variant of the training step; costs: counted bytes and FLOPs; inference_memory: None in records from
+    before it was counted.
     """
 
     schema_version: int = COST_SCHEMA
@@ -169,4 +178,5 @@ class CostRecord(Frozen):
     setting: CostSetting
     memory: dict[str, StepMemory]
     costs: Costs
+    inference_memory: InferenceMemory | None = None
     runs: tuple[CostRun, ...]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from paperlib.core.registry import unknown
-from paperlib.schema.trial import Trial, make_trial
+from paperlib.schema.trial import Fields, Trial, make_trial
 from paperlib.studies.profiles import budgeted, check_axes, profile
 
 
@@ -26,6 +26,12 @@ SCENARIOS = {
         Scenario("iii", "linear only", 0.0, 0.8),
     )
 }
+
+
+# Beyond the scenarios, where F says that training fails: shares of filters, epochs, one method whose masks stay and one
+# whose masks move, and the profiles that can afford it: whole networks take hours on two cores.
+LIMIT, LIMIT_EPOCHS, LIMIT_METHODS = (0.9, 0.95), 10, ("pre-training", "set")
+LIMIT_PROFILES = ("paper",)
 
 
 def scenario(given: str | tuple[float, float]) -> Scenario:
@@ -67,3 +73,22 @@ def industrial(
             for method in methods or (*budget.methods, *(budget.baselines if has_baselines else ()))
         ]
     return list(dict.fromkeys(trials))
+
+
+def limit(profile_name: str, seeds: int | None = None) -> list[Trial]:
+    """Whole networks with 90 and 95 % of the filters removed, on BloodMNIST for ten epochs at F's learning rate.
+
+    Beside them dense of the first seed alone: it only has to learn in as many. Empty in profiles that cannot afford it.
+    """
+    if profile_name not in LIMIT_PROFILES:
+        return []
+    trials: list[Trial] = []
+    for _, budgeted_fields in budgeted(profile(profile_name).industrial, ("bloodmnist",), None, seeds):
+        common: Fields = {**budgeted_fields, "width": 1.0, "epochs": LIMIT_EPOCHS, "lr": 1e-4, "batch_size": 64}
+        trials += [make_trial(common)] if common["seed"] == 0 else []
+        trials += [
+            make_trial(common, method=method, conv_sparsity=share, sparsity=SCENARIOS["i"].linear)
+            for share in LIMIT
+            for method in LIMIT_METHODS
+        ]
+    return trials

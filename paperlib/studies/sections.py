@@ -10,7 +10,7 @@ from paperlib.core import paths
 from paperlib.core.paths import Layout
 from paperlib.core.registry import unknown
 from paperlib.schema.trial import Trial
-from paperlib.studies.paper_f import industrial
+from paperlib.studies.paper_f import industrial, limit
 from paperlib.studies.paper_p import mlp, quirks, vgg
 from paperlib.studies.profiles import profile
 from paperlib.studies.sensitivity import sensitivity_trials
@@ -37,7 +37,7 @@ _GRIDS: dict[str, Callable[..., list[Trial]]] = {"01": mlp, "02": vgg, "03": ind
 _BESIDE: dict[str, Callable[[str], list[Trial]]] = {
     "01": lambda name: quirks(name) + tutorial_trials(name) + sensitivity_trials(name, "mlp"),
     "02": lambda name: sensitivity_trials(name, "vgg"),
-    "03": lambda name: sensitivity_trials(name, "industrial"),
+    "03": lambda name: limit(name) + sensitivity_trials(name, "industrial"),
 }
 # Trial fields by axis; `scenarios` are pairs of fields.
 _FIELDS = {

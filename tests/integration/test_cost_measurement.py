@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from paperlib.claims.settings import Setting
 from paperlib.core.paths import Layout
 from paperlib.costs import measurement
 from paperlib.costs.measurement import measure, run_costs
 from paperlib.costs.memory import fits_memory
-from paperlib.costs.records import cost_table, is_complete, read_costs
+from paperlib.costs.records import cost_table, is_complete, read_costs, write_costs
 from paperlib.costs.training_step import MaskedTraining, TrainableNetwork, build_network, make_masks
 from paperlib.meters import Meters, energy, window
 from paperlib.meters.calibration import write_calibration
@@ -21,6 +22,7 @@ from paperlib.meters.sensors import Sensors
 from paperlib.pruners import layers_of
 from paperlib.schema.cost import PROCESSES, CostRecord, CostSetting, Effort, make_cost_setting
 from paperlib.schema.measurement import MODELLED_UNCERTAINTY, CpuCalibration
+from tests.claim_records import cost_records
 
 FAST = Effort(5, 0.01, 0.02)
 CNN = {"model": "resnet18", "shape": (16, 16, 3), "classes": 3, "width": 0.125, "batch_size": 4, "optimizer": "AdamW"}
@@ -138,6 +140,21 @@ def test_a_network_larger_than_the_memory_is_left_out_with_a_warning(
         assert run_costs([large], layout, FAST) == []
     assert not list(layout.results.rglob("*.json"))
     assert fits_memory(make_cost_setting(), 2**20)
+
+
+def test_records_from_before_inference_was_counted_are_counted_and_not_timed(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (record,) = cost_records(arms=[Setting("mnist", "mlp-small", "set", 0.0, 0.8)])
+    older = {name: value for name, value in record.model_dump(mode="json").items() if name != "inference_memory"}
+    record = CostRecord.model_validate(older)
+    assert record.inference_memory is None and cost_table([record]).inference_memory_bytes.isna().all()
+    write_costs(record, layout)
+    monkeypatch.setattr(measurement, "in_fresh_process", lambda *_: pytest.fail("it measures"))
+    (counted,) = run_costs([record.setting], layout, FAST)
+    memory = counted.inference_memory
+    assert memory is not None and memory.pruned < memory.dense and counted.runs == record.runs
+    assert read_costs(layout) == [counted] == run_costs([record.setting], layout, FAST)
 
 
 def test_masked_and_compact_steps_give_the_same_weights() -> None:

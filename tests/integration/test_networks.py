@@ -105,6 +105,16 @@ def test_the_paper_profile_is_the_papers_budget() -> None:
     assert {t.seed for t in trials} == {0, 1, 2} and all(t.real_images for t in trials)
 
 
+def test_the_limit_of_f_is_trained_on_whole_networks_beside_dense() -> None:
+    assert not studies.limit("smoke") and not studies.limit("laptop")
+    trials = studies.limit("paper")
+    assert len(trials) == 2 * (3 * 2 * 2 + 1) and set(trials) <= set(studies.study("03", "laptop"))
+    assert {(t.width, t.epochs, t.lr, t.batch_size) for t in trials} == {(1.0, 10, 1e-4, 64)}
+    pruned = {(t.method, t.conv_sparsity, t.sparsity) for t in trials if t.method != "dense"}
+    assert pruned == {(m, share, 0.8) for m in ("pre-training", "set") for share in (0.9, 0.95)}
+    assert [(t.model, t.seed) for t in trials if t.method == "dense"] == [("vgg16", 0), ("resnet18", 0)]
+
+
 def test_vgg_prunes_both_kinds_and_the_published_arm_one() -> None:
     trials = studies.vgg("paper")
     plain = [t for t in trials if not t.quirks and t.sparsity]

@@ -13,6 +13,7 @@ import scipy  # loads scipy.stats, which takes a second, where it is first used
 from numpy.typing import ArrayLike, NDArray
 
 ALPHA = 0.05
+WIDER = 1.1  # times the pooled variance: beyond it a comparison has its own
 Outcome = Literal["below", "not above", "none", "not below", "above", "unclear"]
 CLEAR: Set[Outcome] = {"below", "none", "above"}
 
@@ -52,17 +53,23 @@ def comparisons(family: Sequence[ArrayLike], cells: Sequence[Hashable]) -> list[
     """The comparisons of a family, one value per seed each; those of one cell share their pooled variance.
 
     Two degrees of freedom of a single comparison of three seeds would throw away what the others of the same data set
-    and network say of the spread. One without a second seed has none of its own and decides nothing.
+    and network say of the spread. Spreads need not be equal, and of three seeds no test could tell: where a
+    comparison's own variance is larger than the pooled one it counts, with its own degrees of freedom. One without a
+    second seed has none of its own and decides nothing.
     """
     samples = [np.asarray(x, float) for x in family]
     squares, df = dict[Hashable, float](), dict[Hashable, int]()
     for x, cell in zip(samples, cells, strict=True):
         squares[cell] = squares.get(cell, 0.0) + float(((x - x.mean()) ** 2).sum())
         df[cell] = df.get(cell, 0) + len(x) - 1
-    return [
-        Comparison(float(x.mean()), (squares[cell] / max(df[cell], 1) / len(x)) ** 0.5, df[cell], len(x))
-        for x, cell in zip(samples, cells, strict=True)
-    ]
+
+    def comparison(x: NDArray[np.float64], cell: Hashable) -> Comparison:
+        n, variance, freedom = len(x), squares[cell] / max(df[cell], 1), df[cell]
+        if n > 1 and (own := float(x.var(ddof=1))) > WIDER * variance:
+            variance, freedom = own, n - 1
+        return Comparison(float(x.mean()), (variance / n) ** 0.5, freedom, n)
+
+    return list(map(comparison, samples, cells))
 
 
 def holm(p_values: ArrayLike) -> NDArray[np.float64]:

@@ -1,8 +1,7 @@
 """How many repeats would decide what is undecided, with 80 % power at the means and the spread that were seen."""
 
 import math
-from collections import Counter
-from collections.abc import Hashable, Sequence, Set
+from collections.abc import Sequence, Set
 
 import scipy  # loads scipy.stats, which takes a second, where it is first used
 
@@ -14,7 +13,6 @@ MOST = 1_000  # repeats; a larger number is not named
 
 def repeats_to_decide(
     family: Sequence[Comparison],
-    cells: Sequence[Hashable],
     said: Sequence[Outcome],
     pooled: Comparison,
     bounds: Sequence[float],
@@ -25,17 +23,17 @@ def repeats_to_decide(
 ) -> int | None:
     """Repeats (of each comparison) that decide a family; MOST + 1 where it takes more; None where no number does.
 
-    family, cells, bounds and margins as in `outcomes`, said: what it gave; pooled: the mean over the family. Of each
+    family, bounds and margins as in `outcomes`, said: what it gave; pooled: the mean over the family. Of each
     undecided comparison that outcome is expected which its mean lets expect soonest, at the level that is used there.
     None where these outcomes decide nothing, since the settings differ, or one repeat alone says nothing of the spread.
     """
     if any(not c.df or c.n < 2 for c in family):
         return None
-    sizes, closed, total = Counter(cells), CLEAR | accept | reject, len(family)
+    closed, total = CLEAR | accept | reject, len(family)
     levels = {side: ALPHA / 2 if side in accept else ALPHA / 2 / total for side in _SIDES}  # Holm's strictest
     expected = [
-        (c.n, word) if word in closed else _soonest(c, sizes[cell], bound, margin, levels, accept)
-        for c, cell, word, bound, margin in zip(family, cells, said, bounds, margins, strict=True)
+        (c.n, word) if word in closed else _soonest(c, c.df // (c.n - 1), bound, margin, levels, accept)
+        for c, word, bound, margin in zip(family, said, bounds, margins, strict=True)
     ]
 
     def ranked(words: Set[Outcome]) -> list[int]:

@@ -4,12 +4,13 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from torch import nn
 
 from paperlib.claims.settings import Setting
 from paperlib.core.errors import PaperlibError
 from paperlib.core.paths import Layout
-from paperlib.costs.memory import count_step_memory
+from paperlib.costs.memory import count_inference_memory, count_step_memory
 from paperlib.costs.records import COST_COLUMNS, columns_page, cost_table, read_costs
 from paperlib.schema.cost import CostRecord, WholeTraining, make_cost_setting
 from paperlib.schema.measurement import MODELLED_UNCERTAINTY
@@ -83,6 +84,17 @@ def test_memory_equals_a_hand_count() -> None:
     assert inputs + 2 * hidden <= peak <= inputs + 4 * hidden + parameters
     assert count_step_memory(setting, network(), masks=77) == memory, "equal to the byte, built or copied"
     assert count_step_memory(setting, network).total == memory.total - 77
+
+
+def test_memory_of_an_inference_equals_a_hand_count() -> None:
+    network = nn.Sequential(nn.Flatten(), nn.Linear(10, 2000), nn.ReLU(), nn.Linear(2000, 3))
+    # 64 images; the hidden layer stands before and behind its ReLU.
+    whole = 4 * (10 * 2000 + 2000 + 2000 * 3 + 3) + 4 * 64 * (10 + 2 * 2000)
+    assert count_inference_memory(network, {}, (1, 10, 1)) == whole
+    with torch.no_grad():
+        network[1].weight[:, :9] = 0  # as CSR it is smaller now; the last layer would not be
+    saved = 4 * 10 * 2000 - (2000 * (4 + 4) + 4 * 2001)
+    assert count_inference_memory(network, {}, (1, 10, 1)) == whole - saved
 
 
 def test_profiles_measure_the_papers_networks_at_their_own_width() -> None:
