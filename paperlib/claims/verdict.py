@@ -151,6 +151,7 @@ def join(verdicts: Sequence[Verdict]) -> Verdict:
         base=base,
         reason=_listed(" ".join(filter(None, (v.what * named, v.reason))) for v in deciding),
         caveats=tuple(sorted(caveats, key=lambda word: (_CAVEATS.index(word.split()[-1]), word))),
+        p=first.p if first in deciding else None,  # another part's says nothing of this word
         detail="; ".join(_part(v) for v in verdicts),
         needs=_listed(v.needs for v in verdicts),
         provenance=_listed(v.provenance for v in verdicts),

@@ -82,7 +82,8 @@ def test_networks_that_train_as_one_share_the_time() -> None:
     alone, images = cost(trials[0], UNIT).time_s, cost(trials[0], UNIT, 0.0).time_s
     for count, share in ((2, 1.0), (16, 0.25), (64, 0.13)):
         costs = costs_of(trials[:count], dict.fromkeys(trials, UNIT))
-        assert {c.time_s for c in costs.values()} == {pytest.approx(images + share * (alone - images))}
+        (each,) = {c.time_s for c in costs.values()}
+        assert each == pytest.approx(images + share * (alone - images))
     large = replace(UNIT, weights_bytes=8_000_000)
     assert costs_of(trials, dict.fromkeys(trials, large))[trials[0]].time_s == alone, "a CPU trains it alone"
 

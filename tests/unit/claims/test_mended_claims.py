@@ -142,7 +142,7 @@ ALMOST_ALL = {"accuracy": 0.2}
 def test_c15_reads_whole_networks_with_almost_all_filters_removed() -> None:
     asked = asked_by(CLAIMS["C15"]).trials
     assert {s.conv for s in asked} == {0.9, 0.95} and methods_of("C15") == {"pre-training", "set"}
-    trials = {Setting(t.dataset, t.model, t.method, t.conv_sparsity, t.sparsity) for t in studies.study("03", "laptop")}
+    trials = {Setting(t.dataset, t.model, t.method, t.conv_sparsity, t.sparsity) for t in studies.study("03", "paper")}
     assert asked <= trials, "the study makes them"
     given = world("C15", lambda s: ALMOST_ALL if s.conv else {})
     # They are no setting that most trials share, and found all the same.
