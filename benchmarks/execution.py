@@ -16,7 +16,8 @@ from timeit import repeat, timeit
 import torch
 from torch import Tensor, nn
 
-from paperlib.execution.compact import Join, to_compact
+from paperlib.execution.channels import Join
+from paperlib.execution.compact import to_compact
 from paperlib.execution.flops import count
 from paperlib.execution.sparse import SparseLinear
 from paperlib.models.resnet import resnet18
