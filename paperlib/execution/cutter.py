@@ -87,9 +87,8 @@ class Cutter:
         states = [x for x in map(self.channels.get, values) if x is not None]
         followed = None
         if len(states) == len(values) > 0:
-            followed = (
-                self._one(node, kind, states[0], layer) if len(states) == 1 else self._several(node, kind, states)
-            )
+            one = len(states) == 1
+            followed = self._one(node, kind, states[0], layer) if one else self._several(node, kind, states)
         if followed is None:
             for value in values:
                 if (x := self.channels[value]) is not None:
@@ -198,11 +197,11 @@ class Cutter:
 
     def _norm(self, node: fx.Node, name: str, layer: nn.BatchNorm1d | nn.BatchNorm2d) -> ChannelState:
         tensors = layer.state_dict()
-        like, source = next(iter(tensors.values())), node.args[0]
+        like, source = next(iter(tensors.values())), node.all_input_nodes[0]
         x = self._arriving(node, layer.num_features, like, 1, 4 if isinstance(layer, nn.BatchNorm2d) else None)
         if self.training:  # shifts train on, but for those that go with the filters of a convolution
-            alone = isinstance(source, fx.Node) and len(source.users) == 1
-            mask = self.masks.get(str(source.target)) if alone and isinstance(self._module(source), nn.Conv2d) else None
+            alone = layer.affine and len(source.users) == 1 and isinstance(self._module(source), nn.Conv2d)
+            mask = self.masks.get(str(source.target)) if alone else None
             x = self._align(node, x, torch.ones_like(x.kept) if mask is None else x.kept | mask)
         mean, scale = tensors.get("running_mean", x.constant), tensors.get("running_var", 1 - layer.eps)
         constant = (x.constant - mean) / (scale + layer.eps) ** 0.5
@@ -242,8 +241,8 @@ def _evaluate(node: fx.Node, layer: nn.Module | None, constant: Tensor) -> Tenso
     """An elementwise operation on the constants that stand for its only input."""
     if layer is not None:
         return layer(constant)
-    args, kwargs = (fx.node.map_arg(a, lambda _: constant) for a in (node.args, node.kwargs))
-    function = getattr(Tensor, node.target) if node.op == "call_method" else node.target
+    args, kwargs = fx.node.map_arg(node.args, lambda _: constant), fx.node.map_arg(node.kwargs, lambda _: constant)
+    function: Any = getattr(Tensor, str(node.target)) if node.op == "call_method" else node.target
     return function(*args, **kwargs)
 
 
@@ -260,7 +259,7 @@ def _reshaped(node: fx.Node, kind: str, x: ChannelState, layer: nn.Module | None
         axes = {axis % x.rank for axis in (axes if isinstance(axes, tuple | list) else [axes])}
         rank = x.rank if _argument(node, 2, "keepdim", False) else x.rank - len(axes)
         return replace(x, rank=rank) if min(axes) > 1 else None
-    flat = False
+    flat: object = False
     if kind == "flatten":
         start, end = (layer.start_dim, layer.end_dim) if isinstance(layer, nn.Flatten) else (0, -1)
         start, end = _argument(node, 1, "start_dim", start), _argument(node, 2, "end_dim", end)
