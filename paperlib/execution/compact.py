@@ -29,9 +29,10 @@ def to_compact(model: nn.Module, masks: dict[str, Tensor], training: bool = Fals
     """A smaller network with the same outputs (N, classes), to rounding; it shares no tensor with `model`.
 
     masks: as in `check_masks`; `model` must have them applied. Dtypes, devices and train/eval mode stay.
-    For inference (default) neurons without inputs become constants in the next layer's bias. With
-    `training`, whatever still receives a gradient stays, and dropout draws the full network's numbers, so
-    that both networks train alike. Raises PaperlibError for bad masks and layers that it cannot follow.
+    For inference (default) what removed filters and neurons without inputs leave constant goes into the next
+    layer's bias: the outputs are those of eval mode. With `training`, whatever still receives a gradient stays, and
+    dropout draws the full network's numbers, so that both networks train alike. Raises PaperlibError for bad masks and
+    for what it cannot follow.
     """
     return cut_out(model, masks, training)[0]
 

@@ -76,10 +76,10 @@ def operation(node: fx.Node, modules: Mapping[str, nn.Module]) -> str:
 
 
 def _is_in_place(node: fx.Node, modules: Mapping[str, nn.Module]) -> bool:
+    if not node.op.startswith("call") or not node.args or not isinstance(node.args[0], fx.Node):
+        return False
     if node.op == "call_module":
         return bool(getattr(modules[str(node.target)], "inplace", False))
-    if node.op not in {"call_function", "call_method"} or not node.args or not isinstance(node.args[0], fx.Node):
-        return False
     kind, name = operation(node, modules), getattr(node.target, "__name__", str(node.target))
     flagged = bool(node.kwargs.get("inplace")) or (kind in ELEMENTWISE and any(a is True for a in node.args))
     return flagged or name.endswith("_") or (kind in ARITHMETIC and kind.startswith("i"))

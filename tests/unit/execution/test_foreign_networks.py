@@ -154,6 +154,10 @@ WRITTEN: dict[str, tuple[Callable[[Written, Tensor], Tensor], dict[str, nn.Modul
     "padded constants": (
         lambda net, x: net.c(F.avg_pool2d(net.a(x).sigmoid(), 3, 1, 1)), {"c": nn.Conv2d(6, 4, 3, padding="same")}
     ),
+    "constants before padding": (lambda net, x: net.c(net.a(x).sigmoid()), {"c": nn.Conv2d(6, 4, 3, padding=1)}),
+    "constants before depthwise padding": (
+        lambda net, x: net.b(net.d(net.a(x).sigmoid())), {"d": nn.Conv2d(6, 6, 3, padding=1, groups=6)}
+    ),
     "constants in a sum": (lambda net, x: net.c(net.a(x).sigmoid() + net.b(net.a(x))), {"c": nn.Conv2d(6, 4, 3)}),
     "constants in a product": (
         lambda net, x: net.c((net.a(x) + 1) * net.b(net.a(x)).sigmoid()), {"c": nn.Conv2d(6, 4, 3)}
