@@ -16,11 +16,14 @@ from timeit import repeat, timeit
 import torch
 from torch import Tensor, nn
 
-from paperlib.execution.compact import Join, to_compact
+from paperlib.execution.channels import Join
+from paperlib.execution.compact import to_compact
 from paperlib.execution.flops import count
 from paperlib.execution.sparse import SparseLinear
 from paperlib.models.resnet import resnet18
 from paperlib.models.vgg import vgg16
+from paperlib.pruners import METHODS, Pruning, apply_masks, layers_of
+from paperlib.schema.trial import make_trial
 
 Run = Callable[[], object]
 BATCH = 64
@@ -136,6 +139,22 @@ def convolutional(name: str, side: int, repeats: int, targets: dict[tuple[bool, 
     return good
 
 
+def coupled(repeats: int) -> list[bool]:
+    """Inference of ResNet18 at 28 px without the least channels of each residual stream, against dense."""
+    images, good = torch.randn(BATCH, 3, 28, 28), []
+    for keep, target in ((0.5, 4.0), (0.2, 12.0)):
+        trial = make_trial(model="resnet18", method="pre-training-coupled", conv_sparsity=1 - keep)
+        dense, again, model = (resnet18((28, 28, 3), 10) for _ in range(3))
+        layers = layers_of(model, trial)
+        masks = METHODS[trial.method]().initial_masks(Pruning(trial, layers, torch.Generator()))
+        apply_masks(layers, masks)
+        networks = {"dense": dense, "A/A dense": again, f"keep {keep}": to_compact(model, masks)}
+        for label, ratio in ratios({name: job(m, images, False) for name, m in networks.items()}, repeats).items():
+            line = f"resnet18 28 px inference, coupled channels, {label}"
+            good.append(figure(line, ratio, None if label == "A/A dense" else target))
+    return good
+
+
 def many(model: nn.Module, images: Tensor) -> Run:
     """Fifty inferences of `model`, on the number of threads that suits it: waking a second one costs some 50 µs."""
 
@@ -172,7 +191,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="exit 1 where a figure falls short of its target")
     parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--only", choices=["mlp", "vgg16", "resnet18"])
+    parser.add_argument("--only", choices=["mlp", "vgg16", "resnet18", "coupled"])
     options = parser.parse_args()
     good: list[bool] = []
     if options.only in {None, "mlp"}:
@@ -182,6 +201,8 @@ def main() -> int:
         good += convolutional("vgg16", 32, options.repeats, targets)
     if options.only in {None, "resnet18"}:
         good += convolutional("resnet18", 28, options.repeats, {})
+    if options.only in {None, "coupled"}:
+        good += coupled(options.repeats)
     return 1 if options.check and not all(good) else 0
 
 

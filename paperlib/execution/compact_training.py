@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from paperlib.core.errors import PaperlibError
-from paperlib.execution.compact import ParameterSlice, cut_out
+from paperlib.execution.channels import ParameterSlice
+from paperlib.execution.compact import cut_out
 from paperlib.pruners import Layer, Masks
 
 OPTIMIZERS = (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW)

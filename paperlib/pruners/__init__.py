@@ -29,6 +29,8 @@ METHODS: "Registry[type[Method]]" = Registry(
         "small-dense": "paperlib.pruners.baselines:SmallDense",
         "majority": "paperlib.pruners.baselines:Majority",
         "post-training-random": "paperlib.pruners.baselines:PostTrainingRandom",
+        "pre-training-coupled": "paperlib.pruners.baselines:PreTrainingCoupled",
+        "post-training-coupled": "paperlib.pruners.baselines:PostTrainingCoupled",
         "threshold": "paperlib.pruners.baselines:Threshold",
         "iterative": "paperlib.pruners.baselines:Iterative",
     },

@@ -1,7 +1,7 @@
 """How many units each layer loses: uniform, Erdős–Rényi, in random ratios, or by one threshold over all layers.
 
-Every function returns layer name -> units to remove, for the layers in scope, and raises PaperlibError where a
-layer would be left without any unit.
+Every function returns layer name -> units to remove, for the layers in scope, with filters kept in the multiples that
+the trial asks for, and raises PaperlibError where a layer would be left without any unit.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ Counts = dict[str, int]
 
 def uniform(layers: Sequence[Layer]) -> Counts:
     """The layer's nominal share of its own units, rounded as `torch.nn.utils.prune` rounds it."""
-    return _never_empty({layer.name: round(layer.nominal * layer.units) for layer in layers if layer.in_scope}, layers)
+    return _checked({layer.name: round(layer.nominal * layer.units) for layer in layers if layer.in_scope}, layers)
 
 
 def erdos_renyi(layers: Sequence[Layer]) -> Counts:
@@ -33,7 +33,7 @@ def erdos_renyi(layers: Sequence[Layer]) -> Counts:
         group = _in_scope(layers, unit)
         shapes = [layer.module.weight.shape[:2] for layer in group]
         counts |= _in_proportion(group, [(n_out + n_in) / (n_out * n_in) for n_out, n_in in shapes])
-    return _never_empty(counts, layers)
+    return _checked(counts, layers)
 
 
 def random_ratios(layers: Sequence[Layer], generator: torch.Generator) -> Counts:
@@ -43,7 +43,7 @@ def random_ratios(layers: Sequence[Layer], generator: torch.Generator) -> Counts
     """
     group = _in_scope(layers, "weight")
     ratios = 0.1 + 0.9 * torch.rand(len(group), generator=generator)
-    return _never_empty(uniform(_in_scope(layers, "filter")) | _in_proportion(group, ratios.tolist()), layers)
+    return _checked(uniform(_in_scope(layers, "filter")) | _in_proportion(group, ratios.tolist()), layers)
 
 
 def by_threshold(layers: Sequence[Layer], scores: Mapping[str, Tensor]) -> Counts:
@@ -59,7 +59,7 @@ def by_threshold(layers: Sequence[Layer], scores: Mapping[str, Tensor]) -> Count
     removed[torch.topk(flat, round(group[0].nominal * len(flat)), largest=False, sorted=False).indices] = True
     parts = removed.split([g.units for g in group])
     weights = {g.name: int(part.sum()) for g, part in zip(group, parts, strict=True)}
-    return _never_empty(uniform(_in_scope(layers, "filter")) | weights, layers)
+    return _checked(uniform(_in_scope(layers, "filter")) | weights, layers)
 
 
 def _in_scope(layers: Sequence[Layer], unit: str) -> list[Layer]:
@@ -87,10 +87,13 @@ def _in_proportion(group: Sequence[Layer], ratios: Sequence[float]) -> Counts:
     return {n: units[n] - left[n] for n in units}
 
 
-def _never_empty(counts: Counts, layers: Sequence[Layer]) -> Counts:
+def _checked(counts: Counts, layers: Sequence[Layer]) -> Counts:
     for layer in layers:
         if counts.get(layer.name, 0) >= layer.units:
             raise PaperlibError(
                 f"sparsity {layer.nominal:g} leaves layer {layer.name!r} empty ({layer.units} units); lower it"
             )
+        if layer.round_to > 1 and layer.name in counts:  # the nearest multiple, at least one
+            kept = layer.round_to * max(1, round((layer.units - counts[layer.name]) / layer.round_to))
+            counts[layer.name] = max(0, layer.units - kept)
     return counts

@@ -1,4 +1,5 @@
-"""What both papers lack: gradual magnitude, RigL, a small dense net, the constant predictor, methods of tutorials."""
+"""What both papers lack: gradual magnitude, RigL, a small dense net, the constant predictor, methods of tutorials,
+whole channels of residual streams."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -6,6 +7,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
+from paperlib.core.errors import PaperlibError
 from paperlib.pruners import allocation, criteria
 from paperlib.pruners.layers import Layer, layers_of
 from paperlib.pruners.masks import Masks
@@ -79,6 +81,24 @@ class PostTrainingRandom(PostTraining):
         return pruning.remove_lowest(pruning.random_score)
 
 
+class PreTrainingCoupled(Method):
+    """`pre-training` that removes whole channels of a residual stream, so that its sums shrink, too.
+
+    A channel goes from all convolutions that write to it together, smallest L1 over all of them first. (Coupled groups
+    as in DepGraph, https://arxiv.org/abs/2301.12900, but found for convolutions alone.)
+    """
+
+    def initial_masks(self, pruning: Pruning) -> Masks:
+        return _coupled(pruning)
+
+
+class PostTrainingCoupled(PostTraining):
+    """`post-training` that removes whole channels of a residual stream; see `PreTrainingCoupled`."""
+
+    def final_masks(self, pruning: Pruning, masks: Masks) -> Masks:
+        return _coupled(pruning)
+
+
 class Threshold(PostTraining):
     """All weights with |w| below the trial's threshold removed from the trained dense network.
 
@@ -109,6 +129,12 @@ class Iterative(Method):
 
     def final_masks(self, pruning: Pruning, masks: Masks) -> Masks:
         return masks or pruning.remove_smallest_l1(lambda sparsity: 1 - (1 - sparsity) ** 1.0)
+
+
+def _coupled(pruning: Pruning) -> Masks:
+    if pruning.trial.scope == "erdos-renyi":
+        raise PaperlibError("scope 'erdos-renyi' removes unequally many filters of coupled layers; use scope 'global'")
+    return pruning.remove_lowest(lambda layer: criteria.stream_l1(layer, pruning.layers))
 
 
 def _parameters(model: nn.Module) -> int:

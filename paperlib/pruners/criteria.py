@@ -1,5 +1,7 @@
 """Scores: which units count for little. Low scores go first."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -14,6 +16,11 @@ def l1(layer: Layer) -> Tensor:
     """
     weight = layer.module.weight.detach()
     return weight.abs() if layer.unit == "weight" else weight.abs().flatten(1).sum(1)
+
+
+def stream_l1(layer: Layer, layers: Sequence[Layer]) -> Tensor:
+    """`l1` of single weights; of a filter the sum over those of `layers` that share its channel, (out_channels,)."""
+    return torch.stack([l1(other) for other in layers if other is layer or other.stream == layer.stream != ""]).sum(0)
 
 
 def at_random(layer: Layer, generator: torch.Generator) -> Tensor:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from paperlib.core.errors import PaperlibError
-from paperlib.models.graph import followers
+from paperlib.models.graph import followers, streams
 from paperlib.schema.trial import Trial
 
 
@@ -18,6 +18,8 @@ class Layer:
     unit: single weights (linear layers) or whole filters (convolutions).
     norm: the batch norm behind a convolution, masked with its filters.
     in_scope: whether this trial removes units here. nominal: the share it asks for, before allocation.
+    stream: name of the first layer whose filters share their channels with this one's, as those that write to one
+    residual sum do (its own name if none). round_to: what the number of filters kept is a multiple of.
     """
 
     name: str
@@ -26,6 +28,8 @@ class Layer:
     norm: nn.BatchNorm2d | None
     in_scope: bool
     nominal: float
+    stream: str = ""
+    round_to: int = 1
 
     @property
     def mask_shape(self) -> torch.Size:
@@ -83,12 +87,15 @@ def layers_of(model: nn.Module, trial: Trial) -> list[Layer]:
                 f"hold {in_scope:,} of {total:,} weights, so less than {in_scope / total:.4g} of all can go; "
                 "use scope 'layerwise'"
             )
-    names = followers(model) if len(linear) < len(modules) else {}
+    names, stream = (followers(model), streams(model)) if len(linear) < len(modules) else ({}, {})
     norms = {name: model.get_submodule(norm) for name, norm in names.items() if norm}
     conv_sparsity = trial.conv_sparsity
     return [
         Layer(name, "weight", module, None, name in scope, share if name in scope else 0.0)
         if isinstance(module, nn.Linear)
-        else Layer(name, "filter", module, norms.get(name), conv_sparsity > 0, conv_sparsity)  # type: ignore[arg-type]
+        else Layer(
+            name, "filter", module, norms.get(name), conv_sparsity > 0, conv_sparsity,  # type: ignore[arg-type]
+            stream.get(name, name), trial.round_to,
+        )
         for name, module in modules.items()
-    ]
+    ]  # fmt: skip

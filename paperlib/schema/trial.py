@@ -39,6 +39,7 @@ class Trial(BaseModel):
     scope: Scope = Field("global", description="global, layerwise, global-threshold, erdos-renyi, …")
     sparsity: float = Field(0.0, description="Share of linear weights of the scope removed, in [0, 1).")
     conv_sparsity: float = Field(0.0, description="Share of filters removed, in [0, 1) (paper F).")
+    round_to: int = Field(1, ge=1, description="Filters kept in each layer: a multiple, as 8 or 16.")
     threshold: float = Field(0.0, ge=0, description="Method threshold removes the weights below it.")
     draw: int = Field(0, ge=0, description="Which random layer ratios scope random-ratios takes.")
     swap: float = Field(
@@ -83,6 +84,8 @@ class Trial(BaseModel):
             raise ValueError(f"method {self.method!r} removes nothing: it takes no sparsity and no scope")
         if (self.method == "threshold") != bool(self.threshold) or (self.threshold and self.sparsity):
             raise ValueError("method 'threshold' takes a threshold above 0 and no sparsity; no other method takes one")
+        if self.round_to > 1 and not self.conv_sparsity:
+            raise ValueError("round_to counts filters: it needs a conv_sparsity above 0")
         if self.test_share != TEST_SHARE and not self.dataset.startswith("folder:"):
             raise ValueError("only a data set `folder:PATH` takes a test_share")
         if self.draw and self.scope != "random-ratios":
@@ -149,6 +152,7 @@ class Fields(TypedDict, total=False):
     scope: str
     sparsity: float
     conv_sparsity: float
+    round_to: int
     threshold: float
     draw: int
     swap: float

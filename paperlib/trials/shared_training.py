@@ -13,7 +13,7 @@ from paperlib.trials.store import checkpoint
 from paperlib.trials.training import TrainingResult
 
 # Fields of a trial that say what is removed and how.
-PRUNING = ("method", "sparsity", "conv_sparsity", "scope", "threshold", "draw", "swap", "execution")
+PRUNING = ("method", "sparsity", "conv_sparsity", "round_to", "scope", "threshold", "draw", "swap", "execution")
 
 
 def dense_baseline(trial: Trial) -> Trial:
