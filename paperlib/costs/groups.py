@@ -15,8 +15,8 @@ from paperlib.schema.cost import CostSetting
 class Pruned:
     """Settings that remove equally many units in every layer, so cost the same and are measured once.
 
-    masked, realised: endings of the variants that are theirs. `masked` is shared, since a dense kernel takes as long
-    whichever weights are zero: a training step by all that mask the same layers, an inference by all that mask any.
+    masked, realised: endings of the variants that are theirs. `masked` is shared by all that mask the same layers, since
+    a dense kernel does the same work whichever of their weights are zero.
     """
 
     settings: list[CostSetting]
@@ -38,7 +38,7 @@ class Pruned:
     @property
     def names(self) -> set[str]:
         """Endings of the variants that are theirs, `dense` included."""
-        return {"", self.masked, self.realised} | ({"all"} if self.masks else set())
+        return {"", self.masked, self.realised}
 
 
 def grouped(settings: Sequence[CostSetting], dense: nn.Module, seed: int) -> list[Pruned]:

@@ -277,7 +277,7 @@ def _infer(
         for group in groups:
             if group.masks:
                 masked = group.model(dense)
-                networks.setdefault("masked all", masked)
+                networks.setdefault(f"masked {group.masked}", masked)
                 exact = fastest_exact_variant(masked, group.masks, batch)
                 networks |= {f"{backend} {group.realised}": network for backend, network in exact}
         calls = {name: forward_pass(network, batch) for name, network in networks.items()}

@@ -94,7 +94,7 @@ BUDGETS = {
 }  # fmt: skip
 BUDGETS["laptop"] = replace(
     BUDGETS["quick"], datasets={"mlp-small": P_DATASETS, "mlp-medium": ("mnist",)}, effort=Effort(40, 4.0, 9.0),
-    large=Effort(3, 0.0), filters_vgg=_WITH_FILTERS,
+    large=Effort(3, 20.0), filters_vgg=_WITH_FILTERS,
 )  # fmt: skip
 
 
