@@ -4,45 +4,54 @@ import timeit
 import warnings
 from collections.abc import Callable
 from copy import deepcopy
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 
 from paperlib.execution import sparse_kernel
+from paperlib.execution.sparse_tiles import Tiles
 
 warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
+HEIGHT = 256  # rows of a tile: their outputs stay in the second-level cache, and threads share the tiles out
 
 
 class SparseLinear(nn.Module):
-    """A linear layer for inference that stores and multiplies only its non-zero weights.
+    """A linear layer for inference that stores and multiplies only its non-zero weights, with a ReLU if `relu`.
 
-    By the register-blocked kernel where it is there and the layer is float32 on the CPU, else by torch's CSR product.
+    By the kernel where it can be compiled and the layer is float32 or float64 on the CPU, else by torch's CSR
+    product. batch: the number of images that its tiles are made for; others work, too.
     """
 
-    starts: Tensor
-    columns: Tensor
     values: Tensor
     bias: Tensor
+    starts: Tensor
+    columns: Tensor
 
-    def __init__(self, layer: nn.Linear) -> None:
+    def __init__(self, layer: nn.Linear, batch: int = 64) -> None:
         super().__init__()
-        self.inputs = layer.in_features
-        csr = layer.weight.detach().to_sparse_csr()
-        self.register_buffer("starts", csr.crow_indices().int())  # MKL's own index type: no conversion
-        self.register_buffer("columns", csr.col_indices().int())
-        self.register_buffer("values", csr.values().clone())
-        bias = layer.weight.new_zeros(len(layer.weight)) if layer.bias is None else layer.bias
+        weight, self.relu = layer.weight.detach(), False
+        bias = weight.new_zeros(len(weight)) if layer.bias is None else layer.bias
         self.register_buffer("bias", bias.detach().clone())
+        self.compiled = sparse_kernel.available() and not weight.is_cuda and weight.dtype in sparse_kernel.ELEMENTS
+        if self.compiled:
+            self.tiles = Tiles(weight != 0, HEIGHT, sparse_kernel.tile_width(batch))
+            self.register_buffer("values", weight.flatten()[self.tiles.places()])
+        else:
+            csr = weight.to_sparse_csr()
+            self.shape = weight.shape
+            self.register_buffer("starts", csr.crow_indices().int())  # MKL's own index type: no conversion
+            self.register_buffer("columns", csr.col_indices().int())
+            self.register_buffer("values", csr.values().clone())
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, in_features) to (N, out_features), a transposed view: the next such layer transposes for free."""
-        float32_on_cpu = self.values.device.type == "cpu" and self.values.dtype == x.dtype == torch.float32
-        if float32_on_cpu and sparse_kernel.compiled():
-            return sparse_kernel.multiply(self.starts, self.columns, self.values, self.bias, x.T).T
-        matrix = torch.sparse_csr_tensor(
-            self.starts, self.columns, self.values, (len(self.bias), self.inputs), check_invariants=False
-        )
-        return torch.addmm(self.bias[:, None].expand(-1, len(x)), matrix, x.T.contiguous()).T
+        if self.compiled:
+            product = sparse_kernel.multiply(self.tiles, self.values, self.bias, sparse_kernel.lying(x), self.relu)
+            return product[:, : len(x)].T
+        matrix = torch.sparse_csr_tensor(self.starts, self.columns, self.values, self.shape, check_invariants=False)
+        product = torch.addmm(self.bias[:, None].expand(-1, len(x)), matrix, x.T.contiguous()).T
+        return product.relu_() if self.relu else product
 
 
 def best_time(run: Callable[[], object], repeats: int = 7) -> float:
@@ -69,8 +78,17 @@ def sparsify(model: nn.Module, example: Tensor) -> tuple[nn.Module, dict[str, fl
         hook.remove()
     gains: dict[str, float] = {}
     for name, x in inputs.items():
-        dense, csr = layers[name], SparseLinear(layers[name])
+        dense, csr = layers[name], SparseLinear(layers[name], len(x))
         gains[name] = best_time(lambda: dense(x)) / best_time(lambda: csr(x))  # noqa: B023 - called here
         if gains[name] > 1:
             result.set_submodule(name, csr)
+    _fold_relus(result)
     return result, gains
+
+
+def _fold_relus(model: nn.Module) -> None:
+    for parent in [m for m in model.modules() if isinstance(m, nn.Sequential)]:
+        for (_, layer), (name, after) in pairwise(list(parent.named_children())):
+            if isinstance(layer, SparseLinear) and type(after) is nn.ReLU:
+                layer.relu = True
+                parent.set_submodule(name, nn.Identity())
