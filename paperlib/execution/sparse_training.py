@@ -70,13 +70,12 @@ class SparseTraining:
         for full, sparse in self._layers:
             places = sparse.tiles.places()
             full.zero_().view(-1)[places] = sparse.values
-            state = states.pop(sparse.values, {})
+            state = {k: deepcopy(v) for k, v in states.pop(sparse.values, {}).items()}
             for key, value in per_weight(state).items():
-                moment = torch.zeros_like(full)
-                moment.view(-1)[places] = value
-                state = state | {key: moment}
+                state[key] = torch.zeros_like(full)
+                state[key].view(-1)[places] = value
             if state:
-                self.full_optimizer.state[full] = deepcopy(state)
+                self.full_optimizer.state[full] = state
         self.full_optimizer.state.update(states)
 
 
