@@ -44,6 +44,8 @@ class CompactTraining:
     Raises PaperlibError for optimizers other than SGD, Adam and AdamW, for their rarer options, and as `compact`.
     """
 
+    way = "compact"
+
     def __init__(
         self, model: nn.Module, layers: Sequence[Layer], masks: Masks, optimizer: torch.optim.Optimizer
     ) -> None:

@@ -16,6 +16,7 @@ from paperlib.execution.compact_training import check_optimizer, per_weight
 from paperlib.execution.sparse_tiles import Tiles
 from paperlib.pruners import Masks
 
+SMALL, KEPT = 200_000, 0.6  # weights; below, a step is mostly dispatch. Share of them; above, dense products win
 SIDE = 128  # rows and columns of a tile for training: the activations on both sides of it fit the caches
 
 
@@ -28,8 +29,12 @@ class SparseTraining:
     `CompactTraining`.
     """
 
+    way = "sparse"
+
     def __init__(self, model: nn.Module, masks: Masks, optimizer: torch.optim.Optimizer) -> None:
         check_optimizer(optimizer)
+        if not sparse_kernel.available() or any(p.is_cuda for p in model.parameters()):
+            raise PaperlibError("sparse training needs llvmlite and a network on the CPU: use masked execution")
         pruned = {name: model.get_submodule(name) for name in masks}
         self.full_optimizer = optimizer
         self.model = deepcopy(model, {id(t): t for t in chain(model.parameters(), model.buffers())})
@@ -79,6 +84,13 @@ class SparseTraining:
         self.full_optimizer.state.update(states)
 
 
+def is_worth_sparse(model: nn.Module, masks: Masks) -> bool:
+    """Whether masks of large linear layers alone remove at least 40 % of them: where it may be faster than masked."""
+    weights, kept = sum(m.numel() for m in masks.values()), sum(int(m.sum()) for m in masks.values())
+    linear = all(isinstance(model.get_submodule(name), nn.Linear) for name in masks)
+    return linear and weights >= SMALL and kept <= KEPT * weights
+
+
 class Linear(nn.Module):
     """A linear layer that holds its kept weights, `values`, and where they are."""
 
@@ -92,7 +104,7 @@ class Linear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, in_features) to (N, out_features), a transposed view: the next such layer transposes for free."""
         bias = self.values.new_zeros(self.tiles.shape[0]) if self.bias is None else self.bias
-        return _Product.apply(x, self.values, bias, self.tiles, self.transposed)
+        return _Product.apply(x.to(self.values.dtype), self.values, bias, self.tiles, self.transposed)
 
 
 class _Product(torch.autograd.Function):
@@ -120,7 +132,7 @@ class Dropout(nn.Dropout):
     """Dropout that draws as torch's does for activations in rows, and lays the draw as the activations lie."""
 
     def forward(self, x: Tensor) -> Tensor:
-        if not self.training or not self.p:
-            return x
+        if not self.training or not 0 < self.p < 1:
+            return super().forward(x)
         noise = torch.empty(x.shape, dtype=x.dtype).bernoulli_(1 - self.p).div_(1 - self.p)
         return x * noise.T.contiguous().T
