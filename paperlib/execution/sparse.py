@@ -35,7 +35,8 @@ class SparseLinear(nn.Module):
         self.register_buffer("bias", bias.detach().clone())
         self.compiled = sparse_kernel.available() and not weight.is_cuda and weight.dtype in sparse_kernel.ELEMENTS
         if self.compiled:
-            self.tiles = Tiles(weight != 0, HEIGHT, sparse_kernel.tile_width(batch))
+            kept = weight != 0
+            self.tiles = Tiles(kept, HEIGHT, sparse_kernel.tile_width(batch, float(kept.float().mean())))
             self.register_buffer("values", weight.flatten()[self.tiles.places()])
         else:
             csr = weight.to_sparse_csr()
@@ -47,8 +48,10 @@ class SparseLinear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, in_features) to (N, out_features), a transposed view: the next such layer transposes for free."""
         if self.compiled:
-            product = sparse_kernel.multiply(self.tiles, self.values, self.bias, sparse_kernel.lying(x), self.relu)
-            return product[:, : len(x)].T
+            product = sparse_kernel.multiply(
+                self.tiles, self.values, self.bias, lying := sparse_kernel.lying(x), self.relu
+            )
+            return product.T if lying.shape[1] == len(x) else product[:, : len(x)].T
         matrix = torch.sparse_csr_tensor(self.starts, self.columns, self.values, self.shape, check_invariants=False)
         product = torch.addmm(self.bias[:, None].expand(-1, len(x)), matrix, x.T.contiguous()).T
         return product.relu_() if self.relu else product
@@ -66,22 +69,17 @@ def sparsify(model: nn.Module, example: Tensor) -> tuple[nn.Module, dict[str, fl
 
     example: float (N, C, H, W), of the batch size for which the choice is made; at batch 1 dense mostly wins.
     """
-    result = deepcopy(model).eval()
-    inputs: dict[str, Tensor] = {}
-    layers = {n: m for n, m in result.named_modules() if isinstance(m, nn.Linear)}
-    hooks = [
-        layer.register_forward_pre_hook(lambda _, args, name=name: inputs.update({name: args[0].clone()}))
-        for name, layer in layers.items()
-    ]
-    result(example)
-    for hook in hooks:
+    result, gains = deepcopy(model).eval(), dict[str, float]()
+    for name, dense in [(n, m) for n, m in result.named_modules() if isinstance(m, nn.Linear)]:
+        inputs: list[Tensor] = []  # as they lie behind the layers before, which may be sparse by now
+        hook = dense.register_forward_pre_hook(lambda _, args, to=inputs: to.append(args[0].clone()))
+        result(example)
         hook.remove()
-    gains: dict[str, float] = {}
-    for name, x in inputs.items():
-        dense, csr = layers[name], SparseLinear(layers[name], len(x))
-        gains[name] = best_time(lambda: dense(x)) / best_time(lambda: csr(x))  # noqa: B023 - called here
-        if gains[name] > 1:
-            result.set_submodule(name, csr)
+        if inputs:
+            x, csr = inputs[0], SparseLinear(dense, len(inputs[0]))
+            gains[name] = best_time(lambda: dense(x)) / best_time(lambda: csr(x))  # noqa: B023 - called here
+            if gains[name] > 1:
+                result.set_submodule(name, csr)
     _fold_relus(result)
     return result, gains
 

@@ -5,6 +5,7 @@ from string import Template
 CHUNK = 16  # columns of the batch at a time in the gradient
 GROUP = 8  # weights whose gradients are summed up together
 UNROLLED, SUMS = 4, 8  # weights per turn of the product's loop, and vectors of CHUNK that add up at once
+BLOCK = 4  # rows and columns that are transposed at once
 SIZES = {"float": 4, "double": 8}
 
 _LOOPS = Template("""
@@ -221,3 +222,43 @@ def source(name: str, element: str, width: int, indexed: bool) -> str:
   %field{i} = load i64, ptr %field{i}.at""" for i in range(6))  # fmt: skip
     body = _product(element, width, indexed) if width else _gradient(element)
     return _LOOPS.substitute(name=name, T=element, fields=fields, body=body)
+
+
+def transpose(name: str, element: str) -> str:
+    """LLVM's text of y (columns, rows) = x (rows, columns) transposed, in squares of BLOCK: multiples of it both."""
+    vector, size = f"<{BLOCK} x {element}>", SIZES[element]
+
+    def lines(line: str) -> str:
+        return "".join(f"\n  {line.replace('#', str(i))}" for i in range(BLOCK))
+
+    merged = ""
+    for result, a, b, lanes in (
+        ("a", "r0", "r1", "0415"), ("b", "r0", "r1", "2637"), ("d", "r2", "r3", "0415"), ("e", "r2", "r3", "2637"),
+        ("c0", "a", "d", "0145"), ("c1", "a", "d", "2367"), ("c2", "b", "e", "0145"), ("c3", "b", "e", "2367"),
+    ):  # fmt: skip
+        places = ", ".join(f"i32 {i}" for i in lanes)
+        merged += f"\n  %{result} = shufflevector {vector} %{a}, {vector} %{b}, <{BLOCK} x i32> <{places}>"
+    return f"""
+define void @{name}(ptr %x, i64 %x.stride, ptr %y, i64 %y.stride, i64 %rows, i64 %columns) {{
+entry:
+  br label %column
+column:
+  %k = phi i64 [ 0, %entry ], [ %k.next, %column.end ]
+  br label %row
+row:
+  %n = phi i64 [ 0, %column ], [ %n.next, %row ]{lines("%n# = add i64 %n, #")}{lines("%x# = mul i64 %n#, %x.stride")}
+  {lines("%xk# = add i64 %x#, %k")}{lines(f"%r#.at = getelementptr {element}, ptr %x, i64 %xk#")}
+  {lines(f"%r# = load {vector}, ptr %r#.at, align {size}")}{merged}
+  {lines("%k# = add i64 %k, #")}{lines("%y# = mul i64 %k#, %y.stride")}{lines("%yn# = add i64 %y#, %n")}
+  {lines(f"%c#.at = getelementptr {element}, ptr %y, i64 %yn#")}{lines(f"store {vector} %c#, ptr %c#.at, align {size}")}
+  %n.next = add i64 %n, {BLOCK}
+  %rows.left = icmp slt i64 %n.next, %rows
+  br i1 %rows.left, label %row, label %column.end
+column.end:
+  %k.next = add i64 %k, {BLOCK}
+  %columns.left = icmp slt i64 %k.next, %columns
+  br i1 %columns.left, label %column, label %end
+end:
+  ret void
+}}
+"""

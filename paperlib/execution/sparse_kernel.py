@@ -18,12 +18,13 @@ import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor
 
-from paperlib.execution.sparse_code import CHUNK, source
+from paperlib.execution.sparse_code import BLOCK, CHUNK, source, transpose
 from paperlib.execution.sparse_tiles import Tiles
 
 WIDTHS = (64, 32, 16, 8, 4, 1)
 """Columns of the batch that are computed at once; a batch is cut into these."""
 ELEMENTS = {torch.float32: "float", torch.float64: "double"}
+POINTER, INTEGER = ctypes.c_void_p, ctypes.c_int64
 PARALLEL = 2_000_000  # multiply-adds; below, waking a second thread takes longer than it saves
 
 _owners: list[object] = []  # what keeps the machine code alive
@@ -52,19 +53,36 @@ def _jit() -> object:
     return binding.create_lljit_compiler(triple.create_target_machine(cpu=cpu, features=features, opt=3, jit=True))
 
 
-@cache
-def _kernel(dtype: torch.dtype, width: int, indexed: bool) -> Callable[..., None]:
+def _compiled(name: str, text: str, *signature: type) -> Callable[..., None]:
     from llvmlite import binding
 
-    element = ELEMENTS[dtype]
-    name = f"paperlib_{element}_{width}_{indexed}"
-    library = (
-        binding.JITLibraryBuilder().add_ir(source(name, element, width, indexed)).export_symbol(name).link(_jit(), name)
-    )
+    library = binding.JITLibraryBuilder().add_ir(text).export_symbol(name).link(_jit(), name)
     _owners.append(library)
-    pointer, integer = ctypes.c_void_p, ctypes.c_int64
-    signature = [*[pointer] * 6, integer, pointer, pointer, *[integer] * 5]
     return ctypes.CFUNCTYPE(None, *signature)(library[name])
+
+
+@cache
+def _kernel(dtype: torch.dtype, width: int, indexed: bool) -> Callable[..., None]:
+    name = f"paperlib_{ELEMENTS[dtype]}_{width}_{indexed}"
+    text = source(name, ELEMENTS[dtype], width, indexed)
+    return _compiled(name, text, *[POINTER] * 6, INTEGER, POINTER, POINTER, *[INTEGER] * 5)
+
+
+@cache
+def _kernels(dtype: torch.dtype, batch: int, indexed: bool) -> list[tuple[Callable[..., None], int]]:
+    """The kernels for so many columns of the batch, and the byte at which each begins."""
+    kernels, done = list[tuple[Callable[..., None], int]](), 0
+    for width in WIDTHS:
+        while batch - done >= width:
+            kernels.append((_kernel(dtype, width, indexed), done * dtype.itemsize))
+            done += width
+    return kernels
+
+
+@cache
+def _transpose(dtype: torch.dtype) -> Callable[..., None]:
+    name = f"paperlib_transpose_{ELEMENTS[dtype]}"
+    return _compiled(name, transpose(name, ELEMENTS[dtype]), POINTER, INTEGER, POINTER, *[INTEGER] * 3)
 
 
 @lru_cache(maxsize=1)
@@ -80,9 +98,9 @@ def stride(batch: int) -> int:
     return CHUNK * (chunks if chunks <= 4 else chunks | 1)
 
 
-def tile_width(batch: int) -> int:
-    """Columns of a tile for this batch: what lies in the first-level cache against how often rows are begun."""
-    return round(1024 / min(WIDTHS[0], stride(batch)) ** 0.5)
+def tile_width(batch: int, density: float) -> int:
+    """Columns of a tile: what lies in the first-level cache against how often rows are begun, as measured."""
+    return round((1024 if density > 0.15 else 1536) / min(WIDTHS[0], stride(batch)) ** 0.5)
 
 
 def lying(x: Tensor, padded_by_zeros: bool = False) -> Tensor:
@@ -92,6 +110,10 @@ def lying(x: Tensor, padded_by_zeros: bool = False) -> Tensor:
     """
     n, features = x.shape
     padded = stride(max(n, CHUNK) if padded_by_zeros else n)
+    if n == padded and x.stride(1) == 1 and n % BLOCK == features % BLOCK == 0 < n and not isinstance(x, FakeTensor):
+        out = x.new_empty(features, n)
+        _transpose(x.dtype)(x.data_ptr(), x.stride(0), out.data_ptr(), n, n, features)
+        return out
     if n == padded:
         return x.T.contiguous()
     room = x.untyped_storage().nbytes() // x.element_size() - x.storage_offset()
@@ -104,7 +126,7 @@ def lying(x: Tensor, padded_by_zeros: bool = False) -> Tensor:
 
 def _run(tiles: Tiles, work: int, call: Callable[[int, int], None]) -> None:
     """`call` with ranges of tiles, whole rows of them, on as many threads as `work` multiply-adds deserve."""
-    blocks = len(tiles.segments) // tiles.across
+    blocks = -(-tiles.shape[0] // tiles.height)
     threads = min(blocks, torch.get_num_threads()) if work >= PARALLEL else 1
     cuts = [blocks * i // threads * tiles.across for i in range(threads + 1)]
     others = [_pool().submit(call, a, b) for a, b in pairwise(cuts[1:])]
@@ -119,32 +141,29 @@ def multiply(tiles: Tiles, values: Tensor, bias: Tensor, x: Tensor, relu: bool =
     x as `lying` gives it, values and bias contiguous and of its type, float32 or float64, all on the CPU.
     """
     rows, n = tiles.shape[0], x.shape[1]
-    y, indexed = x.new_empty(rows, n), len(tiles.index) > 0
+    y = x.new_empty(rows, n)
     if isinstance(x, FakeTensor):  # whoever only counts memory
         return y
-    pattern = [t.data_ptr() for t in (tiles.segments, tiles.rows, tiles.offsets, tiles.index, values)]
-    at_x, at_bias, at_y, size = x.data_ptr(), bias.data_ptr(), y.data_ptr(), x.element_size()
-
-    parts, done = list[tuple[Callable[..., None], int]](), 0
-    for width in WIDTHS:
-        while n - done >= width:
-            parts.append((_kernel(x.dtype, width, indexed), done))
-            done += width
+    *arrays, index = tiles.arrays
+    pattern = [t.data_ptr() for t in (*arrays, index, values)]
+    at_x, at_bias, at_y = x.data_ptr(), bias.data_ptr(), y.data_ptr()
+    kernels = _kernels(x.dtype, n, len(index) > 0)
 
     def part(first: int, last: int) -> None:
-        for kernel, done in parts:
-            kernel(*pattern, at_x + size * done, n, at_bias, at_y + size * done, n, 0, 2 * relu, first, last)
+        for kernel, at in kernels:
+            kernel(*pattern, at_x + at, n, at_bias, at_y + at, n, 0, 2 * relu, first, last)
 
-    _run(tiles, len(tiles.offsets) * n, part)
+    _run(tiles, len(values) * n, part)
     return y
 
 
 def gradient(tiles: Tiles, x: Tensor, dy: Tensor) -> Tensor:
     """The gradient (values,) of `multiply`, from x (K, S) and the gradient dy (M, S) of its result, S from 16 on."""
-    gradients = x.new_empty(len(tiles.offsets))
+    arrays = tiles.arrays
+    gradients = x.new_empty(len(arrays[2]))
     if isinstance(x, FakeTensor):
         return gradients
-    pattern = [t.data_ptr() for t in (tiles.segments, tiles.rows, tiles.offsets, tiles.index, gradients)]
+    pattern = [t.data_ptr() for t in (*arrays, gradients)]
     kernel, n = _kernel(x.dtype, 0, False), x.shape[1]
 
     def part(first: int, last: int) -> None:

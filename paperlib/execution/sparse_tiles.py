@@ -52,6 +52,11 @@ class Tiles(nn.Module):
         self.register_buffer("offsets", torch.from_numpy(offsets.view(np.int16)))
         self.register_buffer("index", torch.empty(0, dtype=torch.int16))
 
+    @property
+    def arrays(self) -> tuple[Tensor, ...]:
+        """segments, rows, offsets and index, without the microseconds that torch takes to look each of them up."""
+        return tuple(t for t in self._buffers.values() if t is not None)
+
     def places(self) -> Tensor:
         """Where the weights, in their order here, stand in the flattened matrix: int64 (weights,)."""
         segments, rows = self.segments.numpy(), self.rows.numpy()
