@@ -12,7 +12,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, lru_cache
 from importlib.util import find_spec
-from itertools import pairwise
+from itertools import count, pairwise
 
 import torch
 from torch import Tensor
@@ -28,6 +28,7 @@ POINTER, INTEGER = ctypes.c_void_p, ctypes.c_int64
 PARALLEL = 2_000_000  # multiply-adds; below, waking a second thread takes longer than it saves
 
 _owners: list[object] = []  # what keeps the machine code alive
+_numbers = count()
 
 
 def available() -> bool:
@@ -53,9 +54,11 @@ def _jit() -> object:
     return binding.create_lljit_compiler(triple.create_target_machine(cpu=cpu, features=features, opt=3, jit=True))
 
 
-def _compiled(name: str, text: str, *signature: type) -> Callable[..., None]:
+def _compiled(make: Callable[[str], str], *signature: type) -> Callable[..., None]:
     from llvmlite import binding
 
+    name = f"paperlib_{next(_numbers)}"  # two threads may compile the same at once
+    text = make(name)
     library = binding.JITLibraryBuilder().add_ir(text).export_symbol(name).link(_jit(), name)
     _owners.append(library)
     return ctypes.CFUNCTYPE(None, *signature)(library[name])
@@ -63,9 +66,8 @@ def _compiled(name: str, text: str, *signature: type) -> Callable[..., None]:
 
 @cache
 def _kernel(dtype: torch.dtype, width: int, indexed: bool) -> Callable[..., None]:
-    name = f"paperlib_{ELEMENTS[dtype]}_{width}_{indexed}"
-    text = source(name, ELEMENTS[dtype], width, indexed)
-    return _compiled(name, text, *[POINTER] * 6, INTEGER, POINTER, POINTER, *[INTEGER] * 5)
+    signature = [*[POINTER] * 6, INTEGER, POINTER, POINTER, *[INTEGER] * 5]
+    return _compiled(lambda name: source(name, ELEMENTS[dtype], width, indexed), *signature)
 
 
 @cache
@@ -81,8 +83,7 @@ def _kernels(dtype: torch.dtype, batch: int, indexed: bool) -> list[tuple[Callab
 
 @cache
 def _transpose(dtype: torch.dtype) -> Callable[..., None]:
-    name = f"paperlib_transpose_{ELEMENTS[dtype]}"
-    return _compiled(name, transpose(name, ELEMENTS[dtype]), POINTER, INTEGER, POINTER, *[INTEGER] * 3)
+    return _compiled(lambda name: transpose(name, ELEMENTS[dtype]), POINTER, INTEGER, POINTER, *[INTEGER] * 3)
 
 
 @lru_cache(maxsize=1)
@@ -103,6 +104,11 @@ def tile_width(batch: int, density: float) -> int:
     return round((1024 if density > 0.15 else 1536) / min(WIDTHS[0], stride(batch)) ** 0.5)
 
 
+def _is_ours(x: Tensor) -> bool:
+    """Whether the kernels can read it: not on a GPU, nor in another number format."""
+    return x.dtype in ELEMENTS and x.device.type == "cpu"
+
+
 def lying(x: Tensor, padded_by_zeros: bool = False) -> Tensor:
     """(N, F) as (F, stride(N)), contiguous; without a copy where it lies so already, as a product does.
 
@@ -110,12 +116,12 @@ def lying(x: Tensor, padded_by_zeros: bool = False) -> Tensor:
     """
     n, features = x.shape
     padded = stride(max(n, CHUNK) if padded_by_zeros else n)
-    if n == padded and x.stride(1) == 1 and n % BLOCK == features % BLOCK == 0 < n and not isinstance(x, FakeTensor):
+    if n == padded:
+        if x.stride(1) != 1 or n % BLOCK or features % BLOCK or not n or not _is_ours(x) or isinstance(x, FakeTensor):
+            return x.T.contiguous()
         out = x.new_empty(features, n)
         _transpose(x.dtype)(x.data_ptr(), x.stride(0), out.data_ptr(), n, n, features)
         return out
-    if n == padded:
-        return x.T.contiguous()
     room = x.untyped_storage().nbytes() // x.element_size() - x.storage_offset()
     if not padded_by_zeros and x.stride() == (1, padded) and features * padded <= room:
         return x.as_strided((features, padded), (padded, 1))
@@ -138,9 +144,12 @@ def _run(tiles: Tiles, work: int, call: Callable[[int, int], None]) -> None:
 def multiply(tiles: Tiles, values: Tensor, bias: Tensor, x: Tensor, relu: bool = False) -> Tensor:
     """The matrix (M, K) of these values times x (K, S) plus bias (M,), negative results at zero with `relu`: (M, S).
 
-    x as `lying` gives it, values and bias contiguous and of its type, float32 or float64, all on the CPU.
+    x as `lying` gives it, values and bias contiguous and of its type, float32 or float64, all on the CPU. Raises
+    RuntimeError for another number of features, type or device.
     """
-    rows, n = tiles.shape[0], x.shape[1]
+    (rows, columns), (features, n) = tiles.shape, x.shape
+    if features != columns or x.dtype != values.dtype or not _is_ours(x):
+        raise RuntimeError(f"a sparse layer of {columns} features and {values.dtype} got {features} and {x.dtype}")
     y = x.new_empty(rows, n)
     if isinstance(x, FakeTensor):  # whoever only counts memory
         return y

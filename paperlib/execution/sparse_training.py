@@ -47,9 +47,7 @@ class SparseTraining:
             sparse = Linear(layer, masks[name])
             self.model.set_submodule(name, sparse)
             self._layers.append((layer.weight, sparse))
-        for name, layer in list(self.model.named_modules()):
-            if type(layer) is nn.Dropout:
-                self.model.set_submodule(name, Dropout(layer.p))
+        _fold(self.model)
         values: dict[Tensor, nn.Parameter] = {full: sparse.values for full, sparse in self._layers}
         groups = [g | {"params": [values.get(p, p) for p in g["params"]]} for g in optimizer.param_groups]
         self.optimizer: torch.optim.Optimizer = type(optimizer)(groups)  # type: ignore[call-arg]
@@ -91,12 +89,30 @@ def is_worth_sparse(model: nn.Module, masks: Masks) -> bool:
     return linear and weights >= SMALL and kept <= KEPT * weights
 
 
+def _fold(model: nn.Module) -> None:
+    """Let sparse layers do the ReLU and the dropout behind them; other dropouts draw for activations in rows."""
+    for parent in [m for m in model.modules() if isinstance(m, nn.Sequential)]:
+        children = [*parent.named_children(), ("", nn.Identity()), ("", nn.Identity())]
+        for (_, layer), (relu, after), (dropout, last) in zip(children, children[1:], children[2:], strict=False):
+            if isinstance(layer, Linear) and type(after) is nn.ReLU:
+                layer.relu = True
+                parent.set_submodule(relu, nn.Identity())
+                if type(last) is nn.Dropout and last.p < 1:
+                    layer.dropout = last.p
+                    parent.set_submodule(dropout, nn.Identity())
+    for name, layer in list(model.named_modules()):
+        if type(layer) is nn.Dropout:
+            model.set_submodule(name, Dropout(layer.p))
+
+
 class Linear(nn.Module):
-    """A linear layer that holds its kept weights, `values`, and where they are."""
+    """A linear layer that holds its kept weights, `values`, and where they are; does the ReLU and dropout behind it."""
 
     def __init__(self, layer: nn.Linear, kept: Tensor) -> None:
         super().__init__()
-        self.tiles = Tiles(kept, SIDE, SIDE)
+        self.relu, self.dropout = False, 0.0
+        few = 12 * int(kept.sum()) < kept.numel()  # weights in a row of a tile: wider ones then
+        self.tiles = Tiles(kept, SIDE, 2 * SIDE if few else SIDE)
         self.transposed = self.tiles.transposed(kept)
         self.values = nn.Parameter(layer.weight.detach().flatten()[self.tiles.places()])
         self.bias = layer.bias
@@ -104,35 +120,49 @@ class Linear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, in_features) to (N, out_features), a transposed view: the next such layer transposes for free."""
         bias = self.values.new_zeros(self.tiles.shape[0]) if self.bias is None else self.bias
-        return _Product.apply(x.to(self.values.dtype), self.values, bias, self.tiles, self.transposed)
+        dropout = self.dropout if self.training else 0.0
+        x = x.to(self.values.dtype)
+        return _Product.apply(x, self.values, bias, self.tiles, self.transposed, self.relu, dropout)
 
 
 class _Product(torch.autograd.Function):
     """Sparse matrix times dense matrix: gradients of the kept weights and of nothing else."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, values: Tensor, bias: Tensor, tiles: Tiles, transposed: Tiles) -> Tensor:
-        lying = sparse_kernel.lying(x, True)
-        ctx.save_for_backward(lying, values)
-        ctx.tiles, ctx.transposed = tiles, transposed
-        return sparse_kernel.multiply(tiles, values, bias, lying)[:, : len(x)].T
+    def forward(
+        ctx: Any, x: Tensor, values: Tensor, bias: Tensor, tiles: Tiles, transposed: Tiles, relu: bool, dropout: float
+    ) -> Tensor:
+        lying, n = sparse_kernel.lying(x, True), len(x)
+        y = sparse_kernel.multiply(tiles, values, bias, lying, relu)
+        if dropout:
+            y.mul_(sparse_kernel.lying(_draw(n, len(y), dropout, y), True))
+        ctx.save_for_backward(lying, values, y if relu else None)
+        ctx.tiles, ctx.transposed, ctx.dropout = tiles, transposed, dropout
+        return y[:, :n].T
 
     @staticmethod
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
-        x, values = ctx.saved_tensors
-        lying, n = sparse_kernel.lying(dy, True), len(dy)
-        dx = None
+        x, values, y = ctx.saved_tensors
+        lying, n, dx = sparse_kernel.lying(dy, True), len(dy), None
+        if y is not None:  # zero where the ReLU or the dropout left nothing
+            lying = torch.ops.aten.threshold_backward(lying, y, 0)
+        if ctx.dropout:
+            lying.div_(1 - ctx.dropout)
         if ctx.needs_input_grad[0]:
             none = values.new_zeros(ctx.tiles.shape[1])
             dx = sparse_kernel.multiply(ctx.transposed, values, none, lying)[:, :n].T
-        return dx, sparse_kernel.gradient(ctx.tiles, x, lying), dy.sum(0), None, None
+        return dx, sparse_kernel.gradient(ctx.tiles, x, lying), lying.sum(1), None, None, None, None
+
+
+def _draw(n: int, features: int, dropout: float, like: Tensor) -> Tensor:
+    """What torch's dropout would multiply activations (N, F) by."""
+    return like.new_empty(n, features).bernoulli_(1 - dropout).div_(1 - dropout)
 
 
 class Dropout(nn.Dropout):
     """Dropout that draws as torch's does for activations in rows, and lays the draw as the activations lie."""
 
     def forward(self, x: Tensor) -> Tensor:
-        if not self.training or not 0 < self.p < 1:
+        if not self.training or not 0 < self.p < 1 or x.dim() != 2:
             return super().forward(x)
-        noise = torch.empty(x.shape, dtype=x.dtype).bernoulli_(1 - self.p).div_(1 - self.p)
-        return x * noise.T.contiguous().T
+        return x * _draw(len(x), x.shape[1], self.p, x).T.contiguous().T

@@ -97,6 +97,9 @@ def test_inputs_may_lie_in_any_way() -> None:
     views = wide[:64, ::4], wide.T[:64, :40], wide.T[:112, :40], wide[:1, :40].expand(64, -1), wide[5:, :40]
     for x in (*views, wide[:0, :40]):
         torch.testing.assert_close(sparse(x), layer(x), rtol=1e-4, atol=1e-5)
+    for wrong in (wide[:, :39], wide[:, :40].double()):
+        with pytest.raises(RuntimeError, match="40 features and torch.float32 got"):
+            sparse(wrong)
     chain, more = nn.Sequential(sparse, nn.ReLU(), SparseLinear(second := nn.Linear(30, 7))), wide[:100, :40]
     torch.testing.assert_close(chain(more), second(layer(more).relu()), rtol=1e-4, atol=1e-5)
 

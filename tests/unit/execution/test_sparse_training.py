@@ -59,6 +59,32 @@ def test_curves_weights_and_state_are_those_of_masked_training(name: str, method
         torch.testing.assert_close(b, a, rtol=1e-6, atol=1e-9)
 
 
+def test_a_convolutional_network_keeps_its_other_layers() -> None:
+    ends = list[list[Tensor]]()
+    for sparse in (False, True):
+        torch.manual_seed(0)
+        model = nn.Sequential(
+            nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(inplace=True), nn.Flatten(),
+            nn.Sequential(nn.Dropout(0.2), nn.Linear(144, 30), nn.Dropout(0.4), nn.ReLU(True), nn.Linear(30, 3)),
+        ).double()  # fmt: skip
+        optimizer, images = torch.optim.AdamW(model.parameters()), torch.randn(20, 1, 8, 8).double()
+        enforcer = MaskEnforcer(layers_of(model, Trial(method="random")), optimizer)
+        enforcer.set({"4.1": torch.rand(30, 144) < 0.2})
+        training = SparseTraining(model, enforcer.masks, optimizer) if sparse else None
+        network, steps = (training.model, training.optimizer) if training else (model, optimizer)
+        for _ in range(5):
+            nn.functional.cross_entropy(network(images), torch.arange(20) % 3).backward()
+            steps.step()
+            steps.zero_grad()
+            if training is None:
+                enforcer.after_step()
+        if training is not None:
+            training.scatter_back()
+        ends.append([*model.state_dict().values()])
+    for masked, cut in zip(*ends, strict=True):
+        torch.testing.assert_close(cut, masked, rtol=1e-9, atol=1e-12)
+
+
 def test_float32_stays_within_rounding_of_masked_training() -> None:
     (masked, left), (sparse, right) = (two_epochs("sgd", "set", torch.float32, sparse) for sparse in (False, True))
     assert sparse == pytest.approx(masked, rel=1e-4)
