@@ -48,9 +48,14 @@ class SparseLinear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, in_features) to (N, out_features), a transposed view: the next such layer transposes for free."""
         if self.compiled:
-            product = sparse_kernel.multiply(
-                self.tiles, self.values, self.bias, lying := sparse_kernel.lying(x), self.relu
-            )
+            tiles, values, bias = (
+                self._modules["tiles"],
+                self._buffers["values"],
+                self._buffers["bias"],
+            )  # looked up fast
+            assert isinstance(tiles, Tiles) and values is not None and bias is not None
+            lying = sparse_kernel.lying(x)
+            product = sparse_kernel.multiply(tiles, values, bias, lying, self.relu)
             return product.T if lying.shape[1] == len(x) else product[:, : len(x)].T
         matrix = torch.sparse_csr_tensor(self.starts, self.columns, self.values, self.shape, check_invariants=False)
         product = torch.addmm(self.bias[:, None].expand(-1, len(x)), matrix, x.T.contiguous()).T

@@ -55,7 +55,7 @@ class Tiles(nn.Module):
     @property
     def arrays(self) -> tuple[Tensor, ...]:
         """segments, rows, offsets and index, without the microseconds that torch takes to look each of them up."""
-        return tuple(t for t in self._buffers.values() if t is not None)
+        return tuple(self._buffers.values())  # type: ignore[arg-type]
 
     def places(self) -> Tensor:
         """Where the weights, in their order here, stand in the flattened matrix: int64 (weights,)."""
