@@ -108,14 +108,14 @@ def test_inputs_may_lie_in_any_way() -> None:
 @pytest.mark.skipif(platform.machine() not in {"x86_64", "AMD64"}, reason="names of Intel's CPUs: AVX2, and plain")
 def test_one_source_serves_other_cpus(cpu: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def forget() -> None:
-        for cached in (sparse_kernel._jit, sparse_kernel._kernel):
+        for cached in (sparse_kernel._jit, sparse_kernel._kernel, sparse_kernel._kernels, sparse_kernel._transpose):
             cached.cache_clear()
 
     monkeypatch.setattr(sparse_kernel, "_host", lambda: (cpu, ""))
     forget()
     for batch in (1, 3, 7, 16, 40, 64, 130):
-        weight = matrix(50, 150, 0.8, batch, torch.float32)
-        x, dy, tiles = torch.randn(batch, 150), torch.randn(batch, 50), Tiles(weight != 0, 32, 64)
+        weight = matrix(50, 152, 0.8, batch, torch.float32)
+        x, dy, tiles = torch.randn(batch, 152), torch.randn(batch, 50), Tiles(weight != 0, 32, 64)
         values, zeros = weight.flatten()[tiles.places()], torch.zeros(50)
         y = sparse_kernel.multiply(tiles, values, zeros, sparse_kernel.lying(x))[:, :batch]
         torch.testing.assert_close(y, weight @ x.T, **CLOSE[torch.float32])
