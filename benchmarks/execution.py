@@ -1,9 +1,9 @@
 """What pruned work really costs: ratios of dense time to pruned time, measured side by side in one run.
 
 `python benchmarks/execution.py [--check] [--repeats N] [--only WORD]`. Each network, dense too, runs in the
-memory format (convolutions) or on the number of threads (perceptrons) that is fastest for it; runs are
-interleaved in random order and the ratio is that of shortest times, which other work on the machine disturbs
-least. The A/A line (dense against dense) shows the noise; --check exits 1 where a figure falls short.
+memory format that is fastest for it (convolutions) or on one thread (perceptrons); runs are interleaved in random
+order and the ratio is that of shortest times, which other work on the machine disturbs least. The A/A line (dense
+against dense) shows the noise; --check exits 1 where a figure falls short.
 """
 
 import argparse
@@ -16,17 +16,29 @@ from timeit import repeat, timeit
 import torch
 from torch import Tensor, nn
 
+from paperlib.costs.training_step import MaskedTraining, TrainableNetwork, build_network, make_masks
+from paperlib.execution.backends import to_backend
 from paperlib.execution.channels import Join
 from paperlib.execution.compact import to_compact
 from paperlib.execution.flops import count
-from paperlib.execution.sparse import SparseLinear
+from paperlib.models.mlp import build_mlp, mlp_medium
 from paperlib.models.resnet import resnet18
 from paperlib.models.vgg import vgg16
 from paperlib.pruners import METHODS, Pruning, apply_masks, layers_of
+from paperlib.schema.cost import make_cost_setting
 from paperlib.schema.trial import make_trial
 
 Run = Callable[[], object]
 BATCH = 64
+SHAPE = (28, 28, 1)
+STEPS = 60_000 // BATCH  # of an epoch
+# Targets, by sparsity: inference by network and batch, a training step and an epoch of SET against masked.
+SINGLE_WEIGHTS = {
+    ("mlp-medium", 64): {0.5: 1.2, 0.8: 3.2, 0.9: 5.0, 0.95: 8.0},
+    ("mlp 784-512-256-10", 64): {0.5: 1.2, 0.8: 3.2, 0.9: 5.0, 0.95: 8.0},
+    ("mlp-medium", 1): {0.8: 2.0, 0.9: 3.5, 0.95: 6.0},
+}
+TRAINING, SET_EPOCH = {0.8: 2.5, 0.9: 4.0, 0.95: 6.0}, {0.9: 3.5}
 
 
 def filters(model: nn.Module, keep: float) -> dict[str, Tensor]:
@@ -155,36 +167,73 @@ def coupled(repeats: int) -> list[bool]:
     return good
 
 
-def many(model: nn.Module, images: Tensor) -> Run:
-    """Fifty inferences of `model`, on the number of threads that suits it: waking a second one costs some 50 µs."""
+def inference(model: nn.Module, images: Tensor) -> Run:
+    """Ten inferences of `model`."""
 
-    def on(threads: int) -> None:
-        torch.set_num_threads(threads)
-        with torch.inference_mode():
-            for _ in range(50):
-                model(images)
+    @torch.inference_mode()
+    def run() -> None:
+        for _ in range(10):
+            model(images)
 
-    counts = sorted({1, torch.get_num_threads()})
-    took = {n: min(repeat(lambda n=n: on(n), number=1, repeat=5)) for n in counts}
-    best = min(took, key=took.__getitem__)
-    torch.set_num_threads(counts[-1])
-    return lambda: on(best)
+    return run
 
 
-def perceptron(repeats: int) -> list[bool]:
-    """MLP 784-512-256-10 with single weights removed, linear layers as CSR, batch 64."""
-    good = []
-    for sparsity, target in ((0.8, 1.2), (0.95, 4.0)):
-        dense = nn.Sequential(nn.Linear(784, 512), nn.ReLU(), nn.Linear(512, 256), nn.ReLU(), nn.Linear(256, 10))
-        for layer in dense:
-            if isinstance(layer, nn.Linear):
-                layer.weight.data[torch.rand_like(layer.weight) < sparsity] = 0
-        sparse = nn.Sequential(*(SparseLinear(m) if isinstance(m, nn.Linear) else m for m in dense)).eval()
-        images = torch.randn(BATCH, 784)
-        jobs = {"dense": many(dense, images), "A/A dense": many(dense, images), "CSR": many(sparse, images)}
-        for label, ratio in ratios(jobs, 3 * repeats).items():
-            good.append(figure(f"mlp {sparsity:.0%} {label}", ratio, target if label == "CSR" else None))
+def pruned_perceptron(model: nn.Module, images: Tensor, sparsity: float) -> nn.Module:
+    """The model, so many of its single weights removed at random, as the backend `sparse` runs it."""
+    for layer in model.modules():
+        if isinstance(layer, nn.Linear):
+            layer.weight.data[torch.rand_like(layer.weight) < sparsity] = 0
+    return to_backend(model, {}, "sparse", images)
+
+
+def perceptrons(repeats: int) -> list[bool]:
+    """P's full-size mlp-medium and an MLP 784-512-256-10 without single weights, inference and training, one thread."""
+    good, threads = list[bool](), torch.get_num_threads()
+    builds = {
+        "mlp-medium": lambda: mlp_medium(SHAPE, 10, 1.0),
+        "mlp 784-512-256-10": lambda: build_mlp(784, (512, 256), 10),
+    }
+    torch.set_num_threads(1)
+    for (name, batch), targets in SINGLE_WEIGHTS.items():
+        for sparsity, target in targets.items():
+            images, model = torch.randn(batch, 1, *SHAPE[:2]), builds[name]().eval()
+            jobs = {
+                "dense": inference(model, images),
+                "A/A dense": inference(deepcopy(model), images),
+                "sparse": inference(pruned_perceptron(deepcopy(model), images, sparsity), images),
+            }
+            for label, ratio in ratios(jobs, 5 * repeats).items():
+                line = f"{name} {sparsity:.0%} batch {batch} {label}"
+                good.append(figure(line, ratio, target if label == "sparse" else None))
+    for sparsity, target in TRAINING.items():
+        good += training(sparsity, target, repeats)
+    torch.set_num_threads(threads)
     return good
+
+
+def training(sparsity: float, target: float, repeats: int) -> list[bool]:
+    """A step of full-size mlp-medium, sparse against masked, and an epoch of SET with its new masks."""
+    setting = make_cost_setting(model="mlp-medium", method="set", sparsity=sparsity, options={"momentum": 0.9})
+    batch = torch.randn(setting.batch_size, 1, *SHAPE[:2]), torch.arange(setting.batch_size) % 10
+    network = TrainableNetwork(setting, build_network(setting), batch)
+    pruned = MaskedTraining.of(setting, network, make_masks(setting, layers_of(network.model, setting.trial()), 0), 0)
+    if pruned.realised is None:
+        return [figure(f"mlp-medium {sparsity:.0%} training: no sparse one here", 1.0, target)]
+    masked = network.step(pruned.enforcer)
+    jobs = {
+        "masked": masked,
+        "A/A masked": network.step(pruned.enforcer),
+        "sparse": network.realised_step(pruned.realised),
+    }
+    speedups = ratios(jobs, 3 * repeats)
+    step = min(repeat(masked, number=1, repeat=repeats))
+    updated, rebuilt = pruned.update_seconds(3), pruned.rebuild_seconds(3)
+    epoch = (STEPS * step + updated) / (STEPS * step / speedups["sparse"] + updated + rebuilt)
+    return [
+        figure(f"mlp-medium {sparsity:.0%} training step A/A masked", speedups["A/A masked"], None),
+        figure(f"mlp-medium {sparsity:.0%} training step sparse against masked", speedups["sparse"], target),
+        figure(f"mlp-medium {sparsity:.0%} epoch of SET with its swaps", epoch, SET_EPOCH.get(sparsity)),
+    ]
 
 
 def main() -> int:
@@ -195,7 +244,7 @@ def main() -> int:
     options = parser.parse_args()
     good: list[bool] = []
     if options.only in {None, "mlp"}:
-        good += perceptron(options.repeats)
+        good += perceptrons(options.repeats)
     if options.only in {None, "vgg16"}:
         targets = {(True, 0.5): 3.0, (True, 0.2): 10.0, (False, 0.5): 2.5, (False, 0.2): 10.0}
         good += convolutional("vgg16", 32, options.repeats, targets)

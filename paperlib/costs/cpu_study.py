@@ -247,7 +247,7 @@ def _layer_times(label: str, network: nn.Module) -> list[LayerTime]:
 def _csr(shape: tuple[int, int], size: int, sparsity: float) -> Csr:
     layer = nn.Linear(shape[1], shape[0])
     layer.weight.data[torch.rand(shape) < sparsity] = 0
-    csr, x = SparseLinear(layer), torch.randn(size, shape[1])
+    csr, x = SparseLinear(layer, size), torch.randn(size, shape[1])
     ratio = best_time(lambda: csr(x), 30) / best_time(lambda: layer(x), 30)
     return Csr(shape=shape, batch_size=size, sparsity=sparsity, ratio=ratio)
 

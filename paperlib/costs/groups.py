@@ -15,8 +15,8 @@ from paperlib.schema.cost import CostSetting
 class Pruned:
     """Settings that remove equally many units in every layer, so cost the same and are measured once.
 
-    masked, realised: endings of the variants that are theirs. `masked` is shared by all that mask the same layers, since
-    a dense kernel does the same work whichever of their weights are zero.
+    masked, realised: endings of the variants that are theirs. `masked` is shared by all that mask the same layers: a
+    dense kernel does the same work whichever of their weights are zero.
     """
 
     settings: list[CostSetting]

@@ -171,10 +171,10 @@ def _inference_memory(groups: Sequence[Pruned], dense: nn.Module) -> dict[str, I
 
 
 def _memory(training: MaskedTraining, dense: StepMemory) -> dict[str, StepMemory]:
-    masks, compact = training.enforcer.masks, training.compact
+    masks, realised = training.enforcer.masks, training.realised
     masked = sum(t.nbytes for layer in training.enforcer.layers if layer.name in masks for t in layer.tensors())
     sizes = {"dense": dense, "masked": dense.model_copy(update={"masks": masked})}
-    return sizes | ({"compact": count_step_memory(training.setting, compact.model)} if compact else {})
+    return sizes | ({realised.way: count_step_memory(training.setting, realised.model)} if realised else {})
 
 
 @dataclass(frozen=True)
@@ -201,8 +201,8 @@ def _train(
             first = MaskedTraining.of(group.trained[0], masked, group.masks, process)
             firsts.append((group, first))
             calls.setdefault(f"masked {group.masked}", masked.step(first.enforcer))
-            if first.compact is not None:
-                calls.setdefault(f"compact {group.realised}", masked.compact_step(first.compact))
+            if first.realised is not None:
+                calls.setdefault(f"{first.realised.way} {group.realised}", masked.realised_step(first.realised))
     timings = compare(
         calls, batch_size=network.batch_size, meters=meters, min_rounds=effort.min_rounds, budget_s=effort.budget_s,
         seed=process,
@@ -212,11 +212,11 @@ def _train(
     trained = _Trained(steps, {}, {}, {})
     dense_memory = count_step_memory(network, dense)
     swapping = [
-        (first.compact is not None, s.sparsity, s.id) for g, first in firsts for s in g.trained if s.method == "set"
+        (first.realised is not None, s.sparsity, s.id) for g, first in firsts for s in g.trained if s.method == "set"
     ]
     sample = max(swapping)[-1] if swapping and effort.training_s and process == 0 else None
     del calls, dense_two
-    while firsts:  # masks and what compact networks remember are as large as the network: one group after the other
+    while firsts:  # masks and what realised networks remember are as large as the network: one group after the other
         group, first = firsts.pop(0)
         rebuilt = first.rebuild_seconds()
         for setting in group.trained:
@@ -225,7 +225,7 @@ def _train(
             )
             updated = training.update_seconds()
             trained.boundary_s[setting.id] = {"masked": updated} | (
-                {"compact": updated + rebuilt} if first.compact else {}
+                {first.realised.way: updated + rebuilt} if first.realised else {}
             )
             if process == 0:
                 trained.memory[setting.id] = _memory(training, dense_memory)
@@ -239,10 +239,11 @@ def _whole_trainings(
 ) -> tuple[WholeTraining, ...]:
     """TRAININGS trainings of so many seconds in all: of the dense network, and of the pruned one in each way."""
     updated, rebuilt = pruned.update_seconds(BOUNDARIES), pruned.rebuild_seconds(BOUNDARIES)
-    boundaries_s = {"dense": 0.0, "masked": updated, "compact": updated + rebuilt}
+    boundaries_s = {"dense": 0.0, "masked": updated}
     calls = {"dense": dense.step(), "masked": pruned.network.step(pruned.enforcer)}
-    if pruned.compact is not None:
-        calls["compact"] = pruned.network.compact_step(pruned.compact)
+    if pruned.realised is not None:
+        calls[pruned.realised.way] = pruned.network.realised_step(pruned.realised)
+        boundaries_s[pruned.realised.way] = updated + rebuilt
     setting, parts = dense.setting, list[WholeTraining]()
     for _ in range(TRAININGS):  # in turn, so that a drift of the machine meets all
         timed = compare(

@@ -134,7 +134,7 @@ def _row(record: CostRecord, process: int, run: CostRun) -> dict[str, Any]:
     for size in BATCHES:
         of_size = [t for t in run.inference if t.batch_size == size]
         row |= dict(_compared(f"inference_b{size}", of_size, run.idle_w))
-    boundary = {name: run.boundary_s.get(name, 0.0) for name in ("masked", "compact")}
+    boundary = {name: run.boundary_s.get(name, 0.0) for name in ("masked", "compact", "sparse")}
     row["boundary_s"], row["realised_boundary_s"] = boundary["masked"], boundary.get(row["realised_step_way"], 0.0)
     whole = {t.variant: t.time_s / t.product_s for t in run.trainings}
     realised_way = row["realised_step_way"]

@@ -1,4 +1,4 @@
-"""Training steps and epoch boundaries as calls to be timed: dense, masked as in the papers, and compact."""
+"""Training steps and epoch boundaries as calls to be timed: dense, masked as in the papers, compact and sparse."""
 
 import time
 from collections.abc import Callable
@@ -8,10 +8,8 @@ from statistics import median
 import torch
 from torch import Tensor, nn
 
-from paperlib.core.errors import PaperlibError
-from paperlib.execution.compact import is_worth_compacting
-from paperlib.execution.compact_training import CompactTraining
-from paperlib.execution.steps import TorchSteps
+from paperlib.execution.sparse_training import SparseTraining
+from paperlib.execution.steps import Realised, TorchSteps, realised_training
 from paperlib.models import build
 from paperlib.pruners import METHODS, Layer, MaskEnforcer, Masks, Method, Pruning, layers_of
 from paperlib.schema.cost import CostSetting
@@ -21,6 +19,7 @@ Batch = tuple[Tensor, Tensor]
 """Images, float (N, C, H, W), and labels, int64 (N,)."""
 BOUNDARIES = 3  # epoch boundaries before a whole training that are timed, of which the median counts
 EPOCHS = 3  # of a whole training
+TRIES = 3  # steps, of which the shortest counts
 
 
 @dataclass(eq=False)
@@ -44,9 +43,9 @@ class TrainableNetwork:
         """`count` training steps: forward, loss, backward, optimiser, and the masks of `enforcer`."""
         return self._steps(self.model, self.optimizer, enforcer or MaskEnforcer([], self.optimizer), count)
 
-    def compact_step(self, compact: CompactTraining, count: int = 1) -> Callable[[], object]:
-        """The same steps on the compact network."""
-        return self._steps(compact.model, compact.optimizer, MaskEnforcer([], compact.optimizer), count)
+    def realised_step(self, training: Realised, count: int = 1) -> Callable[[], object]:
+        """The same steps on the compact or sparse network."""
+        return self._steps(training.model, training.optimizer, MaskEnforcer([], training.optimizer), count)
 
     def _steps(
         self, model: nn.Module, optimizer: torch.optim.Optimizer, enforcer: MaskEnforcer, count: int
@@ -88,15 +87,15 @@ def make_masks(setting: CostSetting, layers: list[Layer], seed: int) -> Masks:
 
 @dataclass(eq=False)
 class MaskedTraining:
-    """A setting's masks in force in a network, the compact network under them, and its epoch boundary.
+    """A setting's masks in force in a network, the compact or sparse network under them, and its epoch boundary.
 
-    compact: None where it pays nothing or cannot be followed.
+    realised: that network; None where neither pays or can be followed.
     """
 
     setting: CostSetting
     network: TrainableNetwork
     enforcer: MaskEnforcer
-    compact: CompactTraining | None
+    realised: Realised | None
     pruning: Pruning
 
     @classmethod
@@ -108,13 +107,13 @@ class MaskedTraining:
         seed: int,
         alike: "MaskedTraining | None" = None,
     ) -> "MaskedTraining":
-        """Applies the masks to the network. alike: a training under the same masks, whose compact network serves."""
+        """Applies the masks to the network. alike: a training under the same masks, whose realised network serves."""
         layers = layers_of(network.model, setting.trial())
         enforcer = MaskEnforcer(layers, network.optimizer)
         enforcer.set(masks)
         generator = torch.Generator().manual_seed(seed)
         pruning = Pruning(setting.trial(), layers, generator, lambda: network.gradients(enforcer))
-        return cls(setting, network, enforcer, alike.compact if alike else _compact(network, enforcer), pruning)
+        return cls(setting, network, enforcer, alike.realised if alike else _fastest(network, enforcer), pruning)
 
     def update_seconds(self, count: int = 1) -> float:
         """Seconds of new masks made and put in force at an epoch boundary, median of `count`; 0 where masks stay."""
@@ -126,30 +125,30 @@ class MaskedTraining:
         return median(seconds)
 
     def rebuild_seconds(self, count: int = 1) -> float:
-        """Seconds in which a compact network that has trained is scattered back into the full one and cut out again.
+        """Seconds in which a realised network that has trained is scattered back into the full one and made again.
 
-        With what its first step takes beyond the next one; median of `count`. 0 without a compact network.
+        With what its first step takes beyond the next one; median of `count`. 0 without one.
         """
-        seconds = [0.0] if self.compact is None else []
-        while self.compact is not None and len(seconds) < count:
-            self.network.compact_step(self.compact)()  # an optimiser without a step has no state to scatter
+        seconds = [0.0] if self.realised is None else []
+        while self.realised is not None and len(seconds) < count:
+            self.network.realised_step(self.realised)()  # an optimiser without a step has no state to scatter
             rebuilt = self.network.seconds_of(self._rebuild)
-            first, second = (self.network.seconds_of(self.network.compact_step(self.compact)) for _ in range(2))
+            first, second = (self.network.seconds_of(self.network.realised_step(self.realised)) for _ in range(2))
             seconds.append(rebuilt + max(0.0, first - second))
         return median(seconds)
 
     def train_whole(self, variant: str, steps: int) -> float:
-        """Seconds of EPOCHS epochs of so many steps, with new masks between them; variant: `masked` or `compact`."""
+        """Seconds of EPOCHS epochs of so many steps, with new masks between them; variant: `masked` or another."""
         method = METHODS[self.setting.method]()
 
         def train() -> None:
             for epoch in range(EPOCHS):
                 if epoch:
                     self._update(method, epoch)
-                if variant == "compact" and epoch:
+                if variant != "masked" and epoch:
                     self._rebuild()
-                if variant == "compact" and self.compact is not None:
-                    self.network.compact_step(self.compact, steps)()
+                if variant != "masked" and self.realised is not None:
+                    self.network.realised_step(self.realised, steps)()
                 else:
                     self.network.step(self.enforcer, steps)()
 
@@ -162,14 +161,20 @@ class MaskedTraining:
             self.enforcer.after_step()  # the first step under new masks gathers their factors
 
     def _rebuild(self) -> None:
-        assert self.compact is not None
-        self.compact.scatter_back()
-        self.compact = _compact(self.network, self.enforcer) or self.compact
+        assert self.realised is not None
+        self.realised.scatter_back()
+        self.realised = _realised(self.network, self.enforcer) or self.realised
 
 
-def _compact(network: TrainableNetwork, enforcer: MaskEnforcer) -> CompactTraining | None:
-    try:
-        compact = CompactTraining(network.model, enforcer.layers, enforcer.masks, network.optimizer)
-    except PaperlibError:
-        return None
-    return compact if is_worth_compacting(compact.model, network.model) else None
+def _realised(network: TrainableNetwork, enforcer: MaskEnforcer) -> Realised | None:
+    return realised_training(network.model, enforcer.layers, enforcer.masks, network.optimizer)
+
+
+def _fastest(network: TrainableNetwork, enforcer: MaskEnforcer) -> Realised | None:
+    """The realised network; a sparse one only where its step is measured to be faster than a masked one."""
+    realised = _realised(network, enforcer)
+    if isinstance(realised, SparseTraining):
+        steps = network.step(enforcer), network.realised_step(realised)
+        masked, sparse = (min(network.seconds_of(step) for _ in range(TRIES)) for step in steps)
+        return realised if sparse < masked and network.setting.compute == "fp32" else None
+    return realised

@@ -126,8 +126,8 @@ def _measure(setting: CostSetting, number_format: str, meters: Meters) -> UnitCo
             masks = make_masks(setting, layers_of(model, trial), 0)
             training = MaskedTraining.of(network.setting, network, masks, 0)
             boundary_s = training.update_seconds() + training.rebuild_seconds()
-            if training.compact is not None:
-                trained, optimizer = training.compact.model, training.compact.optimizer
+            if training.realised is not None:
+                trained, optimizer = training.realised.model, training.realised.optimizer
         steps = steps_for(trained, optimizer, MaskEnforcer([], optimizer), loss_of(trial), bf16)
 
         def train(count: int) -> Measurement:

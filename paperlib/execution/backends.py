@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 
 from paperlib.core.registry import Registry
-from paperlib.execution import sparse_kernel
 from paperlib.execution.compact import check_masks, to_compact
 from paperlib.execution.quantized import OnnxModel, int8
 from paperlib.execution.sparse import SparseLinear, sparsify
@@ -61,8 +60,10 @@ def engine_of(network: Network) -> InferenceEngine:
     """What computes a network: torch, onnxruntime, or the product that its sparse layers use on this machine."""
     if isinstance(network, OnnxModel):
         return "onnxruntime"
-    if isinstance(network, nn.Module) and any(isinstance(layer, SparseLinear) for layer in network.modules()):
-        return "llvm" if sparse_kernel.compiled() else "torch-csr"
+    if isinstance(network, nn.Module):
+        for layer in network.modules():
+            if isinstance(layer, SparseLinear):
+                return "llvm" if layer.compiled else "torch-csr"
     return "torch"
 
 

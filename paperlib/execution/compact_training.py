@@ -24,6 +24,18 @@ STILL = 1e-15
 _MOVED = ("momentum_buffer", "exp_avg", "exp_avg_sq")
 
 
+def check_optimizer(optimizer: torch.optim.Optimizer) -> None:
+    """PaperlibError unless it is SGD, Adam or AdamW without their rarer options."""
+    if type(optimizer) not in OPTIMIZERS:
+        raise PaperlibError(
+            f"compact training knows SGD, Adam and AdamW, not {type(optimizer).__name__}: "
+            "use one of them or masked execution"
+        )
+    for option in _REFUSED:
+        if any(group.get(option) for group in optimizer.param_groups):
+            raise PaperlibError(f"compact training does not know {option!r}: use masked execution")
+
+
 class CompactTraining:
     """Use `.model` and `.optimizer` in an ordinary training loop, then call `scatter_back()`.
 
@@ -33,17 +45,12 @@ class CompactTraining:
     Raises PaperlibError for optimizers other than SGD, Adam and AdamW, for their rarer options, and as `compact`.
     """
 
+    way = "compact"
+
     def __init__(
         self, model: nn.Module, layers: Sequence[Layer], masks: Masks, optimizer: torch.optim.Optimizer
     ) -> None:
-        if type(optimizer) not in OPTIMIZERS:
-            raise PaperlibError(
-                f"compact training knows SGD, Adam and AdamW, not {type(optimizer).__name__}: "
-                "use one of them or masked execution"
-            )
-        for option in _REFUSED:
-            if any(group.get(option) for group in optimizer.param_groups):
-                raise PaperlibError(f"compact training does not know {option!r}: use masked execution")
+        check_optimizer(optimizer)
         self.full, self.full_optimizer = model, optimizer
         self.model, self._slices = cut_out(model, masks, training=True)
         names = {parameter: name for name, parameter in model.named_parameters()}
@@ -89,7 +96,7 @@ class CompactTraining:
         for lrs, group in zip(self._lrs, self.optimizer.param_groups, strict=True):
             lrs.append(float(group["lr"]))
         for p, keep in self._keep.items():
-            for value in (p, *_per_weight(self.optimizer.state[p]).values()):
+            for value in (p, *per_weight(self.optimizer.state[p]).values()):
                 value.mul_(keep)
 
     @torch.no_grad()
@@ -107,7 +114,7 @@ class CompactTraining:
     def _put(self, p: nn.Parameter, group: dict[str, Any], lrs: list[float]) -> None:
         full, part, removed_part = self._counterparts[p]
         state = self.optimizer.state.get(p, {})
-        moments = _per_weight(state)
+        moments = per_weight(state)
         target = self.full_optimizer.state[full] if state else {}
         for key in moments:
             if target.get(key) is None:
@@ -133,7 +140,8 @@ class CompactTraining:
             target[key] = deepcopy(state[key])
 
 
-def _per_weight(state: dict[str, Any]) -> dict[str, Tensor]:
+def per_weight(state: dict[str, Any]) -> dict[str, Tensor]:
+    """What an optimizer's state of a parameter holds for each of its weights."""
     return {key: value for key, value in state.items() if isinstance(value, Tensor) and value.dim()}
 
 

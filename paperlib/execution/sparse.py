@@ -4,45 +4,62 @@ import timeit
 import warnings
 from collections.abc import Callable
 from copy import deepcopy
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 
 from paperlib.execution import sparse_kernel
+from paperlib.execution.sparse_tiles import Tiles
 
 warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
+HEIGHT = 256  # rows of a tile: their outputs stay in the second-level cache, and threads share the tiles out
 
 
 class SparseLinear(nn.Module):
-    """A linear layer for inference that stores and multiplies only its non-zero weights.
+    """A linear layer for inference that stores and multiplies only its non-zero weights, with a ReLU if `relu`.
 
-    By the register-blocked kernel where it is there and the layer is float32 on the CPU, else by torch's CSR product.
+    By the kernel where it can be compiled and the layer is float32 or float64 on the CPU, else by torch's CSR
+    product. batch: the number of images that its tiles are made for; others work, too.
     """
 
-    starts: Tensor
-    columns: Tensor
     values: Tensor
     bias: Tensor
+    starts: Tensor
+    columns: Tensor
 
-    def __init__(self, layer: nn.Linear) -> None:
+    def __init__(self, layer: nn.Linear, batch: int = 64) -> None:
         super().__init__()
-        self.inputs = layer.in_features
-        csr = layer.weight.detach().to_sparse_csr()
-        self.register_buffer("starts", csr.crow_indices().int())  # MKL's own index type: no conversion
-        self.register_buffer("columns", csr.col_indices().int())
-        self.register_buffer("values", csr.values().clone())
-        bias = layer.weight.new_zeros(len(layer.weight)) if layer.bias is None else layer.bias
+        weight, self.relu = layer.weight.detach(), False
+        bias = weight.new_zeros(len(weight)) if layer.bias is None else layer.bias
         self.register_buffer("bias", bias.detach().clone())
+        self.compiled = sparse_kernel.available() and not weight.is_cuda and weight.dtype in sparse_kernel.ELEMENTS
+        if self.compiled:
+            kept = weight != 0
+            self.tiles = Tiles(kept, HEIGHT, sparse_kernel.tile_width(batch, float(kept.float().mean())))
+            self.register_buffer("values", weight.flatten()[self.tiles.places()])
+        else:
+            csr = weight.to_sparse_csr()
+            self.shape = weight.shape
+            self.register_buffer("starts", csr.crow_indices().int())  # MKL's own index type: no conversion
+            self.register_buffer("columns", csr.col_indices().int())
+            self.register_buffer("values", csr.values().clone())
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, in_features) to (N, out_features), a transposed view: the next such layer transposes for free."""
-        float32_on_cpu = self.values.device.type == "cpu" and self.values.dtype == x.dtype == torch.float32
-        if float32_on_cpu and sparse_kernel.compiled():
-            return sparse_kernel.multiply(self.starts, self.columns, self.values, self.bias, x.T).T
-        matrix = torch.sparse_csr_tensor(
-            self.starts, self.columns, self.values, (len(self.bias), self.inputs), check_invariants=False
-        )
-        return torch.addmm(self.bias[:, None].expand(-1, len(x)), matrix, x.T.contiguous()).T
+        if self.compiled:
+            tiles, values, bias = (
+                self._modules["tiles"],
+                self._buffers["values"],
+                self._buffers["bias"],
+            )  # looked up fast
+            assert isinstance(tiles, Tiles) and values is not None and bias is not None
+            lying = sparse_kernel.lying(x)
+            product = sparse_kernel.multiply(tiles, values, bias, lying, self.relu)
+            return product.T if lying.shape[1] == len(x) else product[:, : len(x)].T
+        matrix = torch.sparse_csr_tensor(self.starts, self.columns, self.values, self.shape, check_invariants=False)
+        product = torch.addmm(self.bias[:, None].expand(-1, len(x)), matrix, x.T.contiguous()).T
+        return product.relu_() if self.relu else product
 
 
 def best_time(run: Callable[[], object], repeats: int = 7) -> float:
@@ -57,20 +74,24 @@ def sparsify(model: nn.Module, example: Tensor) -> tuple[nn.Module, dict[str, fl
 
     example: float (N, C, H, W), of the batch size for which the choice is made; at batch 1 dense mostly wins.
     """
-    result = deepcopy(model).eval()
-    inputs: dict[str, Tensor] = {}
-    layers = {n: m for n, m in result.named_modules() if isinstance(m, nn.Linear)}
-    hooks = [
-        layer.register_forward_pre_hook(lambda _, args, name=name: inputs.update({name: args[0].clone()}))
-        for name, layer in layers.items()
-    ]
-    result(example)
-    for hook in hooks:
+    result, gains = deepcopy(model).eval(), dict[str, float]()
+    for name, dense in [(n, m) for n, m in result.named_modules() if isinstance(m, nn.Linear)]:
+        inputs: list[Tensor] = []  # as they lie behind the layers before, which may be sparse by now
+        hook = dense.register_forward_pre_hook(lambda _, args, to=inputs: to.append(args[0].clone()))
+        result(example)
         hook.remove()
-    gains: dict[str, float] = {}
-    for name, x in inputs.items():
-        dense, csr = layers[name], SparseLinear(layers[name])
-        gains[name] = best_time(lambda: dense(x)) / best_time(lambda: csr(x))  # noqa: B023 - called here
-        if gains[name] > 1:
-            result.set_submodule(name, csr)
+        if inputs:
+            x, csr = inputs[0], SparseLinear(dense, len(inputs[0]))
+            gains[name] = best_time(lambda: dense(x)) / best_time(lambda: csr(x))  # noqa: B023 - called here
+            if gains[name] > 1:
+                result.set_submodule(name, csr)
+    _fold_relus(result)
     return result, gains
+
+
+def _fold_relus(model: nn.Module) -> None:
+    for parent in [m for m in model.modules() if isinstance(m, nn.Sequential)]:
+        for (_, layer), (name, after) in pairwise(list(parent.named_children())):
+            if isinstance(layer, SparseLinear) and type(after) is nn.ReLU:
+                layer.relu = True
+                parent.set_submodule(name, nn.Identity())

@@ -1,104 +1,89 @@
-"""Sparse matrix times dense matrix with the batch in vector registers, compiled by LLVM where llvmlite is installed.
+"""Sparse matrix times dense matrix and its gradient, with the batch in vector registers, compiled by LLVM.
 
-For each row, `V` vectors of 16 columns of the batch stay in registers while the row's non-zero weights stream
-through: one broadcast, V loads and V fused multiply-adds per weight. No C compiler is needed; without llvmlite
-torch's own CSR product takes over (`sparse.py`).
+The activations lie as (features, batch). For each row of a tile, the batch's columns stay in registers while the
+row's weights stream through: one broadcast and one fused multiply-add per register and weight, its operand from the
+first-level cache, where the tile's activations stay. No C compiler is needed; one source, in LLVM's own vectors of
+any length, serves every CPU. Where llvmlite is not installed torch's CSR product takes over (`sparse.py`).
 """
 
 import ctypes
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
-from typing import Any
+from functools import cache, lru_cache
+from importlib.util import find_spec
+from itertools import count, pairwise
 
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensor
 
-LANES = 16
-VECTORS = (4, 2, 1)
+from paperlib.execution.sparse_code import BLOCK, CHUNK, source, transpose
+from paperlib.execution.sparse_tiles import Tiles
+
+WIDTHS = (64, 32, 16, 8, 4, 1)
+"""Columns of the batch that are computed at once; a batch is cut into these."""
+ELEMENTS = {torch.float32: "float", torch.float64: "double"}
+POINTER, INTEGER = ctypes.c_void_p, ctypes.c_int64
 PARALLEL = 2_000_000  # multiply-adds; below, waking a second thread takes longer than it saves
 
 _owners: list[object] = []  # what keeps the machine code alive
+_numbers = count()
 
 
-def _source(vectors: int) -> str:
-    def each(line: str) -> str:
-        return "\n".join(line.replace("?", str(i)).replace("#", str(LANES * i)) for i in range(vectors))
+def available() -> bool:
+    """Whether kernels can be compiled here: llvmlite is installed."""
+    return find_spec("llvmlite") is not None
 
-    return f"""
-define void @rows{vectors}(ptr %starts, ptr %columns, ptr %values, ptr %x, ptr %bias, ptr %out,
-                           i64 %n, i64 %first, i64 %last) {{
-entry:
-  %some = icmp slt i64 %first, %last
-  br i1 %some, label %row, label %end
-row:
-  %r = phi i64 [ %first, %entry ], [ %r.next, %store ]
-  %b.at = getelementptr float, ptr %bias, i64 %r
-  %b = load float, ptr %b.at
-  %b.one = insertelement <16 x float> poison, float %b, i64 0
-  %b.all = shufflevector <16 x float> %b.one, <16 x float> poison, <16 x i32> zeroinitializer
-  %s.at = getelementptr i32, ptr %starts, i64 %r
-  %s.32 = load i32, ptr %s.at
-  %e.at = getelementptr i32, ptr %s.at, i64 1
-  %e.32 = load i32, ptr %e.at
-  %s = sext i32 %s.32 to i64
-  %e = sext i32 %e.32 to i64
-  %any = icmp slt i64 %s, %e
-  br i1 %any, label %term, label %store
-term:
-  %k = phi i64 [ %s, %row ], [ %k.next, %term ]
-  {each("%a? = phi <16 x float> [ %b.all, %row ], [ %a?.next, %term ]")}
-  %c.at = getelementptr i32, ptr %columns, i64 %k
-  %c.32 = load i32, ptr %c.at
-  %c = sext i32 %c.32 to i64
-  %o = mul i64 %c, %n
-  %x.at = getelementptr float, ptr %x, i64 %o
-  %v.at = getelementptr float, ptr %values, i64 %k
-  %v = load float, ptr %v.at
-  %v.one = insertelement <16 x float> poison, float %v, i64 0
-  %v.all = shufflevector <16 x float> %v.one, <16 x float> poison, <16 x i32> zeroinitializer
-  {each("%x?.at = getelementptr float, ptr %x.at, i64 #")}
-  {each("%x? = load <16 x float>, ptr %x?.at, align 4")}
-  {each("%a?.next = call <16 x float> @llvm.fmuladd(<16 x float> %v.all, <16 x float> %x?, <16 x float> %a?)")}
-  %k.next = add i64 %k, 1
-  %more = icmp slt i64 %k.next, %e
-  br i1 %more, label %term, label %store
-store:
-  {each("%t? = phi <16 x float> [ %b.all, %row ], [ %a?.next, %term ]")}
-  %q = mul i64 %r, %n
-  %out.at = getelementptr float, ptr %out, i64 %q
-  {each("%o?.at = getelementptr float, ptr %out.at, i64 #")}
-  {each("store <16 x float> %t?, ptr %o?.at, align 4")}
-  %r.next = add i64 %r, 1
-  %rows.left = icmp slt i64 %r.next, %last
-  br i1 %rows.left, label %row, label %end
-end:
-  ret void
-}}
-"""
+
+def _host() -> tuple[str, str]:
+    """Name and features of this CPU, as LLVM calls them."""
+    from llvmlite import binding
+
+    return binding.get_host_cpu_name(), binding.get_host_cpu_features().flatten()
 
 
 @lru_cache(maxsize=1)
-def compiled() -> dict[int, Callable[..., None]] | None:
-    """The kernels for this CPU, by their number of vectors; None where llvmlite is not installed."""
-    try:
-        from llvmlite import binding
-    except ImportError:
-        return None
+def _jit() -> object:
+    from llvmlite import binding
+
     binding.initialize_native_target()
     binding.initialize_native_asmprinter()
-    machine = binding.Target.from_default_triple().create_target_machine(
-        cpu=binding.get_host_cpu_name(), features=binding.get_host_cpu_features().flatten(), opt=3, jit=True
-    )
-    jit = binding.create_lljit_compiler(machine)
-    builder = binding.JITLibraryBuilder()
-    for vectors in VECTORS:
-        builder.add_ir(_source(vectors)).export_symbol(f"rows{vectors}")
-    library: Any = builder.link(jit, "paperlib")
-    _owners.extend((jit, library))
-    signature = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 6, *[ctypes.c_int64] * 3)
-    return {vectors: signature(library[f"rows{vectors}"]) for vectors in VECTORS}
+    cpu, features = _host()
+    triple = binding.Target.from_default_triple()
+    return binding.create_lljit_compiler(triple.create_target_machine(cpu=cpu, features=features, opt=3, jit=True))
+
+
+def _compiled(make: Callable[[str], str], *signature: type) -> Callable[..., None]:
+    from llvmlite import binding
+
+    name = f"paperlib_{next(_numbers)}"  # two threads may compile the same at once
+    text = make(name)
+    library = binding.JITLibraryBuilder().add_ir(text).export_symbol(name).link(_jit(), name)
+    _owners.append(library)
+    return ctypes.CFUNCTYPE(None, *signature)(library[name])
+
+
+@cache
+def _kernel(dtype: torch.dtype, width: int, indexed: bool) -> Callable[..., None]:
+    signature = [*[POINTER] * 6, INTEGER, POINTER, POINTER, *[INTEGER] * 5]
+    return _compiled(lambda name: source(name, ELEMENTS[dtype], width, indexed), *signature)
+
+
+@cache
+def _kernels(dtype: torch.dtype, batch: int, indexed: bool) -> list[tuple[Callable[..., None], int]]:
+    """The kernels for so many columns of the batch, and the byte at which each begins."""
+    kernels, done = list[tuple[Callable[..., None], int]](), 0
+    for width in WIDTHS:
+        while batch - done >= width:
+            kernels.append((_kernel(dtype, width, indexed), done * dtype.itemsize))
+            done += width
+    return kernels
+
+
+@cache
+def _transpose(dtype: torch.dtype) -> Callable[..., None]:
+    return _compiled(lambda name: transpose(name, ELEMENTS[dtype]), POINTER, INTEGER, POINTER, *[INTEGER] * 3)
 
 
 @lru_cache(maxsize=1)
@@ -106,33 +91,92 @@ def _pool() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(os.cpu_count(), "paperlib-sparse")
 
 
-def multiply(starts: Tensor, columns: Tensor, values: Tensor, bias: Tensor, x: Tensor) -> Tensor:
-    """CSR matrix (M, K) times x (K, N) plus bias (M,): (M, N) float32, on the CPU.
+def stride(batch: int) -> int:
+    """Elements from one feature's activations to the next: padded to widths, and apart in the cache's sets."""
+    if batch <= CHUNK:
+        return next(w for w in reversed(WIDTHS) if w >= batch)
+    chunks = -(-batch // CHUNK)
+    return CHUNK * (chunks if chunks <= 4 else chunks | 1)
 
-    starts (M + 1,) and columns (non-zeros,) are int32, values float32, all contiguous. Raises RuntimeError
-    where nothing is compiled (`compiled()` is None).
+
+def tile_width(batch: int, density: float) -> int:
+    """Columns of a tile: what lies in the first-level cache against how often rows are begun, as measured."""
+    return round((1024 if density > 0.15 else 1536) / min(WIDTHS[0], stride(batch)) ** 0.5)
+
+
+def _is_ours(x: Tensor) -> bool:
+    """Whether the kernels can read it: not on a GPU, nor in another number format."""
+    return x.dtype in ELEMENTS and x.device.type == "cpu"
+
+
+def lying(x: Tensor, padded_by_zeros: bool = False) -> Tensor:
+    """(N, F) as (F, stride(N)), contiguous; without a copy where it lies so already, as a product does.
+
+    What lies behind a row's N columns is of no matter to a product; a gradient needs zeros, and N of 16 at least.
     """
-    kernels = compiled()
-    if kernels is None:
-        raise RuntimeError("no llvmlite: use torch's own CSR product")
-    rows, batch = len(bias), x.shape[1]
-    n = -(-batch // LANES) * LANES
-    x = torch.nn.functional.pad(x, (0, n - batch)) if n != batch else x.contiguous()
-    out = torch.empty(rows, n)
-    matrix = [t.data_ptr() for t in (starts, columns, values)]
+    n, features = x.shape
+    padded = stride(max(n, CHUNK) if padded_by_zeros else n)
+    if n == padded:
+        if x.stride(1) != 1 or n % BLOCK or features % BLOCK or not n or not _is_ours(x) or isinstance(x, FakeTensor):
+            return x.T.contiguous()
+        out = x.new_empty(features, n)
+        _transpose(x.dtype)(x.data_ptr(), x.stride(0), out.data_ptr(), n, n, features)
+        return out
+    room = x.untyped_storage().nbytes() // x.element_size() - x.storage_offset()
+    if not padded_by_zeros and x.stride() == (1, padded) and features * padded <= room:
+        return x.as_strided((features, padded), (padded, 1))
+    out = x.new_zeros(features, padded)
+    out[:, :n] = x.T
+    return out
 
-    def part(first: int, last: int) -> None:
-        done = 0
-        for vectors in VECTORS:
-            while n - done >= vectors * LANES:
-                at = 4 * done  # bytes
-                kernels[vectors](*matrix, x.data_ptr() + at, bias.data_ptr(), out.data_ptr() + at, n, first, last)
-                done += vectors * LANES
 
-    threads = torch.get_num_threads() if len(values) * n >= PARALLEL else 1
-    cuts = [rows * i // threads for i in range(threads + 1)]
-    others = [_pool().submit(part, a, b) for a, b in zip(cuts[1:-1], cuts[2:], strict=True)]
-    part(cuts[0], cuts[1])
+def _run(tiles: Tiles, work: int, call: Callable[[int, int], None]) -> None:
+    """`call` with ranges of tiles, whole rows of them, on as many threads as `work` multiply-adds deserve."""
+    blocks = -(-tiles.shape[0] // tiles.height)
+    threads = min(blocks, torch.get_num_threads()) if work >= PARALLEL else 1
+    cuts = [blocks * i // threads * tiles.across for i in range(threads + 1)]
+    others = [_pool().submit(call, a, b) for a, b in pairwise(cuts[1:])]
+    call(cuts[0], cuts[1])
     for other in others:
         other.result()
-    return out[:, :batch]
+
+
+def multiply(tiles: Tiles, values: Tensor, bias: Tensor, x: Tensor, relu: bool = False) -> Tensor:
+    """The matrix (M, K) of these values times x (K, S) plus bias (M,), negative results at zero with `relu`: (M, S).
+
+    x as `lying` gives it, values and bias contiguous and of its type, float32 or float64, all on the CPU. Raises
+    RuntimeError for another number of features, type or device.
+    """
+    (rows, columns), (features, n) = tiles.shape, x.shape
+    if features != columns or x.dtype != values.dtype or not _is_ours(x):
+        raise RuntimeError(f"a sparse layer of {columns} features and {values.dtype} got {features} and {x.dtype}")
+    y = x.new_empty(rows, n)
+    if isinstance(x, FakeTensor):  # whoever only counts memory
+        return y
+    *arrays, index = tiles.arrays
+    pattern = [t.data_ptr() for t in (*arrays, index, values)]
+    at_x, at_bias, at_y = x.data_ptr(), bias.data_ptr(), y.data_ptr()
+    kernels = _kernels(x.dtype, n, len(index) > 0)
+
+    def part(first: int, last: int) -> None:
+        for kernel, at in kernels:
+            kernel(*pattern, at_x + at, n, at_bias, at_y + at, n, 0, 2 * relu, first, last)
+
+    _run(tiles, len(values) * n, part)
+    return y
+
+
+def gradient(tiles: Tiles, x: Tensor, dy: Tensor) -> Tensor:
+    """The gradient (values,) of `multiply`, from x (K, S) and the gradient dy (M, S) of its result, S from 16 on."""
+    arrays = tiles.arrays
+    gradients = x.new_empty(len(arrays[2]))
+    if isinstance(x, FakeTensor):
+        return gradients
+    pattern = [t.data_ptr() for t in (*arrays, gradients)]
+    kernel, n = _kernel(x.dtype, 0, False), x.shape[1]
+
+    def part(first: int, last: int) -> None:
+        kernel(*pattern, x.data_ptr(), n, 0, dy.data_ptr(), n, n, 0, first, last)
+
+    _run(tiles, len(gradients) * n, part)
+    return gradients

@@ -3,6 +3,7 @@
 A step of a small perceptron takes torch some 300 µs, nearly all of it dispatch; written out it takes a quarter.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar, Protocol
 
@@ -13,8 +14,9 @@ from paperlib.core.errors import PaperlibError
 from paperlib.execution.compact import is_worth_compacting
 from paperlib.execution.compact_training import CompactTraining
 from paperlib.execution.perceptron import is_perceptron
+from paperlib.execution.sparse_training import SparseTraining, is_worth_sparse
 from paperlib.execution.stacked import ELEMENTWISE, Batches, Loss, Network, StackedSteps
-from paperlib.pruners import MaskEnforcer
+from paperlib.pruners import Layer, MaskEnforcer, Masks
 from paperlib.schema.measurement import TrainingEngine
 
 SMALL = 200_000  # parameters; above, arithmetic outweighs dispatch
@@ -104,14 +106,35 @@ class CompactSteps:
         return logits
 
     def _compact_training(self) -> CompactTraining | None:
-        layers, masks = self.full.enforcer.layers, self.full.enforcer.masks
-        if not masks or masks is self._refused:
+        enforcer = self.full.enforcer
+        if not enforcer.masks or enforcer.masks is self._refused:
             return None
-        try:
-            training = CompactTraining(self.full.model, layers, masks, self.full.optimizer)
-            if is_worth_compacting(training.model, self.full.model):
-                return training
-        except PaperlibError:  # a layer or an optimizer that it cannot follow
-            pass
-        self._refused = masks
+        training = compact_training(self.full.model, enforcer.layers, enforcer.masks, self.full.optimizer)
+        self._refused = None if training else enforcer.masks
+        return training
+
+
+def compact_training(
+    model: nn.Module, layers: Sequence[Layer], masks: Masks, optimizer: torch.optim.Optimizer
+) -> CompactTraining | None:
+    """Compact training under these masks, which are in force; None where it pays nothing or cannot be followed."""
+    try:
+        training = CompactTraining(model, layers, masks, optimizer)
+    except PaperlibError:  # a layer or an optimizer that it cannot follow
         return None
+    return training if is_worth_compacting(training.model, model) else None
+
+
+Realised = CompactTraining | SparseTraining
+
+
+def realised_training(
+    model: nn.Module, layers: Sequence[Layer], masks: Masks, optimizer: torch.optim.Optimizer
+) -> Realised | None:
+    """As `compact_training`; where only single weights go, sparse training if that may pay."""
+    if masks and is_worth_sparse(model, masks):
+        try:
+            return SparseTraining(model, masks, optimizer)
+        except PaperlibError:
+            pass
+    return compact_training(model, layers, masks, optimizer)

@@ -141,14 +141,15 @@ class CostRun(Frozen):
     """What one fresh process measured: every variant beside dense, in rounds of random order.
 
     step: a training step (forward, loss, backward, optimiser, mask) of `dense`, `dense-again` (A/A), `masked` (as in
-    the papers) and, where filters go, `compact`; without the last two where training is dense's own (post-training).
+    the papers) and, where filters go, `compact`, or where single weights go and it is faster, `sparse`; without these
+    where training is dense's own (post-training).
     inference: the same at batch 1 and 64, with the fastest exact variant. boundary_s: seconds of new masks at an
     epoch boundary, put in force, by variant; 0 where masks stay. cold_s: weights read and the first answer given.
     grid_g_per_kwh: grams of CO2 that a kWh costs here; others: share of the cores' time that other processes took.
     idle_w: watts of the device while this process slept, None without a counter; temperature_c, clock_mhz: the highest
     and the lowest of the device right after the steps and after the inferences, None where they cannot be read;
     calibration: this CPU's, where `paperlib calibrate` has made one.
-    trainings: `dense`, `masked` and `compact` of a sample of settings, in the first process alone.
+    trainings: `dense`, `masked` and the fastest exact way of a sample of settings, in the first process alone.
     """
 
     step: tuple[Timing, ...]

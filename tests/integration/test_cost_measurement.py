@@ -165,10 +165,27 @@ def test_masked_and_compact_steps_give_the_same_weights() -> None:
     networks = [TrainableNetwork(setting, copy.deepcopy(model), batch) for _ in range(2)]
     masks = make_masks(setting, layers_of(model, setting.trial()), seed=0)
     masked, compact = (MaskedTraining.of(setting, network, masks, seed=0) for network in networks)
-    assert compact.compact is not None
-    for step in (networks[0].step(masked.enforcer), networks[1].compact_step(compact.compact)):
+    assert compact.realised is not None
+    for step in (networks[0].step(masked.enforcer), networks[1].realised_step(compact.realised)):
         for _ in range(3):
             step()
-    compact.compact.scatter_back()
+    compact.realised.scatter_back()
     for one, other in zip(networks[0].model.parameters(), networks[1].model.parameters(), strict=True):
         assert torch.allclose(one, other, rtol=0, atol=1e-12)
+
+
+def test_a_large_perceptron_trains_sparse_where_that_is_faster_and_holds_what_it_keeps() -> None:
+    dense, pruned = (
+        make_cost_setting(model="mlp-medium", width=0.5, options={"momentum": 0.9}, **fields)
+        for fields in ({}, {"method": "set", "sparsity": 0.9})
+    )
+    _, record = measure([dense, pruned], FAST, process=0)
+    (run,) = record.runs
+    assert [t.variant for t in run.step][-2:] == ["masked", "sparse"] and run.boundary_s["sparse"] > 0
+    assert [t.variant for t in run.trainings] == ["dense", "masked", "sparse"]
+    masked, sparse = record.memory["masked"], record.memory["sparse"]
+    kept = record.costs.dense_bytes * 0.1
+    assert sparse.gradients < masked.gradients / 5 and sparse.optimizer < masked.optimizer / 5
+    assert sparse.parameters < 3.5 * kept < masked.parameters and sparse.masks == 0
+    (row,) = cost_table([record]).to_dict("records")
+    assert row["realised_step_way"] == "sparse" and row["realised_memory_bytes"] == sparse.total

@@ -218,9 +218,9 @@ def test_a_sparse_product_is_named_after_what_computes_it(monkeypatch: pytest.Mo
     from paperlib.execution.backends import engine_of
     from paperlib.execution.sparse import SparseLinear
 
-    network = nn.Sequential(nn.Flatten(), SparseLinear(nn.Linear(4, 3)))
     assert engine_of(nn.Linear(4, 3)) == "torch"
-    assert engine_of(network) == ("llvm" if sparse_kernel.compiled() else "torch-csr")
-    monkeypatch.setattr(sparse_kernel, "compiled", lambda: None)
-    assert engine_of(network) == "torch-csr"
-    assert network(torch.ones(2, 4)).shape == (2, 3)
+    for compiled in (True, False):
+        monkeypatch.setattr(sparse_kernel, "available", lambda compiled=compiled: compiled)
+        network = nn.Sequential(nn.Flatten(), SparseLinear(nn.Linear(4, 3)))
+        assert engine_of(network) == ("llvm" if compiled else "torch-csr")
+        assert network(torch.ones(2, 4)).shape == (2, 3)
