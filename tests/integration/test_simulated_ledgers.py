@@ -1,6 +1,7 @@
 """Simulated ledgers with known truth: every word that a claim can get is reached, and wrong words are rare."""
 
 import pytest
+from scipy.stats import binomtest
 
 from paperlib.claims import CLAIMS, verdicts
 from paperlib.claims.verdict import Base
@@ -97,7 +98,8 @@ def test_a_wrong_word_comes_in_one_case_of_twenty_at_most(
     for number in range(rounds):
         w = world(claim, truth, noise=noise, seed=1_000 + number, spread=spread)
         words.append(verdicts(w.tidy, [CLAIMS[claim]], w.costs)[0].base)
-    assert sum(word in wrong for word in words) <= 0.05 * rounds
+    # Some claims sit at one case of twenty, so more than that must not be what chance gives.
+    assert binomtest(sum(word in wrong for word in words), rounds, 0.05, "greater").pvalue > 0.05
 
 
 # Truth, noise, and the effect that the interval should hold.

@@ -17,6 +17,7 @@ from paperlib.execution import sparse_kernel
 from paperlib.execution.sparse import SparseLinear
 from paperlib.execution.sparse_code import source
 from paperlib.execution.sparse_tiles import Tiles
+from tests.not_tested import TO_TEST
 
 CLOSE = {torch.float32: {"rtol": 1e-4, "atol": 1e-4}, torch.float64: {"rtol": 1e-12, "atol": 1e-12}}
 SIDES = st.sampled_from([1, 5, 16, 64, 128, 256])
@@ -105,7 +106,9 @@ def test_inputs_may_lie_in_any_way() -> None:
 
 
 @pytest.mark.parametrize("cpu", ["haswell", "x86-64"])
-@pytest.mark.skipif(platform.machine() not in {"x86_64", "AMD64"}, reason="names of Intel's CPUs: AVX2, and plain")
+@pytest.mark.skipif(
+    platform.machine() not in {"x86_64", "AMD64"}, reason=f"kernels for x86 run on x86 alone{TO_TEST}use such a machine"
+)
 def test_one_source_serves_other_cpus(cpu: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def forget() -> None:
         for cached in (sparse_kernel._jit, sparse_kernel._kernel, sparse_kernel._kernels, sparse_kernel._transpose):
