@@ -36,7 +36,7 @@ checks: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy paperlib
 
-test-fast: checks ## Lint, types and unit tests: about a minute, for daily work
+test-fast: checks ## Lint, types and unit tests, for daily work
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile tests/unit
 
 test: checks ## Run every check: lint, types, all tests with coverage
