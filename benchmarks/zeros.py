@@ -1,8 +1,8 @@
-"""Whether a dense kernel is faster on zeros: masked filters and black images beside dense, in one run.
+"""Whether a dense kernel's time hangs on the values: masked filters and black images beside dense, in one run.
 
 `python benchmarks/zeros.py`, on a machine that does nothing else: ResNet18 at 224 px, batch 64, inference on all cores,
 in random order, ratios of medians; about two minutes on 2 cores. The same filters scaled to a hundredth stand beside:
-masks without zeros. Nothing is skipped, so what differs is the power of a multiplication by zero, and so the clock.
+masks without zeros. Nothing is skipped anywhere, so what differs is what the values themselves change.
 """
 
 import random
