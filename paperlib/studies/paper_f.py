@@ -29,9 +29,13 @@ SCENARIOS = {
 
 
 # Beyond the scenarios, where F says that training fails: shares of filters, epochs, one method whose masks stay and one
-# whose masks move, and the profiles that can afford it: whole networks take hours on two cores.
+# whose masks move, the recipe that F states, and the profiles that can afford it: whole networks take hours on two cores.
 LIMIT, LIMIT_EPOCHS, LIMIT_METHODS = (0.9, 0.95), 10, ("pre-training", "set")
-LIMIT_PROFILES = ("paper",)
+LIMIT_RECIPE: Fields = {
+    "width": 1.0, "epochs": LIMIT_EPOCHS, "lr": 1e-4, "batch_size": 64, "schedule": "constant", "augment": False,
+    "options": {},
+}  # fmt: skip
+LIMIT_PROFILES = ("laptop", "paper")
 
 
 def scenario(given: str | tuple[float, float]) -> Scenario:
@@ -84,7 +88,7 @@ def limit(profile_name: str, seeds: int | None = None) -> list[Trial]:
         return []
     trials: list[Trial] = []
     for _, budgeted_fields in budgeted(profile(profile_name).industrial, ("bloodmnist",), None, seeds):
-        common: Fields = {**budgeted_fields, "width": 1.0, "epochs": LIMIT_EPOCHS, "lr": 1e-4, "batch_size": 64}
+        common: Fields = {**budgeted_fields, **LIMIT_RECIPE}
         trials += [make_trial(common)] if common["seed"] == 0 else []
         trials += [
             make_trial(common, method=method, conv_sparsity=share, sparsity=SCENARIOS["i"].linear)
