@@ -1,7 +1,7 @@
 """Networks as calls to be timed: a forward pass, a cold start, and the fastest exact variant of a pruned network."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from safetensors.torch import load as parse
@@ -11,27 +11,30 @@ from torch import Tensor, nn
 from paperlib.core.errors import PaperlibError
 from paperlib.execution.compact import is_worth_compacting, to_compact
 from paperlib.execution.flops import linear_zeros_share
-from paperlib.execution.sparse import sparsify
+from paperlib.execution.sparse import SparseLinear, sparsify
 from paperlib.pruners import Masks
 
 SPARSE_SHARE = 0.05
 
 
-def fastest_exact_variant(model: nn.Module, masks: Masks, batch: Tensor) -> list[tuple[str, nn.Module]]:
-    """(`compact`, `sparse` or `compact+sparse`, network): filters cut out and linear layers as CSR, where each pays
-    for this batch; empty if nothing does. CSR is tried where zeros of linear layers are 5 % of the FLOPs or more."""
-    backends, network = [], model.eval()
+def exact_variants(model: nn.Module, masks: Masks, batches: Sequence[Tensor]) -> list[tuple[str, nn.Module]]:
+    """For each batch (`compact`, `sparse` or `compact+sparse`, network): filters cut out, linear layers as CSR, where
+    each pays; `masked` if nothing does. CSR is tried where zeros of linear layers are 5 % of the FLOPs or more."""
+    cut, network, variants = list[str](), model.eval(), list[tuple[str, nn.Module]]()
     try:
         small = to_compact(model, masks)
         if is_worth_compacting(small, model):
-            backends, network = ["compact"], small
+            cut, network = ["compact"], small
     except PaperlibError:  # a network that cannot be followed stays masked
         pass
-    height, width, channels = batch.shape[2], batch.shape[3], batch.shape[1]
-    if batch.device.type == "cpu" and linear_zeros_share(network, (height, width, channels)) >= SPARSE_SHARE:
-        network, gains = sparsify(network, batch)
-        backends += ["sparse"] if any(gain > 1 for gain in gains.values()) else []
-    return [("+".join(backends), network)] if backends else []
+    _, channels, height, width = batches[0].shape
+    on_cpu = batches[0].device.type == "cpu"
+    tried = on_cpu and linear_zeros_share(network, (height, width, channels)) >= SPARSE_SHARE
+    for batch in batches:
+        fastest = sparsify(network, batch)[0] if tried else network
+        sparse = ["sparse"] if any(isinstance(layer, SparseLinear) for layer in fastest.modules()) else []
+        variants.append(("+".join(cut + sparse) or "masked", fastest))
+    return variants
 
 
 def forward_pass(network: Callable[[Tensor], object], batch: Tensor) -> Callable[[], object]:

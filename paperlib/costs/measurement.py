@@ -1,7 +1,7 @@
 """Settings measured side by side in fresh processes; each process gives every setting one more run."""
 
 import random
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from copy import deepcopy
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from paperlib.core.paths import Layout
 from paperlib.core.progress import progress
 from paperlib.costs.groups import Pruned, grouped
-from paperlib.costs.inference import cold_start, fastest_exact_variant, forward_pass
+from paperlib.costs.inference import cold_start, exact_variants, forward_pass
 from paperlib.costs.memory import allocator_peak, count_inference_memory, count_step_memory, fits_memory
-from paperlib.costs.paired import MIN_ROUNDS, Call, compare, load_time
+from paperlib.costs.paired import Call, compare, load_time
 from paperlib.costs.records import BATCHES, read_costs, write_costs
-from paperlib.costs.training_step import BOUNDARIES, EPOCHS, MaskedTraining, TrainableNetwork, build_network
+from paperlib.costs.training_step import MaskedTraining, TrainableNetwork, build_network, whole_trainings
 from paperlib.execution.backends import Network, engine_of
 from paperlib.execution.flops import count
 from paperlib.meters import Meters
@@ -39,7 +39,6 @@ from paperlib.trials.environment import describe_environment
 from paperlib.trials.resources import BackgroundLoad, exclusive_resources, threads_for
 from paperlib.trials.subprocess_runner import in_fresh_process
 
-TRAININGS = 3  # whole ones
 NETWORKS = 4  # that are in memory at once: dense twice, masked, and what is cut out of it
 
 
@@ -57,16 +56,13 @@ def run_costs(
     for setting in dict.fromkeys(settings):
         if setting.id not in stored or len(stored[setting.id].runs) < processes:
             networks.setdefault(setting.network, []).append(setting)
-    for network in list(networks):
-        step_memory = count_step_memory(network, lambda n=network: build_network(n))  # type: ignore[misc]
-        if not fits_memory(network, needed=NETWORKS * step_memory.total):
-            del networks[network]
-    runs = [len(stored[s.id].runs) if s.id in stored else 0 for group in networks.values() for s in group]
+    lacking = list(networks.values())
+    runs = [len(stored[s.id].runs) if s.id in stored else 0 for group in lacking for s in group]
     first = min(runs, default=processes)
     with progress(f"costs of {len(networks)} networks", processes - first) as step:
         for process in range(first, processes):
             step.describe(f"process {process + 1} of {processes}")
-            in_fresh_process(_add_runs, list(networks.values()), layout, effort, process)
+            lacking = in_fresh_process(_add_runs, lacking, layout, effort, process)
             step.advance()
     stored = {record.id: record for record in read_costs(layout)}
     records = [stored[setting.id] for setting in settings if setting.id in stored]
@@ -89,16 +85,23 @@ def _with_inference_memory(records: Sequence[CostRecord], layout: Layout) -> lis
     return complete
 
 
-def _add_runs(networks: list[list[CostSetting]], layout: Layout, effort: Effort, process: int) -> None:
-    """Give each setting that lacks it the run of this process, network by network in random order."""
+def _add_runs(
+    networks: list[list[CostSetting]], layout: Layout, effort: Effort, process: int
+) -> list[list[CostSetting]]:
+    """Give each setting that lacks it the run of this process, network by network in random order.
+
+    Returns the networks that memory is free for, whose settings alone are measured.
+    """
     meters_for = cache(Meters.for_device)  # so that idle power is measured once
+    stored = {record.id: record for record in read_costs(layout)}
+    known = {record.setting.network: record.memory["dense"] for record in stored.values()}
+    needs = {n: known[n] if n in known else _dense_memory(n) for n in (settings[0].network for settings in networks)}
+    networks = [n for n in networks if fits_memory(n[0].network, NETWORKS * needs[n[0].network].total)]
     for settings in random.Random(process).sample(networks, len(networks)):
-        stored = {record.id: record for record in read_costs(layout)}
         lacking = [s for s in settings if s.id not in stored or len(stored[s.id].runs) <= process]
-        for new in measure(lacking, effort, process, meters_for) if lacking else ():
-            earlier = stored.get(new.id)  # which has counted the memory
-            record = earlier.model_copy(update={"runs": (*earlier.runs, *new.runs)}) if earlier else new
+        for record in measure(lacking, effort, process, meters_for, stored) if lacking else ():
             write_costs(record, layout)
+    return networks
 
 
 def measure(
@@ -106,12 +109,15 @@ def measure(
     effort: Effort,
     process: int,
     meters_for: Callable[[str], Meters] = Meters.for_device,
+    earlier: Mapping[str, CostRecord] | None = None,
 ) -> list[CostRecord]:
     """One run of each setting, all of one network, in this process, whose number seeds weights, masks and order.
 
-    Memory is counted in process 0 alone, since it is the same in all.
-    meters_for: gives the meters of a device such as "cpu"; the best that this machine has if left out.
+    meters_for: gives the meters of a device such as "cpu"; the best that this machine has if left out. earlier: by id,
+    the records that the runs are added to; FLOPs and memory, the same in all, are counted where one lacks.
     """
+    earlier = earlier or {}
+    counts = any(setting.id not in earlier for setting in settings)
     network = settings[0].network
     with exclusive_resources() as place:
         load, meters = BackgroundLoad(place.cores), meters_for(place.device)
@@ -124,17 +130,16 @@ def measure(
         calibration = read_calibration(cpu_name()) if place.device == "cpu" else None
         with threads_for(dense):
             environment = describe_environment(place.device)
-            trained = _train(network, dense, groups, images, meters, effort, process)
+            trained = _train(network, dense, groups, images, meters, effort, process, counts)
             warm = read_sensors(place.device)
             inference = _infer(dense, groups, images, meters, effort, process)
             sensors = extremes(warm, read_sensors(place.device))
             masked = next((group.model(dense) for group in groups if group.masks), dense)
             dense_cold_s, cold_s = (load_time(cold_start(x, images[:1]), meters, repeats=3) for x in (dense, masked))
-        dense_memory = {"dense": count_step_memory(network, dense)} if process == 0 else {}
-        at_inference = _inference_memory(groups, dense) if process == 0 else {}
+        at_inference = _inference_memory(groups, dense) if counts else {}
         records: dict[CostSetting, CostRecord] = {}
         for group in groups:
-            costs = count(group.model(dense), group.masks, network.shape)
+            costs = count(group.model(dense), group.masks, network.shape) if counts else None
             for setting in group.settings:
                 trains = setting in group.trained
                 run = CostRun(
@@ -152,11 +157,14 @@ def measure(
                     finished=datetime.now(UTC).isoformat(timespec="seconds"),
                     trainings=trained.whole.get(setting.id, ()),
                 )
-                memory = trained.memory.get(setting.id, dense_memory)
-                records[setting] = CostRecord(
-                    id=setting.id, setting=setting, memory=memory, costs=costs, runs=(run,),
-                    inference_memory=at_inference.get(setting.id),
-                )  # fmt: skip
+                if before := earlier.get(setting.id):
+                    records[setting] = before.model_copy(update={"runs": (*before.runs, run)})
+                elif costs:
+                    memory = trained.memory.get(setting.id, {"dense": _dense_memory(network)})
+                    records[setting] = CostRecord(
+                        id=setting.id, setting=setting, memory=memory, costs=costs, runs=(run,),
+                        inference_memory=at_inference.get(setting.id),
+                    )  # fmt: skip
     return [records[setting] for setting in settings]
 
 
@@ -168,6 +176,11 @@ def _inference_memory(groups: Sequence[Pruned], dense: nn.Module) -> dict[str, I
         pruned = count_inference_memory(group.model(dense), group.masks, shape)
         counted |= dict.fromkeys((s.id for s in group.settings), InferenceMemory(dense=of_dense, pruned=pruned))
     return counted
+
+
+@cache
+def _dense_memory(network: CostSetting) -> StepMemory:
+    return count_step_memory(network, lambda: build_network(network))
 
 
 def _memory(training: MaskedTraining, dense: StepMemory) -> dict[str, StepMemory]:
@@ -189,7 +202,7 @@ class _Trained:
 
 def _train(
     network: CostSetting, dense: nn.Module, groups: Sequence[Pruned], images: Tensor, meters: Meters, effort: Effort,
-    process: int,
+    process: int, counts: bool,
 ) -> _Trained:  # fmt: skip
     labels = torch.arange(network.batch_size, device=images.device) % network.classes
     batch = images[: network.batch_size], labels
@@ -205,12 +218,11 @@ def _train(
                 calls.setdefault(f"{first.realised.way} {group.realised}", masked.realised_step(first.realised))
     timings = compare(
         calls, batch_size=network.batch_size, meters=meters, min_rounds=effort.min_rounds, budget_s=effort.budget_s,
-        seed=process,
+        seed=process, rare=_realised(calls),
     )  # fmt: skip
     peaks = {name: allocator_peak(step, images.device) for name, step in calls.items()}
     steps = tuple(t.model_copy(update={"engine": "torch", "allocator_bytes": peaks[t.variant]}) for t in timings)
     trained = _Trained(steps, {}, {}, {})
-    dense_memory = count_step_memory(network, dense)
     swapping = [
         (first.realised is not None, s.sparsity, s.id) for g, first in firsts for s in g.trained if s.method == "set"
     ]
@@ -219,6 +231,7 @@ def _train(
     while firsts:  # masks and what realised networks remember are as large as the network: one group after the other
         group, first = firsts.pop(0)
         rebuilt = first.rebuild_seconds()
+        memory = _memory(first, _dense_memory(network)) if counts else {}
         for setting in group.trained:
             training = (
                 first if setting == first.setting else MaskedTraining.of(setting, masked, group.masks, process, first)
@@ -227,69 +240,47 @@ def _train(
             trained.boundary_s[setting.id] = {"masked": updated} | (
                 {first.realised.way: updated + rebuilt} if first.realised else {}
             )
-            if process == 0:
-                trained.memory[setting.id] = _memory(training, dense_memory)
+            trained.memory[setting.id] = memory
             if setting.id == sample:
-                trained.whole[sample] = _whole_trainings(dense_one, training, meters, effort.training_s)
+                trained.whole[sample] = whole_trainings(dense_one, training, meters, effort.training_s)
     return trained
-
-
-def _whole_trainings(
-    dense: TrainableNetwork, pruned: MaskedTraining, meters: Meters, seconds: float
-) -> tuple[WholeTraining, ...]:
-    """TRAININGS trainings of so many seconds in all: of the dense network, and of the pruned one in each way."""
-    updated, rebuilt = pruned.update_seconds(BOUNDARIES), pruned.rebuild_seconds(BOUNDARIES)
-    boundaries_s = {"dense": 0.0, "masked": updated}
-    calls = {"dense": dense.step(), "masked": pruned.network.step(pruned.enforcer)}
-    if pruned.realised is not None:
-        calls[pruned.realised.way] = pruned.network.realised_step(pruned.realised)
-        boundaries_s[pruned.realised.way] = updated + rebuilt
-    setting, parts = dense.setting, list[WholeTraining]()
-    for _ in range(TRAININGS):  # in turn, so that a drift of the machine meets all
-        timed = compare(
-            calls, batch_size=setting.batch_size, meters=meters, min_rounds=MIN_ROUNDS,
-            budget_s=seconds / TRAININGS, seed=0,
-        )  # fmt: skip
-        for timing in timed:
-            way, step_s = timing.variant, timed[0].median_s * timing.ratio
-            steps = max(1, round(seconds / TRAININGS / EPOCHS / step_s))
-            is_dense = way == "dense"
-            time_s = dense.seconds_of(dense.step(count=EPOCHS * steps)) if is_dense else pruned.train_whole(way, steps)
-            product_s = EPOCHS * steps * step_s + (EPOCHS - 1) * boundaries_s[way]
-            parts.append(WholeTraining(variant=way, steps=EPOCHS * steps, time_s=time_s, product_s=product_s))
-    return tuple(
-        WholeTraining(
-            variant=way,
-            steps=sum(part.steps for part in parts if part.variant == way),
-            time_s=sum(part.time_s for part in parts if part.variant == way),
-            product_s=sum(part.product_s for part in parts if part.variant == way),
-        )
-        for way in calls
-    )
 
 
 def _infer(
     dense: nn.Module, groups: Sequence[Pruned], images: Tensor, meters: Meters, effort: Effort, seed: int
 ) -> tuple[Timing, ...]:
     timings: list[Timing] = []
-    for size in BATCHES:
-        batch = images[:size]
-        networks: dict[str, Network] = {"dense": dense.eval(), "dense-again": deepcopy(dense).eval()}
-        for group in groups:
-            if group.masks:
-                masked = group.model(dense)
+    # Copies all of them: a network as it was built lies elsewhere in memory, and a large perceptron is slower there.
+    beside = {name: deepcopy(dense).eval() for name in ("dense", "dense-again")}
+    by_size: dict[int, dict[str, Network]] = {size: {**beside} for size in BATCHES}
+    for group in groups:
+        if group.masks:
+            masked = group.model(dense)
+            exact = exact_variants(masked, group.masks, [images[:size] for size in BATCHES])
+            for networks, (way, network) in zip(by_size.values(), exact, strict=True):
                 networks.setdefault(f"masked {group.masked}", masked)
-                exact = fastest_exact_variant(masked, group.masks, batch)
-                networks |= {f"{backend} {group.realised}": network for backend, network in exact}
-        calls = {name: forward_pass(network, batch) for name, network in networks.items()}
+                if way != "masked":
+                    networks[f"{way} {group.realised}"] = network
+    for size, networks in by_size.items():
+        calls = {name: forward_pass(network, images[:size]) for name, network in networks.items()}
         compared = compare(
-            calls, batch_size=size, meters=meters, min_rounds=effort.min_rounds, budget_s=effort.budget_s, seed=seed
-        )
+            calls, batch_size=size, meters=meters, min_rounds=effort.min_rounds, budget_s=effort.budget_s, seed=seed,
+            rare=_realised(calls),
+        )  # fmt: skip
         timings += [t.model_copy(update={"engine": engine_of(networks[t.variant])}) for t in compared]
     return tuple(timings)
 
 
+def _realised(variants: Iterable[str]) -> set[str]:
+    return {name for name in variants if not name.startswith(("dense", "masked"))}
+
+
 def _of(timings: Sequence[Timing], endings: Set[str]) -> tuple[Timing, ...]:
-    """The variants of these endings, under their plain names; the ending of dense is empty."""
+    """The variants of these endings, under their plain names; the ending of dense is empty.
+
+    A sparse one that was not faster than masked is left out.
+    """
     parts = [(t, *t.variant.partition(" ")[::2]) for t in timings]
-    return tuple(t.model_copy(update={"variant": name}) for t, name, ending in parts if ending in endings)
+    named = [t.model_copy(update={"variant": name}) for t, name, ending in parts if ending in endings]
+    masked = {t.batch_size: t.ratio for t in named if t.variant == "masked"}
+    return tuple(t for t in named if "sparse" not in t.variant or t.ratio < masked[t.batch_size])

@@ -1,15 +1,17 @@
-"""Memory of a training step and of an inference, counted in tensors: the same to the byte on every machine."""
+"""Memory of a training step and of an inference, counted in tensors: the same to the byte on every machine.
+
+torch's tracker takes seconds to import, so it is imported where something is counted.
+"""
 
 import copy
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 import psutil
 import torch
 from torch import nn
-from torch._subclasses.fake_tensor import FakeCopyMode, FakeTensorMode
-from torch.distributed._tools.mem_tracker import MemTracker
 
 from paperlib.core.errors import PaperlibError
 from paperlib.costs.records import BATCHES
@@ -18,6 +20,10 @@ from paperlib.execution.flops import bytes_as_csr
 from paperlib.pruners import Masks
 from paperlib.schema.cost import CostSetting, StepMemory
 from paperlib.trials.optimizers import loss_of, make_optimizer
+
+if TYPE_CHECKING:
+    from torch._subclasses.fake_tensor import FakeTensorMode
+    from torch.distributed._tools.mem_tracker import MemTracker
 
 SHARE = 0.8  # of the free memory that a measurement may take
 
@@ -28,6 +34,9 @@ def count_step_memory(setting: CostSetting, network: nn.Module | Callable[[], nn
     No tensor is allocated (they are fake), so a network larger than the memory can be counted. masks: bytes of the
     masks, which lie beside.
     """
+    from torch._subclasses.fake_tensor import FakeTensorMode
+    from torch.distributed._tools.mem_tracker import MemTracker
+
     trial, fake = setting.trial(), FakeTensorMode()
     height, width, channels = setting.shape
     if isinstance(network, nn.Module):
@@ -62,6 +71,9 @@ def count_inference_memory(network: nn.Module, masks: Masks, shape: tuple[int, i
     network: with its masks applied. Filters are cut out, norms folded into convolutions, and linear layers stored as
     CSR where that is smaller.
     """
+    from torch._subclasses.fake_tensor import FakeTensorMode
+    from torch.distributed._tools.mem_tracker import MemTracker
+
     with suppress(PaperlibError):  # a network that cannot be followed stays whole
         network = to_compact(network, masks)
     linear = [layer for layer in network.modules() if isinstance(layer, nn.Linear)]
@@ -76,13 +88,15 @@ def count_inference_memory(network: nn.Module, masks: Masks, shape: tuple[int, i
     return sum(_peak_of(tracker).values()) - saved
 
 
-def _without_memory(network: nn.Module, fake: FakeTensorMode) -> nn.Module:
+def _without_memory(network: nn.Module, fake: "FakeTensorMode") -> nn.Module:
     """A copy of fake tensors."""
+    from torch._subclasses.fake_tensor import FakeCopyMode
+
     with FakeCopyMode(fake):
         return copy.deepcopy(network)
 
 
-def _peak_of(tracker: MemTracker) -> dict[str, int]:
+def _peak_of(tracker: "MemTracker") -> dict[str, int]:
     """Bytes at the peak, by kind of tensor."""
     peak: dict[str, int] = {}
     for kinds in tracker.get_tracker_snapshot("peak").values():

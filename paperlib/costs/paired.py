@@ -2,11 +2,11 @@
 
 import gc
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import mstats
+from scipy.special import stdtrit
 
 from paperlib.core.errors import PaperlibError
 from paperlib.core.progress import between_steps
@@ -27,13 +27,15 @@ MAX_CALLS = 10_000
 
 
 def compare(
-    variants: Mapping[str, Call], *, batch_size: int, meters: Meters, min_rounds: int, budget_s: float, seed: int
-) -> tuple[Timing, ...]:
+    variants: Mapping[str, Call], *, batch_size: int, meters: Meters, min_rounds: int, budget_s: float, seed: int,
+    rare: Collection[str] = (),
+) -> tuple[Timing, ...]:  # fmt: skip
     """Time every variant against the first one; each call is one batch of `batch_size` images.
 
     Per round all variants run once in random order, and the ratio is taken within the round, so that drift of
     the machine cancels. A sample is the mean of as many calls as fill 5 ms; the percentiles are over samples.
-    There are `min_rounds` rounds, and more until `budget_s` seconds or 60 rounds are over. Energy comes from the
+    There are `min_rounds` rounds, and more until `budget_s` seconds or 60 rounds are over; `rare` variants, of which
+    no small effect is asked, run in the first 3 and then in every third. Energy comes from the
     samples where the meter is exact; a counter gets one whole-loop window of ten updates per variant on top of the
     budget (NVML: 1.1 s). Raises PaperlibError for no variants or fewer than 3 rounds.
     """
@@ -50,27 +52,31 @@ def compare(
     collects = gc.isenabled()
     gc.disable()  # as `timeit` does: a collection would fall on whichever variant is being timed
     try:
-        times, energies = _rounds(calls, repeats, meters, min_rounds=min_rounds, until=start + budget_s, rng=rng)
+        times, energies = _rounds(
+            calls, repeats, meters, [name in rare for name in names], min_rounds=min_rounds, until=start + budget_s,
+            rng=rng,
+        )  # fmt: skip
     finally:
         if collects:
             gc.enable()
-    medians = np.median(times, axis=0)
+    medians = np.nanmedian(times, axis=0)
     if counter:
         for i in rng.permutation(len(calls)):
             # A tenth more than needed: the loop may run faster than the samples did.
             energies[i] = _energy_of_loop(calls[i], meters, math.ceil(1.1 * counter / medians[i]))
     timings = []
     for i, name in enumerate(names):
-        ratio, low, high = paired_interval(times[:, i] / times[:, 0])
-        energy = energies[i]
+        took_part = ~np.isnan(times[:, i])
+        mine, energy = times[took_part, i], energies[i]
+        ratio, low, high = paired_interval(mine / times[took_part, 0])
         timings.append(
             Timing(
                 variant=name,
                 batch_size=batch_size,
-                rounds=len(times),
+                rounds=len(mine),
                 median_s=float(medians[i]),
-                p95_s=float(np.percentile(times[:, i], 95)),
-                p99_s=float(np.percentile(times[:, i], 99)),
+                p95_s=float(np.percentile(mine, 95)),
+                p99_s=float(np.percentile(mine, 99)),
                 ratio=ratio,
                 ratio_low=low,
                 ratio_high=high,
@@ -88,9 +94,11 @@ def paired_interval(ratios: NDArray[np.float64]) -> tuple[float, float, float]:
     The trimmed mean shrugs off the rounds in which the machine did something else, as a median does, and spreads less.
     Its Student interval rests on the Winsorised variance: Yuen, Biometrika 61 (1974), https://doi.org/10.2307/2334299.
     """
-    logs, limits = np.log(ratios), (TRIMMED, TRIMMED)
-    low, high = mstats.trimmed_mean_ci(logs, limits)
-    return tuple(float(np.exp(x)) for x in (mstats.trimmed_mean(logs, limits), low, high))  # type: ignore[return-value]
+    logs, cut = np.sort(np.log(ratios)), int(TRIMMED * len(ratios))
+    middle = logs[cut : len(logs) - cut]
+    spread = np.std(np.clip(logs, middle[0], middle[-1]), ddof=1) / ((1 - 2 * TRIMMED) * math.sqrt(len(logs)))
+    mean, half = float(middle.mean()), float(stdtrit(len(middle) - 1, 0.975) * spread)
+    return math.exp(mean), math.exp(mean - half), math.exp(mean + half)
 
 
 def load_time(load: Call, meters: Meters, repeats: int) -> float:
@@ -120,22 +128,25 @@ def _rounds(
     calls: list[Call],
     repeats: list[int],
     meters: Meters,
+    rare: list[bool],
     *,
     min_rounds: int,
     until: float,
     rng: np.random.Generator,
 ) -> tuple[NDArray[np.float64], list[float | None]]:
-    """Seconds of one call, (rounds done, variants), and joules of one call by an exact meter, per variant."""
+    """Seconds of one call, (rounds done, variants), NaN where it did not run; joules of one call by an exact meter."""
     clock, energy = meters.clock, meters.energy
     exact = energy.source is not None and energy.update_s == 0
     joules = np.zeros(len(calls))
     most = max(min_rounds, MAX_ROUNDS)
-    times = np.empty((most, len(calls)))
+    times = np.full((most, len(calls)), math.nan)
     done = 0
     check = between_steps.get()
     while done < most and (done < min_rounds or clock() < until):
         check()
         for i in rng.permutation(len(calls)):
+            if rare[i] and done >= MIN_ROUNDS and (done + 1) % MIN_ROUNDS:
+                continue
             call, n = calls[i], range(repeats[i])
             if exact:
                 energy.begin()
@@ -148,7 +159,8 @@ def _rounds(
                 joules[i] += math.nan if spent is None else spent
         done += 1
     # `positive` turns NaN, and the 0 of a meter that was never asked or did not move, into None.
-    return times[:done], [positive(float(j) / (done * n)) for j, n in zip(joules, repeats, strict=True)]
+    ran = (~np.isnan(times)).sum(0)
+    return times[:done], [positive(float(j) / (r * n)) for j, r, n in zip(joules, ran, repeats, strict=True)]
 
 
 def _energy_of_loop(call: Call, meters: Meters, n: int) -> float | None:

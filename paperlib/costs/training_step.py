@@ -8,18 +8,20 @@ from statistics import median
 import torch
 from torch import Tensor, nn
 
+from paperlib.costs.paired import MIN_ROUNDS, compare
 from paperlib.execution.sparse_training import SparseTraining
 from paperlib.execution.steps import Realised, TorchSteps, realised_training
+from paperlib.meters import Meters
 from paperlib.models import build
 from paperlib.pruners import METHODS, Layer, MaskEnforcer, Masks, Method, Pruning, layers_of
-from paperlib.schema.cost import CostSetting
+from paperlib.schema.cost import CostSetting, WholeTraining
 from paperlib.trials.optimizers import loss_of, make_optimizer
 
 Batch = tuple[Tensor, Tensor]
 """Images, float (N, C, H, W), and labels, int64 (N,)."""
 BOUNDARIES = 3  # epoch boundaries before a whole training that are timed, of which the median counts
 EPOCHS = 3  # of a whole training
-TRIES = 3  # steps, of which the shortest counts
+TRAININGS = 3  # whole ones
 
 
 @dataclass(eq=False)
@@ -89,7 +91,7 @@ def make_masks(setting: CostSetting, layers: list[Layer], seed: int) -> Masks:
 class MaskedTraining:
     """A setting's masks in force in a network, the compact or sparse network under them, and its epoch boundary.
 
-    realised: that network; None where neither pays or can be followed.
+    realised: that network; None where neither may pay or can be followed.
     """
 
     setting: CostSetting
@@ -113,7 +115,7 @@ class MaskedTraining:
         enforcer.set(masks)
         generator = torch.Generator().manual_seed(seed)
         pruning = Pruning(setting.trial(), layers, generator, lambda: network.gradients(enforcer))
-        return cls(setting, network, enforcer, alike.realised if alike else _fastest(network, enforcer), pruning)
+        return cls(setting, network, enforcer, alike.realised if alike else _realised(network, enforcer), pruning)
 
     def update_seconds(self, count: int = 1) -> float:
         """Seconds of new masks made and put in force at an epoch boundary, median of `count`; 0 where masks stay."""
@@ -167,14 +169,39 @@ class MaskedTraining:
 
 
 def _realised(network: TrainableNetwork, enforcer: MaskEnforcer) -> Realised | None:
-    return realised_training(network.model, enforcer.layers, enforcer.masks, network.optimizer)
+    realised = realised_training(network.model, enforcer.layers, enforcer.masks, network.optimizer)
+    return None if isinstance(realised, SparseTraining) and network.setting.compute != "fp32" else realised
 
 
-def _fastest(network: TrainableNetwork, enforcer: MaskEnforcer) -> Realised | None:
-    """The realised network; a sparse one only where its step is measured to be faster than a masked one."""
-    realised = _realised(network, enforcer)
-    if isinstance(realised, SparseTraining):
-        steps = network.step(enforcer), network.realised_step(realised)
-        masked, sparse = (min(network.seconds_of(step) for _ in range(TRIES)) for step in steps)
-        return realised if sparse < masked and network.setting.compute == "fp32" else None
-    return realised
+def whole_trainings(
+    dense: TrainableNetwork, pruned: MaskedTraining, meters: Meters, seconds: float
+) -> tuple[WholeTraining, ...]:
+    """TRAININGS trainings of so many seconds in all: of the dense network, and of the pruned one in each way."""
+    updated, rebuilt = pruned.update_seconds(BOUNDARIES), pruned.rebuild_seconds(BOUNDARIES)
+    boundaries_s = {"dense": 0.0, "masked": updated}
+    calls = {"dense": dense.step(), "masked": pruned.network.step(pruned.enforcer)}
+    if pruned.realised is not None:
+        calls[pruned.realised.way] = pruned.network.realised_step(pruned.realised)
+        boundaries_s[pruned.realised.way] = updated + rebuilt
+    setting, parts = dense.setting, list[WholeTraining]()
+    for _ in range(TRAININGS):  # in turn, so that a drift of the machine meets all
+        timed = compare(
+            calls, batch_size=setting.batch_size, meters=meters, min_rounds=MIN_ROUNDS,
+            budget_s=seconds / TRAININGS, seed=0,
+        )  # fmt: skip
+        for timing in timed:
+            way, step_s = timing.variant, timed[0].median_s * timing.ratio
+            steps = max(1, round(seconds / TRAININGS / EPOCHS / step_s))
+            is_dense = way == "dense"
+            time_s = dense.seconds_of(dense.step(count=EPOCHS * steps)) if is_dense else pruned.train_whole(way, steps)
+            product_s = EPOCHS * steps * step_s + (EPOCHS - 1) * boundaries_s[way]
+            parts.append(WholeTraining(variant=way, steps=EPOCHS * steps, time_s=time_s, product_s=product_s))
+    return tuple(
+        WholeTraining(
+            variant=way,
+            steps=sum(part.steps for part in parts if part.variant == way),
+            time_s=sum(part.time_s for part in parts if part.variant == way),
+            product_s=sum(part.product_s for part in parts if part.variant == way),
+        )
+        for way in calls
+    )

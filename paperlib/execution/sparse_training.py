@@ -17,6 +17,7 @@ from paperlib.execution.sparse_tiles import Tiles
 from paperlib.pruners import Masks
 
 SMALL, KEPT = 200_000, 0.6  # weights; below, a step is mostly dispatch. Share of them; above, dense products win
+SHARE = 0.05  # of a network's parameters that must go
 SIDE = 128  # rows and columns of a tile for training: the activations on both sides of it fit the caches
 
 
@@ -83,10 +84,11 @@ class SparseTraining:
 
 
 def is_worth_sparse(model: nn.Module, masks: Masks) -> bool:
-    """Whether masks of large linear layers alone remove at least 40 % of them: where it may be faster than masked."""
+    """Whether masks of large linear layers alone remove 40 % of them and 5 % of the network: where it may be faster."""
     weights, kept = sum(m.numel() for m in masks.values()), sum(int(m.sum()) for m in masks.values())
     linear = all(isinstance(model.get_submodule(name), nn.Linear) for name in masks)
-    return linear and weights >= SMALL and kept <= KEPT * weights
+    removes = weights - kept >= SHARE * sum(p.numel() for p in model.parameters())
+    return linear and weights >= SMALL and kept <= KEPT * weights and removes
 
 
 def _fold(model: nn.Module) -> None:

@@ -120,7 +120,7 @@ def settings(profile_name: str, *numbers: str) -> list[CostSetting]:
         for model in SMALL_SIDE
         for arm in (_arms_of_f() if model != "resnet18-plain" else _arms_of_f()[:1])
         for setting in cost_settings("bloodmnist", model, *arm, width=budget.widths[model])
-        if budget.large or setting.shape[0] != LARGE_SIDE
+        if budget.large or (setting.shape[0] != LARGE_SIDE and model != "resnet18-plain")
     ]
     chosen = [s for n, of_notebook in by_notebook.items() if not numbers or n in numbers for s in of_notebook]
     return list(dict.fromkeys(chosen))

@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import mstats
 from scipy.stats import t as students
 
 from paperlib.claims.stats import Estimate, mean_interval
@@ -110,6 +111,24 @@ def test_the_budget_ends_the_rounds_but_leaves_enough_for_an_interval() -> None:
     assert 20 <= compare(two, batch_size=1, meters=meters, min_rounds=3, budget_s=60, seed=0)[0].rounds < 30
     assert compare(two, batch_size=1, meters=meters, min_rounds=3, budget_s=0, seed=0)[0].rounds == 3
     assert compare(two, batch_size=1, meters=meters, min_rounds=3, budget_s=1e9, seed=0)[0].rounds == 60
+
+
+def test_rare_variants_take_part_in_the_first_rounds_and_in_every_third() -> None:
+    meters, clock = fake()
+    variants = {"dense": takes(clock, 1.0), "half": takes(clock, 0.5), "again": takes(clock, 1.0)}
+    timings = compare(variants, batch_size=1, meters=meters, min_rounds=9, budget_s=0, seed=0, rare={"half"})
+    assert [t.rounds for t in timings] == [9, 5, 9]  # rounds 1, 2, 3, 6 and 9
+    half = timings[1]
+    assert (half.median_s, half.p99_s, half.ratio) == (pytest.approx(0.5), pytest.approx(0.5), pytest.approx(0.5))
+
+
+@given(st.lists(st.floats(0.1, 10), min_size=3, max_size=40))
+@settings(max_examples=50, deadline=None)
+def test_the_interval_is_that_of_scipys_trimmed_mean(ratios: list[float]) -> None:
+    limits = (0.25, 0.25)
+    low, high = mstats.trimmed_mean_ci(np.log(ratios), limits)
+    expected = np.exp([mstats.trimmed_mean(np.log(ratios), limits), low, high])
+    assert paired_interval(np.array(ratios)) == pytest.approx(expected, rel=1e-9)
 
 
 def gpu(lost_at_s: float | None = None) -> tuple[Meters, SimulatedTime]:
