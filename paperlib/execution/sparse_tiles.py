@@ -6,6 +6,7 @@ stand by their number of weights, the longest first: loops of like length cost n
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 
@@ -30,16 +31,14 @@ class Tiles(nn.Module):
         self.shape, self.height, self.width = tuple(kept.shape), height, width
         m, k = self.shape
         self.across = across = -(-k // width)
-        row_of, column_of = np.nonzero(kept.cpu().numpy())
-        # A part is what a row of the matrix has in one tile: a run of `row_of`, moved as a whole.
-        counts = np.bincount(row_of * across + column_of // width, minlength=m * across)
+        padded = np.zeros((m, across * width), bool)
+        padded[:, :k] = kept.cpu().numpy()
+        parts = padded.reshape(-1, width)  # a part is what a row of the matrix has in one tile, moved as a whole
+        counts = np.count_nonzero(parts, axis=1)
         row, block = np.divmod(np.arange(m * across), across)
         tile = row // height * across + block
-        order = np.lexsort((row, -counts, tile))
-        begins = np.empty_like(counts)
-        begins[order] = np.cumsum(counts[order]) - counts[order]
-        offsets = np.empty(len(row_of), np.uint16)
-        offsets[np.repeat(begins - np.cumsum(counts) + counts, counts) + np.arange(len(row_of))] = column_of % width
+        order = np.argsort((tile * (width + 1) + width - counts) * m + row)  # by tile, the longest first, by row
+        offsets = (np.flatnonzero(parts[order]) % width).astype(np.uint16)
         order = order[(counts[order] > 0) | (block[order] == 0) | (block[order] == across - 1)]
         tiles = np.arange(-(-m // height) * across)
         weights = np.bincount(tile, counts, len(tiles)).astype(np.int64)
@@ -59,11 +58,13 @@ class Tiles(nn.Module):
 
     def places(self) -> Tensor:
         """Where the weights, in their order here, stand in the flattened matrix: int64 (weights,)."""
+        return torch.from_numpy(self._flattened(self.shape[1], 1))
+
+    def _flattened(self, down: int, right: int) -> NDArray[np.int64]:
+        """`down` times its row plus `right` times its column, for each weight."""
         segments, rows = self.segments.numpy(), self.rows.numpy()
-        corner = (
-            np.repeat(segments[:, 0], segments[:, 2] - segments[:, 1]) + rows[:, 0].astype(np.int64) * self.shape[1]
-        )
-        return torch.from_numpy(np.repeat(corner, rows[:, 1]) + self.offsets.numpy().view(np.uint16))
+        corner = right * np.repeat(segments[:, 0], segments[:, 2] - segments[:, 1]) + down * rows[:, 0].astype(np.int64)
+        return np.repeat(corner, rows[:, 1]) + right * self.offsets.numpy().view(np.uint16).astype(np.int64)
 
     def transposed(self, kept: Tensor) -> "Tiles":
         """The pattern of the transposed matrix, with the index of each weight in the values of this one.
@@ -72,11 +73,9 @@ class Tiles(nn.Module):
         """
         other = Tiles(kept.T, self.width, self.height)
         place = np.empty(kept.numel(), np.int32)
-        place[self.places().numpy()] = np.arange(len(self.offsets))
-        column, row = np.divmod(other.places().numpy(), self.shape[0])
-        segments = self.segments.numpy()
-        first = segments[row // self.height * self.across + column // self.width, 4]
-        index = place[row * self.shape[1] + column] - first
-        other.index = torch.from_numpy(index.astype(np.uint16).view(np.int16))
+        place[self._flattened(1, self.shape[0])] = np.arange(len(self.offsets))
+        weights = np.diff(other.segments[:, 3].numpy(), append=len(other.offsets))
         other.segments[:, 4] = self.segments[:, 4].view(-1, self.across).T.flatten()
+        index = place[other.places().numpy()] - np.repeat(other.segments[:, 4].numpy(), weights)
+        other.index = torch.from_numpy(index.astype(np.uint16).view(np.int16))
         return other

@@ -85,17 +85,19 @@ def test_sparse_linear_is_the_linear_layer(bias: bool, compiled: bool, monkeypat
 def test_sparsify_measures_every_linear_layer_and_keeps_the_winner(monkeypatch: pytest.MonkeyPatch) -> None:
     model = nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 4)).eval()
     measured = iter([(1.2, True), (1.1, False)])
-    monkeypatch.setattr("paperlib.execution.sparse.gain_of", lambda sparse, dense: (sparse(), dense(), next(measured))[2])
+    monkeypatch.setattr(
+        "paperlib.execution.sparse.gain_of", lambda sparse, dense: (sparse(), dense(), next(measured))[2]
+    )
     result, gains = sparsify(model, torch.randn(8, 1, 8, 8))
     assert gains == {"1": 1.2, "3": 1.1}
     assert [isinstance(result.get_submodule(name), SparseLinear) for name in gains] == [True, False]
 
 
-@pytest.mark.parametrize(("sparse_s", "spread", "least", "most"), [(1.0, 0.3, 0, 0.05), (0.7, 0.1, 0.95, 1)])
+@pytest.mark.parametrize(("sparse_s", "spread", "least", "most"), [(1.0, 0.3, 0, 0.06), (0.7, 0.1, 0.95, 1)])
 def test_a_sparse_layer_must_win_beyond_the_noise_of_its_timing(
     sparse_s: float, spread: float, least: float, most: float
 ) -> None:
-    # The truth under equal layers: 10 of the 512 orders of nine rounds have eight or nine wins, 2 %.
+    # Equal layers win all of five rounds once in 32 times; 0.06 is three standard errors of 400 above that.
     rng, clock = np.random.default_rng(0), SimulatedTime()
 
     def takes(seconds: float) -> Callable[[], None]:
