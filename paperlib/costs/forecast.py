@@ -8,7 +8,7 @@ from functools import cache
 from itertools import product
 
 from paperlib.costs import cpu_study
-from paperlib.costs.measurement import NETWORKS
+from paperlib.costs.measurement import INFERENCE, NETWORKS
 from paperlib.costs.paired import MIN_ROUNDS
 from paperlib.costs.records import BATCHES
 from paperlib.costs.unit_costs import Kind, UnitCosts, units_of
@@ -24,9 +24,11 @@ from paperlib.trials.runner import width_of
 from paperlib.trials.stacks import LARGEST, groups_of
 
 RECORD_BYTES = 12_000  # of JSON, as the records of `quick` take
-START_S = 4.0  # of a fresh process with torch
+START_S = 2.5  # of a fresh process with torch
 # From so many networks in a stack on: the time of each, as a share of the same training alone (benchmarks/stacked.py).
 STACKED_SHARES = ((64, 0.13), (16, 0.25))
+# Of a network whose costs are measured: masks and pruned copies in each process, by weights and settings; counting, once.
+SETUP_S, COUNTING_S = 2e-8, 0.2
 CPU_VARIANTS, CPU_SETUP_S = 8, 3.0  # of one network in the CPU study: exporting, quantising, compiling
 
 
@@ -149,14 +151,17 @@ def cpu_study_cost(todo: Sequence[cpu_study.CpuSetting], units: dict[Kind, UnitC
 def costs_cost(todo: Mapping[CostSetting, Effort], units: dict[Kind, UnitCosts], processes: int = PROCESSES) -> Cost:
     """The forecast of measuring these costs, each with its effort: the budgets of comparisons, or their least rounds.
 
-    A network's settings are compared beside dense twice, in three comparisons per process; those that remove equally
-    many units, about half, are measured once.
+    A network's settings are compared beside dense twice and masked ones, in three comparisons per process. What skips
+    work is faster and in fewer rounds, and shared by some settings: a sixth of dense's time for each.
     """
     costs = [Cost(processes * START_S if todo else 0.0)]
     for (network, effort), settings in Counter((s.network, effort) for s, effort in todo.items()).items():
-        unit = units[Kind(network)]
-        least = (effort.min_rounds + 1) * (settings / 2 + 2) * (unit.step_s + sum(BATCHES) * unit.image_s)
-        seconds = processes * max(least, 3 * effort.budget_s) + settings * effort.training_s
+        unit, parts = units[Kind(network)], (1.0, *(INFERENCE for _ in BATCHES))
+        calls = (effort.min_rounds + 1) * (min(2 * settings, 4) + settings / 6)
+        times = (unit.step_s, *(size * unit.image_s for size in BATCHES))
+        compared = sum(max(calls * time, part * effort.budget_s) for time, part in zip(times, parts, strict=True))
+        setup = SETUP_S * settings * unit.weights_bytes / 4
+        seconds = processes * (compared + setup) + settings * (COUNTING_S + effort.training_s)
         costs.append(_cost(seconds, unit, settings * RECORD_BYTES, NETWORKS * unit.memory_bytes))
     return total(costs)
 

@@ -39,6 +39,7 @@ from paperlib.trials.environment import describe_environment
 from paperlib.trials.resources import BackgroundLoad, exclusive_resources, threads_for
 from paperlib.trials.subprocess_runner import in_fresh_process
 
+INFERENCE = 0.25  # share of a step's budget that each batch size of inference has
 NETWORKS = 4  # that are in memory at once: dense twice, masked, and what is cut out of it
 
 
@@ -264,8 +265,8 @@ def _infer(
     for size, networks in by_size.items():
         calls = {name: forward_pass(network, images[:size]) for name, network in networks.items()}
         compared = compare(
-            calls, batch_size=size, meters=meters, min_rounds=effort.min_rounds, budget_s=effort.budget_s, seed=seed,
-            rare=_realised(calls),
+            calls, batch_size=size, meters=meters, min_rounds=effort.min_rounds,
+            budget_s=INFERENCE * effort.budget_s, seed=seed, rare=_realised(calls),
         )  # fmt: skip
         timings += [t.model_copy(update={"engine": engine_of(networks[t.variant])}) for t in compared]
     return tuple(timings)

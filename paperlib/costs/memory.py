@@ -46,14 +46,17 @@ def count_step_memory(setting: CostSetting, network: nn.Module | Callable[[], nn
         optimizer, loss = make_optimizer(trial, model), loss_of(trial)
         images = torch.empty(setting.batch_size, channels, height, width)
         labels = torch.zeros(setting.batch_size, dtype=torch.int64)
+
+        def step() -> None:
+            loss(model(images), labels).backward()
+            optimizer.step()
+            optimizer.zero_grad()
+
+        step()  # makes the optimiser's state
         tracker = MemTracker()
         tracker.track_external(model, optimizer, images, labels)
         with tracker:
-            for _ in range(2):
-                tracker.reset_mod_stats()
-                loss(model(images), labels).backward()
-                optimizer.step()
-                optimizer.zero_grad()
+            step()
     peak = _peak_of(tracker)
     return StepMemory(
         parameters=peak["PARAM"] + peak["BUFFER"],

@@ -133,7 +133,8 @@ class MaskedTraining:
         """
         seconds = [0.0] if self.realised is None else []
         while self.realised is not None and len(seconds) < count:
-            self.network.realised_step(self.realised)()  # an optimiser without a step has no state to scatter
+            if not self.realised.optimizer.state:  # an optimiser without a step has no state to scatter
+                self.network.realised_step(self.realised)()
             rebuilt = self.network.seconds_of(self._rebuild)
             first, second = (self.network.seconds_of(self.network.realised_step(self.realised)) for _ in range(2))
             seconds.append(rebuilt + max(0.0, first - second))

@@ -89,7 +89,8 @@ def make_cost_setting(**fields: Any) -> CostSetting:
 class Effort(NamedTuple):
     """How much is measured.
 
-    min_rounds: of every comparison, which goes on until budget_s seconds are over; training_s: seconds of each whole
+    min_rounds: of every comparison, which goes on until budget_s seconds (of training steps) or a quarter of that (of
+    inferences at one batch size) are over; training_s: seconds of each whole
     training that is measured beside the product of its steps, 0 for none.
     """
 

@@ -13,11 +13,12 @@ from paperlib.studies.paper_f import SCENARIOS
 from paperlib.studies.profiles import F_DATASETS, P_DATASETS
 
 PERCEPTRONS = ("mlp-small", "mlp-medium")
-# Sides of the images on which convolutional networks are measured, and batches small enough for rounds of seconds.
+# Sides of the images on which convolutional networks are measured, and batches small enough for rounds of seconds; on
+# small images half of that, as at 224 px, where a profile has no more time.
 SMALL_SIDE = {"vgg16": 32, "resnet18": 28, "resnet18-plain": 28}
 LARGE_SIDE = 224
 BATCH_SIZE = {"mlp-small": 64, "mlp-medium": 64, "vgg16": 16, "resnet18": 16, "resnet18-plain": 16}
-LARGE_BATCH = 8
+FEW = 8
 CLASSES = 10  # of a convolutional network: its last layer weighs next to nothing
 
 
@@ -31,7 +32,7 @@ def cost_settings(
     scope: str = "global",
     width: float = 1.0,
 ) -> tuple[CostSetting, ...]:
-    """The settings whose costs stand for such an arm, best first: F's networks at 224 px, then on small images.
+    """The settings whose costs stand for such an arm, best first: F's networks at 224 px, then small images.
 
     conv, linear: shares of filters and linear weights removed. Perceptrons take the images of their data set as they
     are, so sets of equal shape and number of classes share a setting; a convolutional network's costs hardly depend on
@@ -44,14 +45,14 @@ def cost_settings(
         info, batch = parse_name(dataset).info, BATCH_SIZE[model]
         shape, classes = info.shape, len(info.classes)
         return (make_cost_setting(model=model, width=width, shape=shape, classes=classes, batch_size=batch, **pruned),)
-    sides = [LARGE_SIDE] * (dataset in F_DATASETS) + [SMALL_SIDE[model]]
+    small = SMALL_SIDE[model]
+    sizes = [(LARGE_SIDE, FEW)] * (dataset in F_DATASETS) + [(small, BATCH_SIZE[model]), (small, FEW)]
     return tuple(
         make_cost_setting(
             model=model, width=width, shape=(side, side, 3), classes=CLASSES, optimizer="AdamW",
-            options={"weight_decay": 0.05}, batch_size=LARGE_BATCH if side == LARGE_SIDE else BATCH_SIZE[model],
-            **pruned,
+            options={"weight_decay": 0.05}, batch_size=batch, **pruned,
         )
-        for side in sides
+        for side, batch in sizes
     )  # fmt: skip
 
 
@@ -64,7 +65,8 @@ class CostBudget:
     """What a profile measures.
 
     widths: by model; datasets: whose inputs perceptrons take, by model; scopes: of P's arms, scopes_vgg: of its VGG-16;
-    filters_vgg: arms of that with filters removed; large: effort at 224 px, where F's networks are measured there, too.
+    filters_vgg: arms of that with filters removed; large: effort at 224 px, where F's networks are measured there, too;
+    few: small batches of small images, and no network of which only 224 px are asked.
     """
 
     widths: dict[str, float]
@@ -74,6 +76,13 @@ class CostBudget:
     effort: Effort
     large: Effort | None = None
     filters_vgg: tuple[Arm, ...] = ()
+    few: bool = False
+
+    def measures(self, setting: CostSetting) -> bool:
+        """Whether this profile measures a convolutional network in this size and batch."""
+        if setting.shape[0] == LARGE_SIDE:
+            return self.large is not None
+        return not (self.few and setting.model == "resnet18-plain") and self.few == (setting.batch_size == FEW)
 
 
 _FULL = dict.fromkeys(BATCH_SIZE, 1.0)
@@ -83,9 +92,10 @@ BUDGETS = {
     "smoke": CostBudget(
         {"mlp-small": 1.0, "mlp-medium": 0.05, "vgg16": 0.125, "resnet18": 0.125, "resnet18-plain": 0.125},
         dict.fromkeys(PERCEPTRONS, ("mnist",)), _BOTH, ("layerwise",), Effort(5, 0.05, 0.05),
+        few=True,
     ),
     "quick": CostBudget(
-        _FULL, dict.fromkeys(PERCEPTRONS, ("mnist",)), _BOTH, ("layerwise",), Effort(4, 3.0)
+        _FULL, dict.fromkeys(PERCEPTRONS, ("mnist",)), _BOTH, ("layerwise",), Effort(4, 2.4), few=True,
     ),
     "paper": CostBudget(
         _FULL, dict.fromkeys(PERCEPTRONS, P_DATASETS), _BOTH, _BOTH, Effort(30, 10.0, 10.0), Effort(10, 30.0),
@@ -94,7 +104,7 @@ BUDGETS = {
 }  # fmt: skip
 BUDGETS["laptop"] = replace(
     BUDGETS["quick"], datasets={"mlp-small": P_DATASETS, "mlp-medium": ("mnist",)}, effort=Effort(40, 4.0, 9.0),
-    large=Effort(3, 20.0), filters_vgg=_WITH_FILTERS,
+    large=Effort(3, 20.0), filters_vgg=_WITH_FILTERS, few=False,
 )  # fmt: skip
 
 
@@ -114,13 +124,14 @@ def settings(profile_name: str, *numbers: str) -> list[CostSetting]:
         setting
         for arm in (*_arms_of_p(budget.scopes_vgg), *budget.filters_vgg)
         for setting in cost_settings("cifar10", "vgg16", *arm, width=budget.widths["vgg16"])
+        if budget.measures(setting)
     ]
     by_notebook["03"] = [
         setting
         for model in SMALL_SIDE
         for arm in (_arms_of_f() if model != "resnet18-plain" else _arms_of_f()[:1])
         for setting in cost_settings("bloodmnist", model, *arm, width=budget.widths[model])
-        if budget.large or (setting.shape[0] != LARGE_SIDE and model != "resnet18-plain")
+        if budget.measures(setting)
     ]
     chosen = [s for n, of_notebook in by_notebook.items() if not numbers or n in numbers for s in of_notebook]
     return list(dict.fromkeys(chosen))

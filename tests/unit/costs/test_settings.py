@@ -113,13 +113,15 @@ def test_profiles_measure_the_papers_networks_at_their_own_width() -> None:
 def test_an_arm_finds_its_setting_and_data_sets_of_one_shape_share_it() -> None:
     mnist, emnist = (study.cost_settings(name, "mlp-small", "set", 0.0, 0.5) for name in ("mnist", "emnist"))
     assert mnist == study.cost_settings("fashionmnist", "mlp-small", "set", 0.0, 0.5) != emnist
-    large, small = study.cost_settings("visa", "resnet18", "set", 0.8, 0.8)
-    assert (large.shape, small.shape) == ((224, 224, 3), (28, 28, 3))
+    sizes = study.cost_settings("visa", "resnet18", "set", 0.8, 0.8)
+    assert [(s.shape, s.batch_size) for s in sizes] == [((224, 224, 3), 8), ((28, 28, 3), 16), ((28, 28, 3), 8)]
     assert study.cost_settings("visa", "resnet18", "iterative", 0.8, 0.8) == ()
-    measured = {s.id for s in study.settings("laptop")}
-    for dataset in (*P_DATASETS, *F_DATASETS):
-        model = "mlp-small" if dataset in P_DATASETS else "vgg16"
-        assert study.cost_settings(dataset, model)[-1].id in measured
+    for profile, datasets in (("laptop", P_DATASETS), ("quick", ("mnist",))):
+        measured = {s.id for s in study.settings(profile)}
+        for dataset in (*datasets, *F_DATASETS):
+            model = "mlp-small" if dataset in P_DATASETS else "vgg16"
+            (setting,) = (s for s in study.cost_settings(dataset, model) if s.shape[0] < 224 and s.id in measured)
+            assert setting.batch_size == (64 if model == "mlp-small" else 16 if profile == "laptop" else 8)
 
 
 def test_every_column_is_described_and_the_committed_page_is_the_generated_one() -> None:
