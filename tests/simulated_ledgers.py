@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from paperlib.claims import CLAIMS
+from paperlib.claims.evidence import Asked
 from paperlib.claims.missing import asked_by
 from paperlib.claims.settings import METHODS, Setting, dense_of, grid_f
 from paperlib.data.registry import DOERRICH
@@ -126,11 +127,16 @@ def base(arms: tuple[Setting, ...], costs: tuple[Setting, ...], gpu: str | None 
     return Given(tidy, measured)
 
 
+@cache
+def _asked(claim: str) -> Asked:
+    return asked_by(CLAIMS[claim])
+
+
 def world(
     claim: str, truth: Truth, *, noise: float = 0.005, seed: int = 0, gpu: str | None = None,
     spread: made.Spread = made.EVEN,
 ) -> Given:  # fmt: skip
-    asked = asked_by(CLAIMS[claim])
+    asked = _asked(claim)
     if claim == "C43":  # asks for nothing where nothing was measured on an A100
         given = base((), ON_BOTH, gpu)
     elif asked.trials | asked.costs:

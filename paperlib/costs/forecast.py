@@ -27,7 +27,7 @@ RECORD_BYTES = 12_000  # of JSON, as the records of `quick` take
 START_S = 2.5  # of a fresh process with torch
 # From so many networks in a stack on: the time of each, as a share of the same training alone (benchmarks/stacked.py).
 STACKED_SHARES = ((64, 0.13), (16, 0.25))
-# Of a network whose costs are measured: masks and pruned copies in each process, by weights and settings; counting, once.
+# Of a network whose costs are measured: masks and copies in each process, by weights and settings; counting, once.
 SETUP_S, COUNTING_S = 2e-8, 0.2
 CPU_VARIANTS, CPU_SETUP_S = 8, 3.0  # of one network in the CPU study: exporting, quantising, compiling
 

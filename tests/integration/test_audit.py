@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from paperlib.claims import CLAIMS, verdicts
+from paperlib.claims.verdict import Verdict
 from tests.second_judge import ABOVE, BELOW, NOT_ABOVE, NOT_BELOW, SAME, Part, joined, negated
 from tests.second_route import (
     COSTS,
@@ -156,10 +157,14 @@ def recomputed() -> dict[str, Part]:
     return {claim: route() for claim, route in ROUTES.items()}
 
 
+@pytest.fixture(scope="module")
+def judged() -> dict[str, Verdict]:
+    return {verdict.claim: verdict for verdict in verdicts(TIDY, [CLAIMS[claim] for claim in ROUTES], COSTS)}
+
+
 @pytest.mark.parametrize("claim", ROUTES)
-def test_a_second_route_finds_the_same(claim: str, recomputed: dict[str, Part]) -> None:
-    (verdict,) = verdicts(TIDY, [CLAIMS[claim]], COSTS)
-    ours = recomputed[claim]
+def test_a_second_route_finds_the_same(claim: str, recomputed: dict[str, Part], judged: dict[str, Verdict]) -> None:
+    verdict, ours = judged[claim], recomputed[claim]
     assert verdict.base == ours.base, verdict.detail
     estimate = verdict.estimate
     assert (estimate is None) == (ours.estimate is None)

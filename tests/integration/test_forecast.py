@@ -13,8 +13,10 @@ from paperlib.core.paths import Layout
 from paperlib.costs import unit_costs as measuring
 from paperlib.costs.cpu_study import CpuSetting
 from paperlib.costs.forecast import (
+    COUNTING_S,
     CPU_SETUP_S,
     CPU_VARIANTS,
+    SETUP_S,
     START_S,
     Cost,
     cost,
@@ -26,7 +28,7 @@ from paperlib.costs.forecast import (
     split_sizes,
     total,
 )
-from paperlib.costs.measurement import run_costs
+from paperlib.costs.measurement import INFERENCE, run_costs
 from paperlib.costs.unit_costs import Kind, UnitCosts, from_record, measure, units_of
 from paperlib.data.sources import find_images
 from paperlib.data.spec import parse_name
@@ -91,10 +93,11 @@ def test_networks_that_train_as_one_share_the_time() -> None:
 def test_costs_and_cpu_study_take_their_budgets_or_their_least_rounds() -> None:
     settings = [make_cost_setting(method="set", sparsity=s) for s in (0.5, 0.8)]
     units = {Kind(settings[0].network): UNIT}
+    once = 2 * COUNTING_S + 3 * SETUP_S * 2 * UNIT.weights_bytes / 4
     given = costs_cost(dict.fromkeys(settings, Effort(3, 1000.0, 7.0)), units)
-    assert given.time_s == pytest.approx(3 * START_S + 3 * 3 * 1000.0 + 2 * 7.0)
+    assert given.time_s == pytest.approx(3 * START_S + 3 * (1 + 2 * INFERENCE) * 1000.0 + 2 * 7.0 + once)
     least = costs_cost(dict.fromkeys(settings, Effort(3, 0.0)), units)
-    assert least.time_s == pytest.approx(3 * START_S + 3 * 4 * 3 * (1.0 + 65 * 0.1))
+    assert least.time_s == pytest.approx(3 * START_S + 3 * 4 * (4 + 2 / 6) * (1.0 + 65 * 0.1) + once)
     assert costs_cost({}, {}) == Cost()
     network = CpuSetting(model="mlp-small", width=1.0, scenario="iii", sparsity=0.8, quantised=False, budget_s=100.0)
     unit = replace(UNIT, image_s=1.0)

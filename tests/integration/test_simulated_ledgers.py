@@ -94,11 +94,12 @@ SHARING = {"C58", "C27", "C23", "C6"}
 def test_a_wrong_word_comes_in_one_case_of_twenty_at_most(
     claim: str, truth: Truth, noise: float, wrong: set[Base], spread: made.Spread
 ) -> None:
-    rounds, words = 60, list[Base]()
+    rounds, words = 40, list[Base]()
     for number in range(rounds):
         w = world(claim, truth, noise=noise, seed=1_000 + number, spread=spread)
         words.append(verdicts(w.tidy, [CLAIMS[claim]], w.costs)[0].base)
-    # Some claims sit at one case of twenty, so more than that must not be what chance gives.
+    # Some claims sit at one case of twenty, so more than that must not be what chance gives. Forty rounds find three
+    # cases of twenty with a power of 74 %, four with one of 92 % (sixty: 82 % and 97 %).
     assert binomtest(sum(word in wrong for word in words), rounds, 0.05, "greater").pvalue > 0.05
 
 
@@ -114,10 +115,10 @@ COVERED: dict[str, tuple[Truth, float, float]] = {
 @pytest.mark.parametrize("claim", COVERED)
 def test_intervals_cover_what_they_promise(claim: str, spread: made.Spread) -> None:
     truth, noise, effect = COVERED[claim]
-    hits, rounds = 0, 400
+    hits, rounds = 0, 250  # which find a true coverage of 90 % with a power of 92 %
     for number in range(rounds):
         w = world(claim, truth, noise=noise, seed=5_000 + number, spread=spread)
         e = verdicts(w.tidy, [CLAIMS[claim]], w.costs)[0].estimate
         assert e and e.low is not None and e.high is not None
         hits += e.low <= effect <= e.high
-    assert hits / rounds == pytest.approx(0.95, abs=0.02)
+    assert hits / rounds == pytest.approx(0.95, abs=0.025)
