@@ -252,8 +252,7 @@ for _info in (
         balance=(1_352, 616),
         folders=("elpv_dataset/data",),
         package=(
-            "elpv-dataset==1.0.0.post1"
-            " --hash=sha256:85e31c1126ee9b48e62d3a0232c58f58b2d189b0814a45c13642fa0415af4a4c"
+            "elpv-dataset==1.0.0.post1 --hash=sha256:85e31c1126ee9b48e62d3a0232c58f58b2d189b0814a45c13642fa0415af4a4c"
         ),
     ),
 ):

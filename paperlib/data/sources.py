@@ -47,7 +47,8 @@ READERS: Registry[Reader] = Registry(
 def candidates(spec: Spec, size: int) -> Iterator[Callable[[], ResolvedSource]]:
     """Every place that holds files of the set, best first; calling one reads its headers.
 
-    Looks into PAPERLIB_DATA, the cache, SYSTEM and the package that ships the set; PaperlibError if a variable names no folder.
+    Looks into PAPERLIB_DATA, the cache, SYSTEM and the package that ships the set; PaperlibError if a variable names no
+    folder.
     """
     info = spec.info
     for root in (*paths.mirrors(), paths.cache(), SYSTEM):

@@ -29,7 +29,7 @@ SCENARIOS = {
 
 
 # Beyond the scenarios, where F says that training fails: shares of filters, epochs, one method whose masks stay and one
-# whose masks move, the recipe that F states, and the profiles that can afford it: whole networks take hours on two cores.
+# whose masks move, the recipe that F states, and the profiles that can afford it: whole networks take hours.
 LIMIT, LIMIT_EPOCHS, LIMIT_METHODS = (0.9, 0.95), 10, ("pre-training", "set")
 LIMIT_RECIPE: Fields = {
     "width": 1.0, "epochs": LIMIT_EPOCHS, "lr": 1e-4, "batch_size": 64, "schedule": "constant", "augment": False,

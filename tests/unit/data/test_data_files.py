@@ -256,7 +256,7 @@ def test_leaks_are_those_of_a_double_loop(seed: int) -> None:
 
 
 def cells(folder: Path, n: int = 16) -> Path:
-    """`n` cells as `elpv-dataset` has them: dark defective ones with probability 2/3 or 1, bright ones with 0 or 1/3."""
+    """`n` cells as `elpv-dataset` has them: those with probability 2/3 or 1 dark, those with 0 or 1/3 bright."""
     rows = []
     for i in range(n):
         share = (0.0, 1 / 3, 2 / 3, 1.0)[i % 4]
