@@ -143,8 +143,8 @@ PROFILES = {
                 "vgg16": replace(_QUICK_VGG, methods=GRID_METHODS[1:], baselines=()),
                 # Plain fp32: channels-last crashed natively in the backward pass of the last batch of 11 images.
                 "resnet18": replace(
-                    _SMOKE, epochs=4, train_images=None, test_images=None, datasets=("elpv",), compute="fp32",
-                    resolution=96, lr=5e-3, methods=GRID_METHODS[1:], baselines=(),
+                    _SMOKE, epochs=3, train_images=None, test_images=None, datasets=("elpv",), compute="fp32",
+                    resolution=80, methods=GRID_METHODS[1:], baselines=(),
                 ),
             },
             stand_ins=False,
