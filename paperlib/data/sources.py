@@ -1,6 +1,8 @@
 """Which images a name stands for: mirrors, cache, system package, packaged digits, stand-in (in order)."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from importlib import metadata
 from pathlib import Path
 from typing import Protocol
 
@@ -38,20 +40,25 @@ class Reader(Protocol):
 # By `DatasetInfo.kind`; imported when the first set of that kind is looked up.
 READERS: Registry[Reader] = Registry(
     "kind of data set",
-    {kind: f"paperlib.data.readers.{kind}:candidates_in" for kind in ("arrays", "visa", "coco")},
+    {kind: f"paperlib.data.readers.{kind}:candidates_in" for kind in ("arrays", "visa", "coco", "elpv")},
 )
 
 
 def candidates(spec: Spec, size: int) -> Iterator[Callable[[], ResolvedSource]]:
     """Every place that holds files of the set, best first; calling one reads its headers.
 
-    Looks into PAPERLIB_DATA, the cache and SYSTEM; PaperlibError if a variable names no folder.
+    Looks into PAPERLIB_DATA, the cache, SYSTEM and the package that ships the set; PaperlibError if a variable names no
+    folder.
     """
     info = spec.info
     for root in (*paths.mirrors(), paths.cache(), SYSTEM):
         for folder in (root, root / info.name, *(root / f for f in info.folders)):
             if folder.is_dir():
                 yield from READERS[info.kind](spec, folder, size, folder != root)
+    if info.package:
+        with suppress(metadata.PackageNotFoundError):  # looked up without importing it
+            place = metadata.distribution(info.package.partition("==")[0]).locate_file(info.folders[0])
+            yield from READERS[info.kind](spec, Path(str(place)), size, True)
 
 
 def find_images(spec: Spec, resolution: int | None = None) -> ResolvedSource:

@@ -69,18 +69,24 @@ def _each(*makers: Callable[[Source], Exhibit | None]) -> Callable[[Source, str]
 @dataclass(frozen=True)
 class Section:
     """A notebook on trials. study: ending of its tables' names; models: beginnings of its models' names; of_f: whether
-    its data sets are paper F's, None for all; makers: what makes its tables and figures, in this order."""
+    its trials are paper F's, None for all; makers: what makes its tables and figures, in this order."""
 
     study: str
     models: tuple[str, ...]
     of_f: bool | None
     makers: tuple[Callable[[Source, str], Made], ...]
 
-    def records(self, every: Source) -> Source:
-        """Those of its models and data sets."""
+    def records(self, every: Source, profile: str | None = None, axes: Mapping[str, Any] | None = None) -> Source:
+        """Those of its models and its paper. A profile's F may have trials on a data set of P: its grid (with the
+        axes that were changed, of this section) tells them."""
         chosen = every.table.model.str.startswith(self.models)
         if self.of_f is not None:
-            chosen &= every.table.dataset.str.partition(":")[0].isin(F_DATASETS) == self.of_f
+            shown = every.table.dataset.str.partition(":")[0].isin(F_DATASETS)
+            if profile:
+                of_f = {t.id for t in studies.industrial(profile, **(axes or {} if self.of_f else {}))}
+                of_p = {t.id for t in studies.vgg(profile, **({} if self.of_f else axes or {}))}
+                shown |= every.table.id.isin(of_f if self.of_f else of_f - of_p)
+            chosen &= shown == self.of_f
         return every.where(chosen)
 
 
@@ -131,7 +137,8 @@ def write(
         shown: Made = cpu_figures.write(layout)
     else:
         profile = profile or (layout.name if layout.name in PROFILES else None)
-        shown = _of_trials(section, section.records(Source.of(layout, ids)), profile, axes or {})
+        records = section.records(Source.of(layout, ids), profile, axes)
+        shown = _of_trials(section, records, profile, axes or {})
     made = [replace(e, section=number, inputs=input_hash(e.trials, layout)) for e in shown if e]
     with FileLock(layout.results / ".manifest.lock"):  # notebooks are executed side by side
         others = [e for e in read_manifest(layout) if e.section != number]

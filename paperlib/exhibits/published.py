@@ -41,6 +41,9 @@ _SET = Published(70.25, "SET's authors, stored curve", "MLP 4000-1000-4000, SReL
 _CIFAR_VGG = Published(92.64, "pytorch-cifar's README", "VGG16 with batch norm", parameters=14_728_266)
 _VGG, _RESNET = (DOERRICH["bloodmnist", model][28][0] for model in ("vgg16", "resnet18"))
 _BLOOD_VGG = Published(_VGG, "Doerrich et al.", "VGG16", 134_300_000, 100, early=True, pixels=28, pretrained=True)
+_ELPV = Published(
+    88.42, "Deitsch et al. 2019 (https://doi.org/10.1016/j.solener.2019.02.067)", "a CNN (their SVM: 82.44)", pixels=300
+)
 _BLOOD_RESNET = replace(_BLOOD_VGG, accuracy=_RESNET, network="ResNet18", parameters=11_181_000)
 KNOWN = {
     **dict.fromkeys([("fashionmnist", "mlp-small"), ("fashionmnist", "mlp-medium")], _ZALANDO),
@@ -50,6 +53,7 @@ KNOWN = {
     ("octmnist", "vgg16"): replace(_BLOOD_VGG, accuracy=DOERRICH["octmnist", "vgg16"][28][0]),
     ("bloodmnist", "vgg16"): _BLOOD_VGG,
     ("bloodmnist", "resnet18"): _BLOOD_RESNET,
+    **dict.fromkeys([("elpv", "vgg16"), ("elpv", "resnet18")], _ELPV),
 }
 
 

@@ -53,7 +53,7 @@ def execute(
     if parameters:
         layout = layout.tweaked
     for notebook in selected.values() if not parameters else ():
-        run_in_subprocess(notebook.trials(profile), layout)
+        run_in_subprocess(sections.with_images(notebook.trials(profile), profile), layout)
         notebook.measure(profile, layout)
     if not parameters:
         run_cost_study(profile, layout, *selected)

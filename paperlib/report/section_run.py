@@ -13,7 +13,7 @@ from paperlib.exhibits.manifest import Exhibit
 from paperlib.schema.record import Record
 from paperlib.schema.trial import Trial
 from paperlib.studies import costs, cpu
-from paperlib.studies.sections import all_trials
+from paperlib.studies.sections import all_trials, with_images
 from paperlib.trials.runner import run_all
 
 
@@ -37,6 +37,7 @@ def run(number: str, profile: str, **axes: Any) -> SectionRun:
     if set(trials) == set(studies.study(number, profile)):
         set_aside(layout, profile)
         costs.run_cost_study(profile, layout, number)
+        trials = with_images(trials, profile)
         return SectionRun(layout, trials, run_all(trials, layout), collation.write(number, layout))
     study = set(all_trials(profile))
     of_study = [trial for trial in trials if trial in study]

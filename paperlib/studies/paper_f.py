@@ -1,4 +1,4 @@
-"""Paper F: VGG16 and ResNet18 on blood cells, industrial parts and VisA, in three scenarios."""
+"""Paper F: VGG16 and ResNet18 on medical and industrial images, in three scenarios."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ SCENARIOS = {
 
 
 # Beyond the scenarios, where F says that training fails: shares of filters, epochs, one method whose masks stay and one
-# whose masks move, the recipe that F states, and the profiles that can afford it: whole networks take hours on two cores.
+# whose masks move, the recipe that F states, and the profiles that can afford it: whole networks take hours.
 LIMIT, LIMIT_EPOCHS, LIMIT_METHODS = (0.9, 0.95), 10, ("pre-training", "set")
 LIMIT_RECIPE: Fields = {
     "width": 1.0, "epochs": LIMIT_EPOCHS, "lr": 1e-4, "batch_size": 64, "schedule": "constant", "augment": False,
@@ -70,7 +70,8 @@ def industrial(
     for budget, common in budgeted(budgets, datasets, models, seeds):
         has_baselines = budget.baselines_on is None or common["dataset"] in budget.baselines_on
         trials += [make_trial(common), make_trial(common, method="random")]
-        trials += [make_trial(common, method="majority")] if common["model"] == next(iter(budgets)) else []
+        with_set = [m for m, b in budgets.items() if common["dataset"] in (datasets or b.datasets)]
+        trials += [make_trial(common, method="majority")] if common["model"] == with_set[0] else []
         trials += [
             make_trial(common, method=method, conv_sparsity=s.conv, sparsity=s.linear)
             for s in chosen

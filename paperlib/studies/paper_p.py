@@ -64,7 +64,8 @@ def vgg(
         # P mirrors and crops photographs only; a mirrored digit is another sign.
         common["augment"] = budget.augment and common["dataset"] == "cifar10"
         published: Fields = {**common, "quirks": PUBLISHED}
-        trials += [make_trial(common), make_trial(common, method="random"), make_trial(published)]
+        trials += [make_trial(common), make_trial(common, method="random")]
+        trials += [make_trial(published)] if budget.published else []
         for sparsity in filter(None, sparsities or budget.sparsities):
             for method in methods or budget.methods:
                 for scope in scopes or budget.scopes:

@@ -1,5 +1,6 @@
 """The numbered notebooks, which are the sections of the report, and the trials that each asks for."""
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -9,6 +10,7 @@ from typing import Any
 from paperlib.core import paths
 from paperlib.core.paths import Layout
 from paperlib.core.registry import unknown
+from paperlib.data import find_images, parse_name
 from paperlib.schema.trial import Trial
 from paperlib.studies.paper_f import industrial, limit
 from paperlib.studies.paper_p import mlp, quirks, vgg
@@ -56,6 +58,17 @@ def study(number: str, profile_name: str, **axes: Any) -> list[Trial]:
     beside = _BESIDE[number](profile(profile_name).name)
     trials = _GRIDS[number](profile_name, **axes) + [trial for trial in beside if _is_within(trial, axes)]
     return list(dict.fromkeys(trials))
+
+
+def with_images(trials: Sequence[Trial], profile_name: str) -> list[Trial]:
+    """Those whose images are here; a profile that draws none leaves out the others, and says so in a line on stderr."""
+    if profile(profile_name).stand_ins:
+        return list(trials)
+    missing = [d for d in {t.dataset: None for t in trials} if find_images(parse_name(d)).source == "stand-in"]
+    if missing:
+        cure = f"`paperlib data fetch {' '.join(missing)}` gets them"
+        print(f"paperlib: left out, since no real images of {', '.join(missing)} are here: {cure}", file=sys.stderr)
+    return [trial for trial in trials if trial.dataset not in missing]
 
 
 def _is_within(trial: Trial, axes: Mapping[str, Any]) -> bool:

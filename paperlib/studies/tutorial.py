@@ -34,7 +34,7 @@ class Tutorial:
 _ALL = Tutorial(5, ("fashionmnist", "emnist", "cifar10"), COMPRESSIONS, TECHNIQUES, COMPRESSIONS, THRESHOLDS, 500)
 TUTORIALS = {
     "smoke": Tutorial(1, ("fashionmnist",), (2, 8), (), (2,), (0.05,), 3),
-    "quick": Tutorial(3, _ALL.datasets, COMPRESSIONS, ("post-training",), (4,), THRESHOLDS[1:4], 6),
+    "quick": Tutorial(3, ("fashionmnist", "mnist"), COMPRESSIONS, ("post-training",), (4,), THRESHOLDS[1:4], 6),
     "laptop": replace(_ALL, seeds=10),
     "paper": _ALL,
 }

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from paperlib import studies
+from paperlib.claims.cost_evidence import CostTable
 from paperlib.claims.settings import dense_of, grid_f
 from paperlib.core.paths import Layout
 from paperlib.costs.records import write_costs
@@ -167,3 +168,19 @@ def test_rows_of_f_lead_to_exactly_their_trials(made: Source, layout: Layout) ->
         assert row.ids == {"scenario": masked}
     assert all(not row.ids for row in report_links.rows(layout, "settings_industrial"))  # its rows are no arms
     assert report_links.dead_ends(layout) == set()
+
+
+def test_each_paper_shows_its_own_grid_where_both_train_on_one_set(layout: Layout) -> None:
+    of_p, of_f = studies.vgg("quick"), studies.industrial("quick")
+    trials = list(dict.fromkeys([*of_p, *of_f]))
+    assert len(trials) < len(of_p) + len(of_f), "they share trials"
+    table = pd.DataFrame([{"id": t.id, "model": t.model, "dataset": t.dataset} for t in trials])
+    every = Source(layout, [], table, CostTable(pd.DataFrame()))
+    for number, grid in (("02", of_p), ("03", of_f)):
+        section = collation.SECTIONS[number]
+        assert section and set(section.records(every, "quick").table.id) == {t.id for t in grid}
+    own = studies.industrial("quick", scenarios=[(0.3, 0.9)])
+    table = pd.DataFrame([{"id": t.id, "model": t.model, "dataset": t.dataset} for t in own])
+    section = collation.SECTIONS["03"]
+    axes = {"scenarios": [(0.3, 0.9)]}
+    assert section and len(section.records(Source(layout, [], table, every.costs), "quick", axes).table) == len(own)

