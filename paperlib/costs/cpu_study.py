@@ -34,6 +34,7 @@ from paperlib.trials.environment import cores, describe_environment
 from paperlib.trials.resources import exclusive_resources, limit_threads
 
 QUANTISED = ("int8", "compact+int8")
+LAYER_S = 0.1  # for the calls of a single layer, dense or sparse
 SHAPE = (32, 32, 3)
 # By scenario: share of filters removed per share of weights; paper F's three at 0.8 of the weights.
 CONV_PER_LINEAR = {"i": 1.0, "ii": 0.625, "iii": 0.0}
@@ -205,7 +206,12 @@ def measure_machine(widths: Mapping[str, float], sparsities: Sequence[float]) ->
             layers += _layer_times(f"{model} dense", dense)
             layers += _layer_times(f"{model} compact", to_compact(masked, masks))
             shapes |= {(m.out_features, m.in_features) for m in dense.modules() if isinstance(m, nn.Linear)}
-        csr = [_csr(shape, size, sparsity) for shape in sorted(shapes) for size in BATCHES for sparsity in sparsities]
+        csr = [
+            Csr(shape=shape, batch_size=size, sparsity=s, ratio=sparse_ratio(shape, size, s, LAYER_S))
+            for shape in sorted(shapes)
+            for size in BATCHES
+            for s in sparsities
+        ]
     return Machine(
         peak_flops=peak,
         bandwidth=bandwidth,
@@ -244,12 +250,29 @@ def _layer_times(label: str, network: nn.Module) -> list[LayerTime]:
     return list(best.values())
 
 
-def _csr(shape: tuple[int, int], size: int, sparsity: float) -> Csr:
+def sparse_ratio(shape: tuple[int, int], size: int, sparsity: float, seconds: float) -> float:
+    """Time of a sparse linear layer (out, in) to dense at this batch size and share of zeros: shortest calls.
+
+    seconds: for the calls of each, at least three.
+    """
     layer = nn.Linear(shape[1], shape[0])
     layer.weight.data[torch.rand(shape) < sparsity] = 0
-    csr, x = SparseLinear(layer, size), torch.randn(size, shape[1])
-    ratio = best_time(lambda: csr(x), 30) / best_time(lambda: layer(x), 30)
-    return Csr(shape=shape, batch_size=size, sparsity=sparsity, ratio=ratio)
+    sparse, x = SparseLinear(layer, size), torch.randn(size, shape[1])
+    once = best_time(lambda: layer(x), 1)
+    repeats = min(30, max(3, int(seconds / once)))
+    return best_time(lambda: sparse(x), repeats) / best_time(lambda: layer(x), repeats)
+
+
+def crossing(points: Sequence[tuple[float, float]]) -> float | None:
+    """The sparsity from which on ratio < 1, between measured (sparsity, ratio) points; None if never reached."""
+    points = sorted(points)
+    if points[-1][1] >= 1:
+        return None
+    last = max((i for i, (_, ratio) in enumerate(points) if ratio >= 1), default=-1)
+    if last < 0:
+        return points[0][0]
+    (s0, r0), (s1, r1) = points[last], points[last + 1]
+    return s0 + (s1 - s0) * (r0 - 1) / (r0 - r1)
 
 
 def rows(records: list[EdgeRecord]) -> list[dict[str, object]]:

@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 
 from paperlib.core.paths import Layout
 from paperlib.costs import cpu_study
-from paperlib.costs.cpu_study import EdgeRecord, Machine
+from paperlib.costs.cpu_study import EdgeRecord, Machine, crossing
 from paperlib.exhibits import style, tables
 from paperlib.exhibits.captions import energy_sources
 from paperlib.exhibits.manifest import Exhibit
@@ -164,18 +164,6 @@ def roofline(study: Study) -> Exhibit:
         f"and reach less of the limit. {machine.environment.cpu}; images of noise (stand-in)."
     )
     return study.save(figure, "edge_roofline", "Where the time goes", text)
-
-
-def crossing(points: Sequence[tuple[float, float]]) -> float | None:
-    """The sparsity from which on ratio < 1, between measured (sparsity, ratio) points; None if never reached."""
-    points = sorted(points)
-    if points[-1][1] >= 1:
-        return None
-    last = max((i for i, (_, ratio) in enumerate(points) if ratio >= 1), default=-1)
-    if last < 0:
-        return points[0][0]
-    (s0, r0), (s1, r1) = points[last], points[last + 1]
-    return s0 + (s1 - s0) * (r0 - 1) / (r0 - r1)
 
 
 def break_even(study: Study) -> Exhibit | None:
