@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from paperlib.core.errors import PaperlibError
-from paperlib.costs.cpu_study import LAYER_S, crossing, sparse_ratio
+from paperlib.costs.cpu_layers import LAYER_S, crossing, sparse_ratio
 from paperlib.costs.inference import fastest_exact_variant, forward_pass
 from paperlib.costs.paired import compare
 from paperlib.execution.compact import to_compact

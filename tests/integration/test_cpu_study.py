@@ -10,7 +10,8 @@ from torch import nn
 from paperlib.core.errors import PaperlibError
 from paperlib.core.paths import Layout
 from paperlib.costs import cpu_study
-from paperlib.costs.cpu_study import CpuSetting, crossing, measure, pruned
+from paperlib.costs.cpu_layers import crossing
+from paperlib.costs.cpu_study import CpuSetting, measure, pruned
 from paperlib.exhibits import collation
 from paperlib.studies import cpu
 from paperlib.studies.cpu import CpuBudget, run_cpu_study, settings
