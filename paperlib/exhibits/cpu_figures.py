@@ -51,13 +51,17 @@ class Study:
             f"point, {int(self.table.rounds.min())} to {int(self.table.rounds.max())} paired rounds. Energy: {energy}."
         )
 
+    @property
+    def _ids(self) -> list[str]:
+        return [record.id for record in self.records]
+
     def save(self, figure: Figure, name: str, title: str, text: str) -> Exhibit:
         """A figure of all records."""
-        return style.save(figure, name, title, text, self.table.id, self.layout)
+        return style.save(figure, name, title, text, self._ids, self.layout)
 
     def write(self, name: str, title: str, text: str, rows: Sequence[dict[str, Any]] | pd.DataFrame) -> Exhibit | None:
         """A table that rests on all records, those under IDS behind its rows."""
-        return tables.write(name, title, text, rows, self.layout, trials=self.table.id, groups=())
+        return tables.write(name, title, text, rows, self.layout, trials=self._ids, groups=())
 
 
 def write(layout: Layout) -> list[Exhibit | None]:
@@ -123,7 +127,7 @@ def training(study: Study) -> Exhibit | None:
 
 
 def _lines(cells: dict[str, pd.DataFrame]) -> Figure:
-    words = ("weights (perceptron) or weights and filters removed, %", "time, ratio to dense")
+    words = ("removed, %", "time, ratio to dense")
     figure, grid = style.panels(list(cells), *words, columns=2)
     for axes, rows in zip(grid, cells.values(), strict=True):
         _noise(axes, rows)

@@ -52,7 +52,7 @@ def settings(profile: str) -> list[CpuSetting]:
                 trains=is_full,
             )  # fmt: skip
             for sparsity in budget.full if is_full else budget.few:
-                quantised = is_full and sparsity in {0.0, *budget.few}
+                quantised = is_full and sparsity in budget.few
                 networks.append(setting.model_copy(update={"sparsity": sparsity, "quantised": quantised}))
             for sparsity in budget.coupled if scenario == "i" and model in TIED else ():
                 networks.append(setting.model_copy(update={"sparsity": sparsity, "coupled": True}))
