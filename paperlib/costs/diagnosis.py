@@ -1,7 +1,4 @@
-"""Why a pruned network is not faster: it is measured now, and the reasons are named, each with what would help.
-
-Weights are untrained: times depend on shapes and zeros, not on what was learnt.
-"""
+"""Why a pruned network (untrained: shapes and zeros decide) is not faster: measured, with what would help."""
 
 import math
 import textwrap
@@ -37,7 +34,6 @@ LAYERS, LEAST_WEIGHTS = 3, 10_000  # the largest linear layers are looked at, an
 TRIED = (0.5, 0.8, 0.9, 0.95)  # sparsities at which the break-even of a layer's shape is measured
 LITTLE = 0.1  # of the arithmetic gone: no way of running it can save much
 CALLS, STREAMED, WORSE = 0.25, 0.5, 1.25  # from these shares and this factor on they are reasons
-WIDTH = 80
 
 
 @dataclass(frozen=True)
@@ -114,8 +110,7 @@ def describe(figures: Figures) -> str:
             lines.append(f"{names[timing.variant]:<22}{_interval(other):>19}{_interval(timing):>22}")
     for number, reason in enumerate(found, 1):
         lines += _wrapped(f"{number}. {reason.name}: {reason.found} {reason.helps}", "   ")
-    none = [name for name in _FINDERS if name not in {reason.name for reason in found}]
-    if none:
+    if none := [name for name in _FINDERS if name not in {reason.name for reason in found}]:
         lines += _wrapped(f"No reason here: {', '.join(none).lower()}.")
     if again.ratio_high / again.ratio_low > 1.2:
         lines += _wrapped("The A/A interval is wide: other processes disturb; measure again when they are done.")
@@ -153,7 +148,12 @@ def measure(
             half = {"method": "pre-training", "conv_sparsity": 0.5, "scope": "global"}
             networks["half"] = to_compact(*_pruned(dense, trial.model_copy(update=half), {}))
         one = torch.randn(1, shape[2], *shape[:2])
-        room = PASS_S / ((len(networks) + 1) * (ROUNDS + 1) * best_time(lambda: dense(one), 3))
+        # A linear layer reads its weights once for all images: 64 take far less than 64 times one.
+        room = (
+            PASS_S
+            * (1 if convolutions else 16)
+            / ((len(networks) + 1) * (ROUNDS + 1) * best_time(lambda: dense(one), 3))
+        )
         images = one.repeat(min(64, 2 ** max(0, math.floor(math.log2(room)))), 1, 1, 1)
         way, timed, meters = "", list[tuple[Timing, ...]](), Meters.for_device("cpu")
         for batch in (images, one):
@@ -167,10 +167,9 @@ def measure(
             timed.append(effort(calls, batch_size=len(batch)))
         weights = [m.weight for m in model.modules() if isinstance(m, nn.Linear | nn.Conv2d)]
         buffer = torch.ones(sum(w.numel() for w in weights))
-        gone = f"{trial.sparsity:.0%} of linear weights"
-        gone += f", {trial.conv_sparsity:.0%} of filters" if convolutions else ""
+        gone = f"{trial.sparsity:.0%} of linear weights, {trial.conv_sparsity:.0%} of filters"
         return Figures(
-            title=f"Trial {trial.id}: {trial.method} {trial.model} on {trial.dataset}, {gone} removed",
+            title=f"Trial {trial.id}: {trial.method} {trial.model} on {trial.dataset}, {gone if convolutions else gone.partition(',')[0]} removed",
             way=way,
             small=timed[1],
             large=timed[0],
@@ -215,18 +214,20 @@ def _layers(model: nn.Module, masks: Masks, size: int) -> Iterator[LayerFigures]
 
 
 def _masked(figures: Figures) -> Reason | None:
-    masked, way, small = (_of(figures.large, "masked"), _of(figures.large, "way"), _of(figures.small, "way"))
-    found = f"{figures.zeros:.0%} of the weights are zeros and are multiplied all the same (×{masked.ratio:.2f})."
+    masked, way, small = _of(figures.large, "masked"), _of(figures.large, "way"), _of(figures.small, "way")
+    found = (
+        f"{100 * figures.zeros:.2g}% of the weights are zeros and are multiplied all the same (×{masked.ratio:.2f})."
+    )
     helps = f"Left out ({figures.way}): ×{small.ratio:.2f} at batch 1, ×{way.ratio:.2f} at batch {way.batch_size}."
     if way.ratio_high >= min(1.0, _of(figures.large, "dense-again").ratio_low):
-        helps = f"{helps[:-1]}: no gain here."
+        helps = f"{helps[:-1]}: no gain beyond the noise."
     return Reason("Masked", found, helps)
 
 
 def _too_few(figures: Figures) -> Reason | None:
     half = next((t for t in figures.large if t.variant == "half"), None)
     if figures.arithmetic > 1 - LITTLE and half:
-        found = f"what was removed does {1 - figures.arithmetic:.1%} of the arithmetic."
+        found = f"what was removed does {100 - 100 * figures.arithmetic:.2g}% of the arithmetic."
         helps = f"With half the filters gone (compact): ×{half.ratio:.2f} at batch {half.batch_size}."
         return Reason("Too few weights gone", found, helps)
     losing = [layer for layer in figures.layers if dict(layer.points)[layer.sparsity] >= 1]
@@ -294,4 +295,4 @@ def _seconds(value: float) -> str:
 
 
 def _wrapped(text: str, indent: str = "") -> list[str]:
-    return textwrap.wrap(text, WIDTH, subsequent_indent=indent)
+    return textwrap.wrap(text, 80, subsequent_indent=indent)
