@@ -133,7 +133,7 @@ def split_sizes(
 
 def kind_of_cpu(setting: cpu_study.CpuSetting) -> Kind:
     """The network of the CPU study, dense."""
-    return Kind(make_cost_setting(model=setting.model, width=setting.width, shape=cpu_study.SHAPE))
+    return Kind(make_cost_setting(model=setting.model, width=setting.width, shape=setting.shape))
 
 
 def cpu_study_cost(todo: Sequence[cpu_study.CpuSetting], units: dict[Kind, UnitCosts]) -> Cost:
@@ -144,6 +144,11 @@ def cpu_study_cost(todo: Sequence[cpu_study.CpuSetting], units: dict[Kind, UnitC
         for images, threads in product(BATCHES, {1, cores()}):
             work = images * unit.image_s * cores() / threads
             seconds += max(setting.budget_s, (MIN_ROUNDS + 1) * CPU_VARIANTS * work)
+        if setting.trains:
+            step_s = unit.step_s * max(BATCHES) / kind_of_cpu(setting).setting.batch_size
+            seconds += sum(
+                max(setting.budget_s, (MIN_ROUNDS + 1) * 4 * step_s * cores() / threads) for threads in {1, cores()}
+            )
         costs.append(_cost(seconds, unit, RECORD_BYTES, unit.memory_bytes))
     return total(costs)
 

@@ -3,8 +3,11 @@
 A step of a small perceptron takes torch some 300 µs, nearly all of it dispatch; written out it takes a quarter.
 """
 
-from collections.abc import Sequence
+import math
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import ClassVar, Protocol
 
 import torch
@@ -20,12 +23,17 @@ from paperlib.pruners import Layer, MaskEnforcer, Masks
 from paperlib.schema.measurement import TrainingEngine
 
 SMALL = 200_000  # parameters; above, arithmetic outweighs dispatch
+TRIES = 3  # steps of each way, of which the shortest counts
+FASTER = 0.9  # of a masked step: what a sparse one must stay below, so that no draw decides which rounding a trial has
+Batch = tuple[Tensor, Tensor]
+Realised = CompactTraining | SparseTraining
 
 
 class Steps(Protocol):
     """Trains one epoch on the batches and returns the logits of that pass, float (images, classes)."""
 
-    engine: ClassVar[TrainingEngine]
+    @property
+    def engine(self) -> TrainingEngine: ...
 
     def epoch(self, batches: Batches) -> Tensor: ...
 
@@ -56,17 +64,19 @@ class TorchSteps:
     engine: ClassVar[TrainingEngine] = "torch"
 
     def epoch(self, batches: Batches) -> Tensor:
-        logits = []
-        for pixels, labels in batches:
-            with torch.autocast(pixels.device.type, torch.bfloat16, enabled=self.bf16):
-                output = self.model(pixels)
-            output = output.float() if self.bf16 else output
-            self.loss(output, labels).backward()
-            self.optimizer.step()
-            self.optimizer.zero_grad()
-            self.enforcer.after_step()
-            logits.append(output.detach())
-        return torch.cat(logits)
+        return torch.cat([self.step(batch) for batch in batches])
+
+    def step(self, batch: Batch) -> Tensor:
+        """One update on (images, labels); its logits."""
+        pixels, labels = batch
+        with torch.autocast(pixels.device.type, torch.bfloat16, enabled=self.bf16):
+            output = self.model(pixels)
+        output = output.float() if self.bf16 else output
+        self.loss(output, labels).backward()
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self.enforcer.after_step()
+        return output.detach()
 
 
 class StackOfOne:
@@ -81,37 +91,72 @@ class StackOfOne:
         return self.steps.epoch(batches)[0]
 
 
-class CompactSteps:
-    """TorchSteps on the compact network, epoch by epoch, where that pays and can be followed; else on the full one.
+class RealisedSteps:
+    """TorchSteps on the compact or the sparse network, epoch by epoch, where that pays and can be followed.
 
-    epochs: how many ran on the compact network.
+    A sparse network is taken where it is faster: both ways train some batches of an epoch, which costs nothing, since
+    they compute the same. engine: `sparse` once it was. epochs: how many ran on the compact network.
     """
-
-    engine: ClassVar[TrainingEngine] = "torch"
 
     def __init__(self, full: TorchSteps) -> None:
         self.full, self.epochs = full, 0
-        self._refused: object = None
+        self.engine: TrainingEngine = "torch"
+        self._training: Realised | None = None
+        self._masks: Masks = {}
+        self._refused: object = None  # masks that compact cannot follow
+        self._too_many: float = math.inf  # kept weights, with which masked was faster
 
     def epoch(self, batches: Batches) -> Tensor:
-        training = self._compact_training()
-        if training is None:
-            return self.full.epoch(batches)
-        # The compact training masks by itself what is left to mask.
-        enforcer = MaskEnforcer([], training.optimizer)
-        small = replace(self.full, model=training.model, optimizer=training.optimizer, enforcer=enforcer)
-        logits = small.epoch(batches)
-        training.scatter_back()
-        self.epochs += 1
-        return logits
+        rest, logits, masks = iter(batches), list[Tensor](), self.full.enforcer.masks
+        if not isinstance(self._training, SparseTraining) or masks is not self._masks:
+            self._masks, self._training = masks, self._sparse(rest, logits) or self._compact()
+        steps = self._on(self._training) if self._training else self.full
+        logits += [steps.step(batch) for batch in rest]
+        if self._training is not None:
+            self._training.scatter_back()
+            self.epochs += isinstance(self._training, CompactTraining)
+        return torch.cat(logits)
 
-    def _compact_training(self) -> CompactTraining | None:
+    def _on(self, training: Realised) -> TorchSteps:
+        # What is left to mask, the training masks by itself.
+        enforcer = MaskEnforcer([], training.optimizer)
+        return replace(self.full, model=training.model, optimizer=training.optimizer, enforcer=enforcer)
+
+    def _sparse(self, rest: Iterator[Batch], logits: list[Tensor]) -> SparseTraining | None:
+        full, masks = self.full, self.full.enforcer.masks
+        kept = sum(int(mask.sum()) for mask in masks.values())
+        if not masks or full.bf16 or kept >= self._too_many or not is_worth_sparse(full.model, masks):
+            return None
+        masked_s = math.inf if self.engine == "sparse" else _shortest(full, rest, logits)
+        try:
+            training = SparseTraining(full.model, masks, full.optimizer)
+        except PaperlibError:  # an optimizer or a device that it does not know
+            self._too_many = 0
+            return None
+        if _shortest(self._on(training), rest, logits) < FASTER * masked_s:
+            self.engine = "sparse"
+            return training
+        training.scatter_back()
+        self._too_many = kept
+        return None
+
+    def _compact(self) -> CompactTraining | None:
         enforcer = self.full.enforcer
         if not enforcer.masks or enforcer.masks is self._refused:
             return None
         training = compact_training(self.full.model, enforcer.layers, enforcer.masks, self.full.optimizer)
         self._refused = None if training else enforcer.masks
         return training
+
+
+def _shortest(steps: TorchSteps, batches: Iterator[Batch], logits: list[Tensor]) -> float:
+    """Seconds of the shortest step of the next few, whose answers go to `logits`; infinite where no batch is left."""
+    seconds = math.inf
+    for batch in islice(batches, TRIES):
+        start = time.perf_counter()
+        logits.append(steps.step(batch))
+        seconds = min(seconds, time.perf_counter() - start)
+    return seconds
 
 
 def compact_training(
@@ -123,9 +168,6 @@ def compact_training(
     except PaperlibError:  # a layer or an optimizer that it cannot follow
         return None
     return training if is_worth_compacting(training.model, model) else None
-
-
-Realised = CompactTraining | SparseTraining
 
 
 def realised_training(

@@ -25,6 +25,7 @@ from paperlib.exhibits import (
     paper_f_figures,
     paper_f_tables,
     published,
+    savings,
     sensitivity,
     tutorial_figures,
     tutorial_tables,
@@ -135,6 +136,8 @@ def write(
     section = SECTIONS[number]
     if section is None:
         shown: Made = cpu_figures.write(layout)
+        if any(layout.trials.glob("*.json")):
+            shown = [*shown, savings.table(Source.of(layout, ids))]
     else:
         profile = profile or (layout.name if layout.name in PROFILES else None)
         records = section.records(Source.of(layout, ids), profile, axes)

@@ -13,28 +13,34 @@ from matplotlib.lines import Line2D
 
 from paperlib.core.paths import Layout
 from paperlib.costs import cpu_study
-from paperlib.costs.cpu_study import EdgeRecord, Machine
+from paperlib.costs.cpu_layers import Machine, crossing
+from paperlib.costs.cpu_study import EdgeRecord
 from paperlib.exhibits import style, tables
 from paperlib.exhibits.captions import energy_sources
 from paperlib.exhibits.manifest import Exhibit
 from paperlib.exhibits.tables import IDS
 
-BACKENDS = ("masked", "compact", "sparse", "bf16", "int8", "compact+int8")
+COUPLED = "compact, coupled"
+BACKENDS = ("masked", "compact", COUPLED, "sparse", "bf16", "int8", "compact+int8")
 _LOOKS = {
     name: {"color": colour, "marker": marker}
-    for name, colour, marker in zip(BACKENDS, sns.color_palette("colorblind"), "oXsD^v", strict=False)
+    for name, colour, marker in zip(BACKENDS, sns.color_palette("colorblind"), "oXPsD^v", strict=False)
 }
 WORTHWHILE = 0.95  # a saving below 5 % is not worth a conversion
 
 
 @dataclass(frozen=True)
 class Study:
-    """The records of one CPU study, with one row per network, threads, batch size and backend in `table`."""
+    """The records of one CPU study. table: one row per network, threads, batch size and backend, of networks that lose
+    the papers' filters; curves: the same for F's scenario i and perceptrons, with `COUPLED`; steps: of training steps.
+    """
 
     layout: Layout
     records: list[EdgeRecord]
     machine: Machine
     table: pd.DataFrame
+    curves: pd.DataFrame
+    steps: pd.DataFrame
 
     @property
     def source(self) -> str:
@@ -45,13 +51,17 @@ class Study:
             f"point, {int(self.table.rounds.min())} to {int(self.table.rounds.max())} paired rounds. Energy: {energy}."
         )
 
+    @property
+    def _ids(self) -> list[str]:
+        return [record.id for record in self.records]
+
     def save(self, figure: Figure, name: str, title: str, text: str) -> Exhibit:
         """A figure of all records."""
-        return style.save(figure, name, title, text, self.table.id, self.layout)
+        return style.save(figure, name, title, text, self._ids, self.layout)
 
     def write(self, name: str, title: str, text: str, rows: Sequence[dict[str, Any]] | pd.DataFrame) -> Exhibit | None:
         """A table that rests on all records, those under IDS behind its rows."""
-        return tables.write(name, title, text, rows, self.layout, trials=self.table.id, groups=())
+        return tables.write(name, title, text, rows, self.layout, trials=self._ids, groups=())
 
 
 def write(layout: Layout) -> list[Exhibit | None]:
@@ -59,9 +69,20 @@ def write(layout: Layout) -> list[Exhibit | None]:
     records, machine = cpu_study.stored(layout)
     if not records or machine is None:
         return []
-    study = Study(layout, records, machine, pd.DataFrame(cpu_study.rows(records)))
+    table, steps = (pd.DataFrame(cpu_study.rows(records, steps=steps)) for steps in (False, True))
+    study = Study(layout, records, machine, table[~table.coupled], _curves(table), _curves(steps))
     made = [ratios(study, threads) for threads in sorted(study.table.threads.unique())]
-    return [*made, *(make(study) for make in (scenarios, roofline, break_even, latency, stored, recommendation))]
+    makers = (training, scenarios, roofline, break_even, latency, stored, recommendation)
+    return [*made, *(make(study) for make in makers)]
+
+
+def _curves(table: pd.DataFrame) -> pd.DataFrame:
+    """Rows of scenario i and of perceptrons; of coupled filters the compact network alone, as a variant of its own."""
+    if table.empty:
+        return table
+    chosen = table[(table.scenario == "i") | table.model.str.startswith("mlp")]
+    chosen = chosen[~chosen.coupled | (chosen.variant == "compact")]
+    return chosen.assign(variant=chosen.variant.where(~chosen.coupled, COUPLED))
 
 
 def _noise(axes: Axes, rows: pd.DataFrame) -> None:
@@ -76,19 +97,37 @@ def _log(axes: Axes) -> None:
     axes.yaxis.set_minor_formatter(lambda value, _: f"{value:g}" if f"{value:e}"[0] in "25" else "")
 
 
-def _legend(figure: Figure) -> None:
-    handles = [Line2D([], [], label=name, **look) for name, look in _LOOKS.items()]
+def _legend(figure: Figure, rows: pd.DataFrame) -> None:
+    drawn = [name for name in BACKENDS if name in set(rows.variant)]
+    handles = [Line2D([], [], label=name, **_LOOKS[name]) for name in drawn]
     style.legend_below(figure, [*handles, style.line("A/A control, dense against dense")], 4)
 
 
 def ratios(study: Study, threads: int) -> Exhibit:
     """Time of every backend as ratio to dense by sparsity, one panel per model and batch size."""
-    table = study.table
-    table = table[(table.threads == threads) & ((table.scenario == "i") | table.model.str.startswith("mlp"))]
-    cells = {
-        f"{model}, batch {size}": rows for (model, size), rows in table.groupby(["model", "batch_size"], sort=False)
-    }
-    words = ("sparsity of linear layers and filters, %", "time, ratio to dense")
+    table = study.curves[study.curves.threads == threads]
+    word = "1 thread" if threads == 1 else f"all {threads} threads"
+    panels = table.groupby(["model", "batch_size"], sort=False)
+    figure = _lines({f"{model}, batch {size}": rows for (model, size), rows in panels})
+    text = f"Time of one batch beside dense, {word}. {_explained(table)} {study.source}"
+    return study.save(figure, f"edge_ratio_t{threads}", f"Pruned inference on a CPU, {word}", text)
+
+
+def training(study: Study) -> Exhibit | None:
+    """Time of a training step as ratio to dense by sparsity, one panel per model and number of threads."""
+    if study.steps.empty:
+        return None
+    panels = study.steps.groupby(["model", "threads"], sort=False)
+    figure = _lines({f"{model}, {threads} thread(s)": r for (model, threads), r in panels})
+    text = (
+        "Time of one training step (forward, backward, optimiser, mask) at batch 64 beside dense. "
+        f"{_explained(study.steps)} {study.source}"
+    )
+    return study.save(figure, "edge_training", "Pruned training steps on a CPU", text)
+
+
+def _lines(cells: dict[str, pd.DataFrame]) -> Figure:
+    words = ("removed, %", "time, ratio to dense")
     figure, grid = style.panels(list(cells), *words, columns=2)
     for axes, rows in zip(grid, cells.values(), strict=True):
         _noise(axes, rows)
@@ -98,14 +137,21 @@ def ratios(study: Study, threads: int) -> Exhibit:
                 reach = np.clip([one.ratio - one.ratio_low, one.ratio_high - one.ratio], 0, None)
                 axes.errorbar(one.sparsity * 100, one.ratio, reach, markersize=4, linewidth=1, **look)
         _log(axes)
-    _legend(figure)
-    word = "1 thread" if threads == 1 else f"all {threads} threads"
-    text = (
-        f"Time of one batch beside dense, {word}, scenario i (filters and linear weights alike; perceptron: weights "
-        "only). Bars: 95 % paired bootstrap intervals over rounds; grey: range of the A/A controls. "
-        f"{study.source}"
+        low, high = axes.get_ylim()  # an interval of few rounds on a busy machine would hide all others
+        axes.set_ylim(max(low, rows.ratio.min() / 3), min(high, rows.ratio.max() * 3))
+    _legend(figure, pd.concat(cells.values()))
+    return figure
+
+
+def _explained(rows: pd.DataFrame) -> str:
+    control = rows[rows.variant == "dense-again"].ratio
+    widths = ", ".join(f"{model} {width:g}" for model, width in dict(zip(rows.model, rows.width, strict=True)).items())
+    coupled = ", coupled: whole channels of its residual sums" if COUPLED in set(rows.variant) else ""
+    return (
+        "Perceptron: single weights go; the others: filters and linear weights alike (scenario i; compact: filters of "
+        f"each layer, as in the paper{coupled}). Width factors: {widths}. Bars: 95 % intervals over rounds; grey: A/A, "
+        f"×{control.min():.2f} to ×{control.max():.2f}."
     )
-    return study.save(figure, f"edge_ratio_t{threads}", f"Pruned inference on a CPU, {word}", text)
 
 
 def scenarios(study: Study) -> Exhibit:
@@ -126,7 +172,7 @@ def scenarios(study: Study) -> Exhibit:
         _noise(axes, table)
         _log(axes)
         axes.set_xticks(range(len(names)), names, rotation=40, ha="right", fontsize=7)
-    _legend(figure)
+    _legend(figure, table)
     text = (
         "Scenarios of paper F (filters 80, 50 and 0 %, linear weights 80 %), batch 64, all threads. Masks, as the "
         f"paper ran them, beside ways that skip what was removed; grey: A/A controls of time. {study.source}"
@@ -166,20 +212,8 @@ def roofline(study: Study) -> Exhibit:
     return study.save(figure, "edge_roofline", "Where the time goes", text)
 
 
-def crossing(points: Sequence[tuple[float, float]]) -> float | None:
-    """The sparsity from which on ratio < 1, between measured (sparsity, ratio) points; None if never reached."""
-    points = sorted(points)
-    if points[-1][1] >= 1:
-        return None
-    last = max((i for i, (_, ratio) in enumerate(points) if ratio >= 1), default=-1)
-    if last < 0:
-        return points[0][0]
-    (s0, r0), (s1, r1) = points[last], points[last + 1]
-    return s0 + (s1 - s0) * (r0 - 1) / (r0 - r1)
-
-
 def break_even(study: Study) -> Exhibit | None:
-    """From which sparsity on CSR beats dense, per shape of a linear layer and batch size."""
+    """From which sparsity on a sparse layer beats dense, per shape of a linear layer and batch size."""
     by_layer: dict[tuple[tuple[int, int], int], list[tuple[float, float]]] = {}
     for one in study.machine.csr:
         by_layer.setdefault((one.shape, one.batch_size), []).append((one.sparsity, one.ratio))
@@ -189,10 +223,13 @@ def break_even(study: Study) -> Exhibit | None:
         word = "never" if at is None else f"below {first:.0%}" if at == first else f"{at:.0%}"
         speeds = {f"at {s:.0%}": f"×{r:.2f}" for s, r in points}
         rows.append({"layer (in→out)": f"{shape[1]}→{shape[0]}", "batch": size, "break-even": word} | speeds)
-    cpu = study.machine.environment.cpu
-    text = f"Time of CSR as ratio to dense, one thread, n = 1 (best of 30). {cpu}; inputs: stand-in."
+    kernel = {"llvm": "this project's kernel", "torch-csr": "torch's CSR"}.get(study.machine.engine or "", "CSR")
+    text = (
+        f"Time of a sparse layer ({kernel}) as ratio to dense, one thread, n = 1 (shortest of 3 to 30 calls); "
+        f"break-even: the share of zeros from which on it is faster. {study.machine.environment.cpu}; inputs: stand-in."
+    )
     # Its rows come from machine.json, which is no record: no ids behind them.
-    return study.write("edge_break_even", "Break-even sparsity of CSR", text, rows)
+    return study.write("edge_break_even", "Break-even sparsity of linear layers", text, rows)
 
 
 def latency(study: Study) -> Exhibit | None:
@@ -217,7 +254,11 @@ def latency(study: Study) -> Exhibit | None:
 def stored(study: Study) -> Exhibit | None:
     """Counted costs per network: bytes in four formats and FLOPs with and without zeros."""
     rows = [
-        {"model": r.setting.model, "scenario": r.setting.scenario, "sparsity": f"{r.setting.sparsity:.0%}"}
+        {
+            "model": r.setting.model,
+            "scenario": r.setting.scenario + " coupled" * r.setting.coupled,
+            "sparsity": f"{r.setting.sparsity:.0%}",
+        }
         | {f"{n}, KiB": round(getattr(r.costs, f"{n}_bytes") / 1024, 1) for n in ("dense", "csr", "compact", "int8")}
         | {
             "MFLOP per image": round(r.costs.dense_inference_flops / 1e6, 2),

@@ -77,6 +77,8 @@ WANTED: tuple[ExpectedExhibit, ...] = (
     ExpectedExhibit("images that pruning forgets", "table", "disagreement_mlp-small", "01"),
     ExpectedExhibit("sample of the pruning space", "figure", "space_mlp-small", "01"),
     ExpectedExhibit("where sparse execution pays", "table", "edge_break_even", "04"),
+    ExpectedExhibit("training steps by sparsity", "figure", "edge_training", "04"),
+    ExpectedExhibit("what the papers' sparsities buy", "table", "edge_papers", "04"),
     ExpectedExhibit("stored size", "table", "edge_costs", "04"),
     ExpectedExhibit("all data sets and networks at once", "table", "overall", "05"),
     ExpectedExhibit("all data sets and networks at once", "figure", "profile", "05"),

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 # `external` is a meter of the reader's own, such as a plug at the wall (docs/adding.md).
 EnergySource = Literal["nvml", "rapl", "jetson", "external", "modelled", "simulated"]
-TrainingEngine = Literal["torch", "numpy", "stacked"]
+TrainingEngine = Literal["torch", "numpy", "stacked", "sparse"]
 InferenceEngine = Literal["torch", "llvm", "torch-csr", "onnxruntime"]
 # Share by which modelled joules may be off without a calibration; docs/measuring.md says where it comes from.
 MODELLED_UNCERTAINTY = 0.4

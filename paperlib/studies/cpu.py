@@ -6,29 +6,33 @@ from paperlib.core.io import write_atomically
 from paperlib.core.paths import Layout
 from paperlib.core.progress import progress
 from paperlib.core.registry import unknown
-from paperlib.costs.cpu_study import CONV_PER_LINEAR, CpuSetting, EdgeRecord, measure, measure_machine
+from paperlib.costs.cpu_layers import measure_machine
+from paperlib.costs.cpu_study import CONV_PER_LINEAR, CpuSetting, EdgeRecord, dense_and_compact, measure, stored
 
+TIED = ("resnet18",)  # VGG16 has no residual sums: both ways remove the same filters
 SPARSITIES = (0.0, 0.5, 0.8, 0.9, 0.95, 0.99)
 
 
 @dataclass(frozen=True)
 class CpuBudget:
-    """widths: models with their width factor; full: sparsities of scenario i, few: of the others and of int8;
+    """widths: models with their width factor; full: sparsities of scenario i, few: of the others, of bf16 and int8;
+    coupled: of filters that go whole channels at a time, in networks whose residual sums tie them (`TIED`);
     budget_s: seconds for the comparison of one network at one batch size and number of threads."""
 
     widths: dict[str, float]
     full: tuple[float, ...]
     few: tuple[float, ...]
+    coupled: tuple[float, ...]
     scenarios: tuple[str, ...]
     budget_s: float
 
 
 _FULL = dict.fromkeys(("mlp-medium", "vgg16", "resnet18"), 1.0)
-_QUICK = {"mlp-medium": 0.15, "vgg16": 0.25, "resnet18": 0.25}
-_LAPTOP = CpuBudget(_FULL, SPARSITIES, SPARSITIES, tuple(CONV_PER_LINEAR), 1.5)
+_QUICK = {"mlp-medium": 1.0, "vgg16": 0.25, "resnet18": 0.25}  # P's at its own size
+_LAPTOP = CpuBudget(_FULL, SPARSITIES, SPARSITIES, SPARSITIES[1:], tuple(CONV_PER_LINEAR), 1.5)
 BUDGETS = {
-    "smoke": CpuBudget({"mlp-medium": 0.1, "resnet18": 0.125}, (0.0, 0.8), (0.8,), ("i",), 0.05),
-    "quick": CpuBudget(_QUICK, (0.0, 0.5, 0.8, 0.95), (0.8,), tuple(CONV_PER_LINEAR), 0.1),
+    "smoke": CpuBudget({"mlp-medium": 0.1, "resnet18": 0.125}, (0.0, 0.8), (0.8,), (0.8,), ("i",), 0.05),
+    "quick": CpuBudget(_QUICK, SPARSITIES, (0.8,), (0.5, 0.8, 0.95), tuple(CONV_PER_LINEAR), 0.1),
     "laptop": _LAPTOP,
     "paper": _LAPTOP,
 }
@@ -43,13 +47,15 @@ def settings(profile: str) -> list[CpuSetting]:
         is_mlp = model.startswith("mlp")
         for scenario in ("iii",) if is_mlp else budget.scenarios:
             is_full = is_mlp or scenario == "i"
-            networks += [
-                CpuSetting(
-                    model=model, width=width, scenario=scenario, sparsity=sparsity,
-                    quantised=is_full and sparsity in {0.0, *budget.few}, budget_s=budget.budget_s,
-                )
-                for sparsity in (budget.full if is_full else budget.few)
-            ]  # fmt: skip
+            setting = CpuSetting(
+                model=model, width=width, scenario=scenario, sparsity=0.0, quantised=False, budget_s=budget.budget_s,
+                trains=is_full,
+            )  # fmt: skip
+            for sparsity in budget.full if is_full else budget.few:
+                quantised = is_full and sparsity in budget.few
+                networks.append(setting.model_copy(update={"sparsity": sparsity, "quantised": quantised}))
+            for sparsity in budget.coupled if scenario == "i" and model in TIED else ():
+                networks.append(setting.model_copy(update={"sparsity": sparsity, "coupled": True}))
     return networks
 
 
@@ -61,13 +67,15 @@ def run_cpu_study(profile: str, layout: Layout) -> list[EdgeRecord]:
     todo, records = settings(profile), []
     with progress(f"{len(todo)} networks on the CPU", len(todo)) as step:
         for setting in todo:
-            step.describe(f"{setting.model} {setting.scenario} {setting.sparsity:g}")
+            step.describe(f"{setting.model} {setting.scenario} {setting.sparsity:g}{' coupled' * setting.coupled}")
             path = layout.edge / f"{setting.id}.json"
             if not path.exists():
                 write_atomically(path, (measure(setting).model_dump_json(indent=1) + "\n").encode())
             records.append(EdgeRecord.model_validate_json(path.read_bytes()))
             step.advance()
-    if not (path := layout.edge / "machine.json").exists():
-        machine = measure_machine(BUDGETS[profile].widths, SPARSITIES[1:])
+    known = stored(layout)[1]
+    if known is None or known.engine is None:  # one from before it was noted had other layers
+        path = layout.edge / "machine.json"
+        machine = measure_machine(dense_and_compact(BUDGETS[profile].widths), SPARSITIES[1:])
         write_atomically(path, (machine.model_dump_json(indent=1) + "\n").encode())
     return records

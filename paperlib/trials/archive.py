@@ -6,12 +6,16 @@ import tarfile
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from difflib import get_close_matches
 from pathlib import Path
 from typing import get_args
+
+from pydantic import ValidationError
 
 from paperlib.core import paths
 from paperlib.core.errors import PaperlibError
 from paperlib.core.paths import Layout, ProfileName
+from paperlib.schema.record import Record
 
 ARCHIVE = "records.tar.xz"
 
@@ -57,3 +61,31 @@ def archives() -> list[Path]:
     """The committed archives, in the order of ORDER; other names between laptop and quick."""
     by_name = sorted((paths.root() / "results").glob(f"*/{ARCHIVE}"))
     return sorted(by_name, key=lambda p: ORDER.index(p.parent.name) if p.parent.name in ORDER else 1.5)
+
+
+def find_record(beginning: str) -> Record:
+    """The record of the trial whose id begins so: of any results folder, else of a committed archive.
+
+    Raises PaperlibError where none does, with the nearest ids, or several do.
+    """
+    files = Layout.of("quick").results.parent.glob("*/trials/*.json")
+    texts = {path.stem: path.read_bytes() if path.stem.startswith(beginning) else b"" for path in files}
+    for archive in archives() if not any(texts.values()) else ():
+        with damage_told(archive), tarfile.open(archive, mode="r:xz") as tar:
+            for member in tar:
+                folder, _, name = member.name.removesuffix(".json").partition("/")
+                if folder == "trials" and (file := tar.extractfile(member)):
+                    texts.setdefault(name, file.read() if name.startswith(beginning) else b"")
+        if any(texts.values()):
+            break
+    matches = sorted(name for name, text in texts.items() if text)
+    if len(matches) > 1:
+        raise PaperlibError(f"{len(matches)} trials begin with {beginning!r}, such as {matches[0]}: give more digits")
+    if not matches:
+        near = get_close_matches(beginning, texts, 3, 0.4)
+        hint = f"; near it: {', '.join(near)}" if near else ""
+        raise PaperlibError(f"no trial begins with {beginning!r}{hint}; `paperlib run` prints ids, tidy.csv lists them")
+    try:
+        return Record.model_validate_json(texts[matches[0]])
+    except ValidationError as error:
+        raise PaperlibError(f"the record of trial {matches[0]} cannot be read: {error}") from None

@@ -78,7 +78,7 @@ _COLUMNS = (
         "engine",
         "",
         "engine",
-        "what computed the training steps: torch, stacked (perceptrons) or numpy (older records)",
+        "what computed the training steps: torch, sparse, stacked (perceptrons) or numpy (older records)",
     ),
     ("compact_epochs", "epochs", "compact_epochs", "epochs that ran on the compact network"),
     ("nonzeros", "count", "costs.nonzeros", "parameters that are not zero"),

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from paperlib.core.errors import PaperlibError
 from paperlib.core.progress import between_steps
 from paperlib.execution.stacked import RandomSource
-from paperlib.execution.steps import CompactSteps, TorchSteps, steps_for
+from paperlib.execution.steps import RealisedSteps, TorchSteps, steps_for
 from paperlib.pruners import METHODS, Layer, MaskEnforcer, Masks, Method, Pruning
 from paperlib.schema.measurement import TrainingEngine
 from paperlib.schema.record import Epoch, Scores
@@ -221,7 +221,7 @@ def fit(
     training = Training(trial, model, layers, images, callbacks_of(val, on_epoch, bf16))
     steps = steps_for(model, training.optimizer, training.enforcer, training.loss, bf16)
     if trial.execution == "compact" and isinstance(steps, TorchSteps):
-        steps = CompactSteps(steps)
+        steps = RealisedSteps(steps)
     for epoch in range(trial.epochs):
         start = time.perf_counter()
         images.next_epoch()
@@ -231,7 +231,7 @@ def fit(
         training.end_epoch(logits, eval_logits(model, val, bf16=bf16), seconds)
         if training.failure:
             break
-    return training.result(steps.engine, steps.epochs if isinstance(steps, CompactSteps) else 0)
+    return training.result(steps.engine, steps.epochs if isinstance(steps, RealisedSteps) else 0)
 
 
 def callbacks_of(

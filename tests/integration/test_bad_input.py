@@ -24,6 +24,8 @@ OPTIONS = [
     ("run mnist", "paperlib run --help"),
     ("run --sparsty 0.5", "--sparsity"),
     ("run --seed", "--seed"),
+    ("explain", "paperlib explain --help"),
+    ("explain nosuch", "no trial begins with 'nosuch'"),
     # run
     ("run --dataset mnsit", "'mnist'"),
     ("run --dataset nosuch", "octmnist"),

@@ -10,13 +10,13 @@ from torch import nn
 from paperlib.core.errors import PaperlibError
 from paperlib.core.paths import Layout
 from paperlib.costs import cpu_study
+from paperlib.costs.cpu_layers import crossing
 from paperlib.costs.cpu_study import CpuSetting, measure, pruned
 from paperlib.exhibits import collation
-from paperlib.exhibits.cpu_figures import crossing
 from paperlib.studies import cpu
 from paperlib.studies.cpu import CpuBudget, run_cpu_study, settings
 
-TINY = CpuBudget({"mlp-medium": 0.01, "resnet18": 0.04}, (0.0, 0.8), (0.8,), ("i",), 0.01)
+TINY = CpuBudget({"mlp-medium": 0.01, "resnet18": 0.04}, (0.0, 0.8), (0.8,), (0.8,), ("i",), 0.01)
 
 
 def test_the_grid_holds_the_papers_scenarios() -> None:
@@ -25,9 +25,29 @@ def test_the_grid_holds_the_papers_scenarios() -> None:
     at = {(s.model, s.scenario): s.conv_sparsity for s in quick if s.sparsity == 0.8}
     assert [at["vgg16", name] for name in ("i", "ii", "iii")] == [0.8, 0.5, 0.0]  # F's conv sparsities
     assert {s.sparsity for s in settings("laptop") if s.scenario == "i"} == {0, 0.5, 0.8, 0.9, 0.95, 0.99}
-    assert {s.sparsity for s in quick if s.scenario == "i"} == {0, 0.5, 0.8, 0.95}
+    assert {s.sparsity for s in quick if s.trains and not s.coupled} == {0, 0.5, 0.8, 0.9, 0.95, 0.99}
+    assert {(s.model, s.sparsity) for s in quick if s.coupled} == {("resnet18", p) for p in (0.5, 0.8, 0.95)}
+    assert {(s.width, s.shape) for s in quick if s.model == "mlp-medium"} == {(1.0, (28, 28, 1))}  # P's own size
     with pytest.raises(PaperlibError, match="did you mean 'quick'"):
         settings("quik")
+
+
+def test_a_record_from_before_there_were_coupled_filters_and_steps_keeps_its_id() -> None:
+    old = CpuSetting(model="resnet18", width=1.0, scenario="ii", sparsity=0.9, quantised=False, budget_s=1.5)
+    assert old.id == "029df13d836ebd55"  # of results/laptop
+    assert len({old.id, *(old.model_copy(update={field: True}).id for field in ("coupled", "trains"))}) == 3
+
+
+def test_coupled_filters_go_from_all_that_write_to_a_residual_sum() -> None:
+    setting = CpuSetting(
+        model="resnet18", width=0.25, scenario="i", sparsity=0.5, quantised=False, budget_s=0, coupled=True
+    )
+    _, _, masks = pruned(setting)
+    _, _, alone = pruned(setting.model_copy(update={"coupled": False}))
+    first, second = (f"layer1.{block}.conv2" for block in (0, 1))  # both write to one sum
+    assert torch.equal(masks[first], masks[second])
+    assert not torch.equal(alone[first], alone[second])
+    assert {name: int(mask.sum()) for name, mask in masks.items()} == {n: int(m.sum()) for n, m in alone.items()}
 
 
 @pytest.mark.parametrize("sparsity", [0.0, 0.8, 0.99])
@@ -59,15 +79,19 @@ def test_every_way_is_timed_and_the_exhibits_name_their_records(
     records = run_cpu_study("smoke", layout)
     for record in records:
         (run,) = record.runs
-        variants = {t.variant for t in run.timings if t.batch_size == 64}
-        assert variants == {"dense", "dense-again", "masked", "compact", "sparse", "bf16", "int8", "compact+int8"}
-        assert all(run.cold_s[name] > 0 for name in variants - {"sparse"})
+        variants, few = {t.variant for t in run.timings if t.batch_size == 64}, {"bf16", "int8", "compact+int8"}
+        quantised = few if record.setting.quantised else set()
+        assert variants == {"dense", "dense-again", "masked", "compact", "sparse"} | quantised
+        assert run.cold_s.keys() == (variants - {"sparse"} if quantised else set())
+        assert {t.variant for t in run.steps} >= {"dense", "dense-again", "masked"}
         assert record.disagrees["masked"] == 0
+    assert {t.variant for r in records if r.setting.coupled for t in r.runs[0].steps} >= {"compact"}
     monkeypatch.setattr(cpu, "measure", lambda _: pytest.fail("measured again"))
     assert run_cpu_study("smoke", layout) == records
     exhibits = collation.write("04", layout)
     assert {e.section for e in exhibits} == {"04"}
     assert all(set(e.trials) == {r.id for r in records} for e in exhibits)
+    assert "edge_training" in {e.name for e in exhibits}
     assert all("n = 1" in e.caption and "stand-in" in e.caption for e in exhibits)
     for exhibit in exhibits:
         assert all((layout.results.parents[1] / name).stat().st_size for name in exhibit.files)

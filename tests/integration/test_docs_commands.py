@@ -31,6 +31,7 @@ FILLED = {"ID": "C46", "P": "smoke", "N": "1000", "I": "{last}", "…": "--epoch
 ADDED = {
     "paperlib compare": "A B",
     "paperlib compare --exact": "A B",
+    "paperlib explain": "{trial}",
     "paperlib export": "{trial} --to exported --results kept",
     "paperlib plan": "--profile smoke --only 05",
     "paperlib plan --profile laptop": "--profile smoke --only 05",

@@ -1,5 +1,6 @@
-"""Trials trained on the compact network: same curves, masks and weights as with masks; recorded costs."""
+"""Trials trained on the compact or sparse network: same curves, masks and weights as with masks; recorded costs."""
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 from paperlib.core.paths import Layout
+from paperlib.execution import steps
 from paperlib.schema.record import Record
 from paperlib.schema.trial import Trial, make_trial
 from paperlib.trials.runner import checkpoint, run
@@ -15,6 +17,7 @@ from tests.conftest import served, tiny
 
 METHODS = ["pre-training", "in-training", "set", "rigl"]
 MODELS = {"vgg16": 0.04, "resnet18": 0.06}
+SPARSE = {"mlp-medium": 0.2}  # 0.9 million weights
 
 
 @pytest.fixture
@@ -33,13 +36,16 @@ def double() -> Iterator[None]:
 
 def trial(model: str, method: str, **fields: object) -> Trial:
     return make_trial(
-        model=model, width=MODELS[model], method=method, sparsity=0.5, conv_sparsity=0.5, epochs=3, batch_size=13,
-        lr=0.02, options={"momentum": 0.9, "weight_decay": 0.01}, **fields,
+        model=model, width=(MODELS | SPARSE)[model], method=method, sparsity=0.5, batch_size=13, lr=0.02,
+        conv_sparsity=0.5 if model in MODELS else 0.0, options={"momentum": 0.9, "weight_decay": 0.01},
+        **{"epochs": 3} | fields,
     )  # fmt: skip
 
 
-def both(layout: Layout, model: str, method: str) -> tuple[list[Record], list[dict[str, torch.Tensor]]]:
-    trials = [trial(model, method, execution=execution) for execution in ("masked", "compact")]
+def both(
+    layout: Layout, model: str, method: str, **fields: object
+) -> tuple[list[Record], list[dict[str, torch.Tensor]]]:
+    trials = [trial(model, method, execution=execution, **fields) for execution in ("masked", "compact")]
     records = [run(t, layout, keep_weights=True) for t in trials]
     return records, [load_file(checkpoint(layout, t.id)) for t in trials]
 
@@ -75,6 +81,42 @@ def test_compact_trials_equal_masked_trials_in_float32(layout: Layout, model: st
     # Over three epochs rounding grows to about 1e-4 of the loss; the stated tolerance is 1 %. No digit of a weight is
     # compared: rounding differs from processor to processor.
     same(layout, model, "pre-training", 1e-2)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.usefixtures("images", "double")
+def test_sparse_trials_equal_masked_trials_in_float64(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    monkeypatch.setattr(steps, "FASTER", math.inf)  # whichever way is faster here
+    records, (masked, sparse) = both(layout, "mlp-medium", method, epochs=2)
+    assert [r.engine for r in records] == ["torch", "sparse"]
+    assert [r.compact_epochs for r in records] == [0, 0]
+    for one, other in zip(*(r.curve for r in records), strict=True):
+        assert (other.train.loss, other.val.loss) == pytest.approx((one.train.loss, one.val.loss), rel=1e-6)
+        assert other.swapped == one.swapped
+    assert records[1].layers == records[0].layers and records[1].predictions == records[0].predictions
+    assert any((value == 0).any() for value in masked.values())
+    torch.testing.assert_close(sparse, masked, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.usefixtures("images")
+def test_a_sparse_network_is_taken_where_it_is_faster_and_only_there(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seconds = {"sparse": 1.0, "masked": 1.0}  # of a step
+
+    def took(of: steps.TorchSteps, batches: Iterator[steps.Batch], logits: list[torch.Tensor]) -> float:
+        logits.append(of.step(next(batches)))
+        return seconds["masked" if of.enforcer.masks else "sparse"]
+
+    monkeypatch.setattr(steps, "_shortest", took)
+    asked = trial("mlp-medium", "set", epochs=2)
+    assert run(asked, layout).engine == "torch"
+    seconds["sparse"] = 0.85
+    assert run(asked, layout, fresh=True).engine == "sparse"
+    few = asked.model_copy(update={"sparsity": 0.2})
+    assert run(few, layout).engine == "torch"
 
 
 @pytest.mark.usefixtures("images")
