@@ -17,8 +17,8 @@ from tests import measured_costs
 from tests.conftest import served, tiny
 
 
-def small_report(folder: Path) -> Layout:
-    """The report on two seeds of dense and of two methods, tiny images, with costs beside."""
+def small_report(folder: Path, *, costs: bool = False) -> Layout:
+    """The report on two seeds of dense and of two methods, tiny images; costs: also measured, briefly."""
     fields = {"epochs": 1, "batch_size": 16}
     trials = [make_trial(**fields, seed=seed) for seed in range(2)]
     trials += [make_trial(**fields, seed=s, method=m, sparsity=0.5) for m in ("set", "pre-training") for s in range(2)]
@@ -28,7 +28,8 @@ def small_report(folder: Path) -> Layout:
         patch.setenv("PAPERLIB_DEVICE", "cpu")
         layout = Layout.of("scratch")
         run_all(trials, layout)
-        measured_costs.write(layout)
+        if costs:
+            measured_costs.write(layout)
         committed.regenerate(layout)
         report_pages.build(layout)
     return layout
@@ -56,7 +57,8 @@ def rows(layout: Layout, table: str) -> list[Row]:
             continue
         cells = dict(zip(heads, re.findall(r"<td[^>]*>(.*?)</td>", line, re.DOTALL), strict=True))
         texts = {head: unescape(re.sub(r"<.*?>", "", cell)) for head, cell in cells.items()}
-        links = {head: re.search(r'href="\.\./trials\.html\?only=([\w,]+)#(\w+)"', cell) for head, cell in cells.items()}
+        way = r'href="\.\./trials\.html\?only=([\w,]+)#(\w+)"'
+        links = {head: re.search(way, cell) for head, cell in cells.items()}
         ids = {head: set(link[1].split(",")) for head, link in links.items() if link}
         assert all(link[2] in ids[head] for head, link in links.items() if link)
         found.append(Row(group, texts, ids))
@@ -80,8 +82,8 @@ def dead_ends(layout: Layout) -> set[str]:
     return ((asked | jumps) - there) | (set(re.findall(r'"trial\.html#(\w+)"', listed)) ^ known)
 
 
-def _trials(part: Path) -> dict[str, object]:
-    trials: dict[str, object] = json.loads(part.read_text().removeprefix("show(").removesuffix(");\n"))
+def _trials(part: Path) -> dict[str, dict[str, object]]:
+    trials: dict[str, dict[str, object]] = json.loads(part.read_text().removeprefix("show(").removesuffix(");\n"))
     return trials
 
 
@@ -98,4 +100,5 @@ def dead_links(layout: Layout) -> set[str]:
 def commands(layout: Layout) -> set[str]:
     """Every command that a page shows with a button to copy it."""
     boxes = (re.findall(r'<div class="command"><code[^>]*>(.+?)</code>', page.read_text()) for page in pages(layout))
-    return {unescape(command) for box in boxes for command in box}
+    known = [trial for part in (layout.report / "data").glob("*.js") for trial in _trials(part).values()]
+    return {unescape(command) for box in boxes for command in box} | {str(trial["command"]) for trial in known}

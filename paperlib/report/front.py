@@ -1,4 +1,4 @@
-"""What the report opens with: per network and what is removed of it, the costs masked and realised, and the accuracy."""
+"""What the report opens with: what pruning costs each network, masked and realised, and what it does to accuracy."""
 
 import math
 from collections.abc import Sequence

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+from matplotlib.colors import to_hex
 
 from paperlib.claims.cost_arms import setting_of, width_of
 from paperlib.claims.cost_evidence import COSTS, CostTable
-from paperlib.claims.effects import Arm, arms, main_setting_only
+from paperlib.claims.effects import Arm, arms, main_setting_only, pruned_text
 from paperlib.claims.stats import Estimate
 from paperlib.core.io import write_atomically
 from paperlib.core.paths import Layout
@@ -36,12 +37,12 @@ def _of_trial(record: Record) -> dict[str, object]:
     facts = [
         ("status", record.status),
         ("data set", f"{trial.dataset}, {record.data.shape[0]} px"),
-        ("network", f"{trial.model}, width {trial.width:g}"),
+        ("model", f"{trial.model}, width {trial.width:g}"),
         ("method", trial.method),
-        ("pruned", f"{trial.scope} {trial.sparsity:.4g}" + f", conv {trial.conv_sparsity:g}" * bool(trial.conv_sparsity)),
+        ("pruned", pruned_text(trial.model, trial.scope, trial.conv_sparsity, trial.sparsity)),
         ("seed", str(trial.seed)),
         ("training", f"{trial.epochs} epochs, batch {trial.batch_size}, {trial.optimizer}, rate {trial.lr:g}"),
-        *record.summary(),
+        *(row for row in record.summary() if row[0] != "again"),
         ("machine", describe_machines([record.environment]).removeprefix("machine: ")),
         ("finished", record.finished),
     ]
@@ -73,12 +74,13 @@ def explorer(tidy: pd.DataFrame, costs: CostTable, records: Mapping[str, Record]
         dense.setdefault(f"{arm.dataset}|{arm.model}", {
             "accuracy": _ends(arm.dense, 100), "curve": _curve([records[i] for i in arm.dense_trials]),
         })  # fmt: skip
-        measured = costs.of(setting_of(arm), width := width_of(costs, arm.model))
+        setting, width = setting_of(arm), width_of(costs, arm.model)
         timed = {
             f"{COSTS[name].title}, {'realised' if realised else 'masked'}": ends
             for name in _SHOWN
             for realised in (False, True)
-            if len(measured) and (ends := _ends(costs.effect(COSTS[name], setting_of(arm), realised=realised, width=width)))
+            if (effect := costs.effect(COSTS[name], setting, realised=realised, width=width))
+            and (ends := _ends(effect))
         }
         rows.append({
             "dataset": arm.dataset, "network": arm.model, "method": arm.method, "scope": arm.scope,
@@ -86,7 +88,7 @@ def explorer(tidy: pd.DataFrame, costs: CostTable, records: Mapping[str, Record]
             "n": arm.own.n if arm.own else 0, "costs": timed, "curve": _curve(own), "command": again(own[0].command),
             "ids": arm.trials, "trained": sorted({r.trial.width for r in own}), "timed": width,
         })  # fmt: skip
-    colours = {str(m): "#" + "".join(f"{round(255 * part):02x}" for part in style.colour(str(m))) for m in set(tidy.method)}
+    colours = {method: to_hex(style.colour(method)) for method in sorted(set(tidy.method))}
     return {"arms": rows, "dense": dense, "colours": colours}
 
 

@@ -20,7 +20,7 @@ from tests import report_links
 
 @pytest.fixture(scope="module")
 def layout(tmp_path_factory: pytest.TempPathFactory) -> Layout:
-    return report_links.small_report(tmp_path_factory.mktemp("report"))
+    return report_links.small_report(tmp_path_factory.mktemp("report"), costs=True)
 
 
 def test_every_claim_has_a_tile_with_its_verdict_that_leads_to_its_page(layout: Layout) -> None:
