@@ -175,7 +175,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Layout:
 
 
 # What a mouse can use; what a closed `details` holds has no box. Each gets a number by which it is known again.
-USABLE = """() => [...document.querySelectorAll("a[href], button, input, summary, [tabindex='0']")]
+USABLE = """() => [...document.querySelectorAll("a[href], button, input, select, summary, [tabindex='0']")]
     .filter(e => e.checkVisibility()).map((e, i) => e.dataset.place = String(i))"""
 FOCUSED = """() => { const e = document.activeElement, box = e.getBoundingClientRect(), style = getComputedStyle(e);
     return { place: e.dataset.place, outline: style.outlineStyle === "none" ? 0 : parseFloat(style.outlineWidth),
@@ -189,7 +189,8 @@ LOADED = """async () => { const before = document.documentElement.scrollHeight;
 
 @pytest.mark.parametrize("width", [1280, 390])
 @pytest.mark.parametrize(
-    "name", ["index", "claims", "trials", "claims/C46", "exhibits/accuracy_mlp", "exhibits/costs_mlp-small", "explore"]
+    "name",
+    ["index", "claims", "trials", "claims/C46", "exhibits/accuracy_mlp", "exhibits/accuracy_mlp-small", "explore"],
 )
 def test_every_control_of_the_report_is_reached_with_tab(
     written: Layout, browser: Browser, name: str, width: int
