@@ -1,6 +1,7 @@
 """The pruned networks whose costs were measured, as arms of a study."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import pandas as pd
 
@@ -77,6 +78,7 @@ class CostArm:
         return mean_interval(rows.boundary_s * epochs / rows.dense_train_s)
 
 
+@lru_cache(maxsize=2 * len(STUDIES))  # seconds each time, and tables, figures, findings and report all ask
 def measured_arms(costs: CostTable, study: str) -> list[CostArm]:
     """The pruned arms of one of STUDIES that have cost records."""
     found = (

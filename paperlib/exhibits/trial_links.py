@@ -19,9 +19,9 @@ def address(ids: Iterable[str]) -> str:
     return f"trials.html?only={','.join(unique)}#{unique[0]}"
 
 
-def linked(html: str) -> str:
-    """A table for the report, next to trials.html: every mark is a link."""
-    return _MARK.sub(lambda m: f'<a class="behind" href="{address(m[1].split())}">{m[2]}</a>', html)
+def linked(html: str, root: str = "") -> str:
+    """A table for the report, every mark a link; root: the way from its page to trials.html, such as `../`."""
+    return _MARK.sub(lambda m: f'<a class="behind" href="{root}{address(m[1].split())}">{m[2]}</a>', html)
 
 
 def unmarked(html: str) -> str:

@@ -113,7 +113,8 @@ def write(
             with Image.open(target) as image:
                 size = image.size
         context: dict[str, object] = {
-            "v": verdict, "claim": claim, "paper": PAPERS.get(claim.section.partition(" ")[0]), "size": size,
+            "root": "../", "v": verdict,
+            "claim": claim, "paper": PAPERS.get(claim.section.partition(" ")[0]), "size": size,
             "note": NOTES.get(claim.id, ""), "parts": [Part.of(family) for family in verdict.families],
             "words": {factor: verdicts[place].word for factor, verdicts in by_margin.items() if factor != 1.0},
             "commands": [commands[i] for i in verdict.trials if i in commands][:SHOWN],

@@ -5,16 +5,15 @@ import json
 import re
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import jinja2
-from PIL import Image
 from rich.table import Table
 
 from paperlib import claims
-from paperlib.claims import CLAIMS
+from paperlib.claims import CLAIMS, Verdict
 from paperlib.claims.cost_arms import setting_of, width_of
 from paperlib.claims.cost_evidence import COSTS, CostTable
 from paperlib.claims.effects import near_chance
@@ -23,32 +22,26 @@ from paperlib.core.paths import Layout
 from paperlib.costs.records import cost_table, read_costs, write_cost_table
 from paperlib.exhibits.captions import energy_sources, provenance
 from paperlib.exhibits.manifest import Exhibit, output_root, read_manifest
-from paperlib.exhibits.trial_links import address, linked
+from paperlib.exhibits.trial_links import address
 from paperlib.report.committed import DATA_FILES
+from paperlib.report.exhibit_pages import SCALE, Block
 from paperlib.report.findings import findings, pruned_arms
 from paperlib.report.freshness import fingerprint, is_current, mark_current
 from paperlib.schema.cost import CostRecord
 from paperlib.schema.record import Environment, Record
 from paperlib.schema.trial import again
-from paperlib.studies.sections import NOTEBOOKS
 from paperlib.trials.archive import archives
 from paperlib.trials.store import Store
+
+if TYPE_CHECKING:
+    from paperlib.exhibits.results import Source
 
 TEMPLATES = Path(__file__).parent / "templates"
 
 
-@dataclass(frozen=True)
-class Block:
-    """A section of the page: tables with their HTML, figures with the size in pixels that keeps their place free."""
-
-    number: str
-    title: str
-    tables: list[tuple[Exhibit, str]]
-    figures: list[tuple[Exhibit, int, int]]
-
-
 def build(layout: Layout) -> Path:
-    """Write results/<profile>/report/ (index, claims, trials, notebooks, pictures) and return the path of index.html.
+    """Write results/<profile>/report/ and return the path of index.html: a first page, one for each claim and exhibit,
+    lists of claims and trials, one that shows any trial, the explorer, notebooks, pictures, data.
 
     Raises PaperlibError if there are no records. An unchanged report is left as it is.
     """
@@ -58,42 +51,75 @@ def build(layout: Layout) -> Path:
     if is_current(page, made_from):
         return page
     # Here, since a report that is left as it is needs none of these, nor torch.
-    from paperlib.costs import cpu_study
     from paperlib.exhibits.results import Source
-    from paperlib.report import claim_pages
 
     table, _ = Store(layout).write_table(), write_cost_table(layout)
-    source, costs = Source.of(layout), read_costs(layout)
-    exhibits = read_manifest(layout)
-    verdicts = claims.write(layout)
-    _copy_files(exhibits, layout)
-    notebooks = [_notebook_page(path, layout) for path in sorted(layout.notebooks.glob("0?_*.ipynb"))]
-    templates = jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True)
-    templates.globals |= {
-        "address": address, "again": again, "profile": layout.name,
-        "environments": _environments(source.records, costs), "provenance": provenance(table),
-        "tally": claims.tally(verdicts),
-    }  # fmt: skip
+    source, verdicts = Source.of(layout), claims.write(layout)
     by_margin = {
         factor: claims.verdicts(table, measured=source.costs.rows, strictness=factor) if factor != 1.0 else verdicts
         for factor in (0.5, 1.0, 2.0)
     }
+    exhibits = read_manifest(layout)
+    _copy_files(exhibits, layout)
+    notebooks = [_notebook_page(path, layout) for path in sorted(layout.notebooks.glob("0?_*.ipynb"))]
+    write(layout, source, by_margin, notebooks)
+    mark_current(page, made_from)
+    return page
+
+
+def write(
+    layout: Layout, source: "Source", by_margin: Mapping[float, Sequence[Verdict]], notebooks: Sequence[dict[str, str]]
+) -> None:
+    """Write the pages. by_margin: the verdicts by the factor on the margins; notebooks: names and places of theirs."""
+    from paperlib.costs import cpu_study
+    from paperlib.report import claim_pages, exhibit_pages, front, script_data
+
+    table, verdicts, costs = source.table, by_margin[1.0], read_costs(layout)
+    exhibits = read_manifest(layout)
+    blocks = exhibit_pages.blocks(exhibits, layout)
+    templates = environment()
+    templates.globals |= {
+        "profile": layout.name, "tally": claims.tally(verdicts), "contents": _contents(blocks), "verdicts": verdicts,
+        "claims": CLAIMS, "costs": costs, "short": front.short, "place": front.place, "papers": claim_pages.PAPERS,
+    }  # fmt: skip
     claim_pages.write(layout, templates, by_margin, dict(zip(table["id"], table["command"], strict=True)))
+    exhibit_pages.write(layout, templates, exhibits, blocks, table)
+    script_data.write_trials(source.records, layout)
     rows = table.sort_values(["dataset", "model", "method", "scope", "sparsity", "seed"]).to_dict("records")
+    known = script_data.explorer(table, source.costs, {record.id: record for record in source.records})
     values: dict[str, dict[str, object]] = {
-        "claims": {"verdicts": verdicts, "claims": CLAIMS},
-        "trials": {"rows": rows, "measured": cpu_study.stored(layout)[0], "costs": costs},
-        "report": {
-            "findings": findings(table, source.costs), "claims": len(verdicts), "blocks": _blocks(exhibits, layout),
+        "style.css": {}, "report.js": {}, "plot.js": {}, "claims.html": {}, "trial.html": {},
+        "explore.html": {"known": known},
+        "trials.html": {"rows": rows, "measured": cpu_study.stored(layout)[0]},
+        "index.html": {
+            "findings": findings(table, source.costs), "blocks": blocks, "ratios": front.ratios(table, source.costs),
             "notebooks": notebooks, "trials": len(table), "failed": int((table.status == "failed").sum()),
-            "images": _images(source.records),
+            "images": _images(source.records), "environments": _environments(source.records, costs),
+            "provenance": provenance(table),
+            "walls": {p: [v for v in verdicts if CLAIMS[v.claim].section[0] == p] for p in claim_pages.PAPERS},
         },
     }  # fmt: skip
     for name, context in values.items():
-        target = page if name == "report" else layout.report / f"{name}.html"
-        write_atomically(target, templates.get_template(f"{name}.html.j2").render(context).encode())
-    mark_current(page, made_from)
-    return page
+        text = templates.get_template(f"{name}.j2").render(context | {"root": ""})
+        write_atomically(layout.report / name, text.encode())
+
+
+def environment() -> jinja2.Environment:
+    """The templates with what all of them use."""
+    templates = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined
+    )
+    templates.globals |= {"address": address, "again": again, "scale": SCALE, "contents": {}}
+    return templates
+
+
+def _contents(blocks: Sequence[Block]) -> dict[str, list[tuple[str, str]]]:
+    """Sections by paper, for the table of contents: `Paper P: perceptrons` stands under `Paper P` without it."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for block in blocks:
+        paper, _, rest = block.title.rpartition(": ")
+        found.setdefault(paper or "Both papers", []).append((block.number, rest[:1].upper() + rest[1:]))
+    return found
 
 
 def tally(layout: Layout) -> str:
@@ -141,28 +167,13 @@ def _range(values: list[float], form: str) -> str:
     return f"{form.format(min(values))} to {form.format(max(values))}" if values else "–"
 
 
-def _blocks(exhibits: Iterable[Exhibit], layout: Layout) -> list[Block]:
-    blocks = {e.section: Block(e.section, NOTEBOOKS[e.section].title, [], []) for e in exhibits}
-    for e in exhibits:
-        if e.kind == "table":
-            blocks[e.section].tables.append((e, linked(_file(e, ".html", layout).read_text())))
-        else:
-            with Image.open(_file(e, ".png", layout)) as image:
-                blocks[e.section].figures.append((e, *image.size))
-    return [blocks[number] for number in sorted(blocks)]
-
-
-def _file(exhibit: Exhibit, ending: str, layout: Layout) -> Path:
-    return output_root(layout) / next(f for f in exhibit.files if f.endswith(ending))
-
-
 def _copy_files(exhibits: Iterable[Exhibit], layout: Layout) -> None:
     # The report folder can be sent to someone alone: it holds all that its pages link to.
     folders = {"figure": layout.report / "figures", "table": layout.report / "tables"}
     copies = {folders[e.kind] / Path(name).name: output_root(layout) / name for e in exhibits for name in e.files}
     data = (
         *(layout.results / name for name in DATA_FILES),
-        *(p for folder in (layout.trials, layout.costs, layout.edge) for p in folder.glob("*.json")),
+        *(p for folder in (layout.costs, layout.edge) for p in folder.glob("*.json")),
     )
     copies |= {layout.report / source.relative_to(layout.results): source for source in data if source.exists()}
     for target, source in copies.items():

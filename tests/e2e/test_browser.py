@@ -17,12 +17,11 @@ import nbformat
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from paperlib.claims import CLAIMS
 from paperlib.core.paths import Layout
-from paperlib.report import committed, pages
-from paperlib.schema.trial import make_trial
 from paperlib.studies.sections import NOTEBOOKS
-from paperlib.trials.runner import run_all as run_trials
-from tests.conftest import ROOT, recipe, served, tiny
+from tests import report_links
+from tests.conftest import ROOT, recipe
 from tests.not_tested import TO_TEST
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -172,22 +171,11 @@ def test_the_explorer_answers_and_can_be_cancelled(page: Page, folder: Path) -> 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Layout:
     """The report on two seeds of dense and of two methods."""
-    fields = {"epochs": 1, "batch_size": 16}
-    trials = [make_trial(**fields, seed=seed) for seed in range(2)]
-    trials += [make_trial(**fields, seed=s, method=m, sparsity=0.5) for m in ("set", "pre-training") for s in range(2)]
-    folder, images = tmp_path_factory.mktemp("written"), tiny()
-    with served(lambda selection: images), pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PAPERLIB_OUTPUT", str(folder))
-        patch.setenv("PAPERLIB_DEVICE", "cpu")
-        layout = Layout.of("scratch")
-        run_trials(trials, layout)
-        committed.regenerate(layout)
-        pages.build(layout)
-    return layout
+    return report_links.small_report(tmp_path_factory.mktemp("written"))
 
 
 # What a mouse can use; what a closed `details` holds has no box. Each gets a number by which it is known again.
-USABLE = """() => [...document.querySelectorAll("a[href], button, input, summary, [tabindex='0']")]
+USABLE = """() => [...document.querySelectorAll("a[href], button, input, select, summary, [tabindex='0']")]
     .filter(e => e.checkVisibility()).map((e, i) => e.dataset.place = String(i))"""
 FOCUSED = """() => { const e = document.activeElement, box = e.getBoundingClientRect(), style = getComputedStyle(e);
     return { place: e.dataset.place, outline: style.outlineStyle === "none" ? 0 : parseFloat(style.outlineWidth),
@@ -200,7 +188,10 @@ LOADED = """async () => { const before = document.documentElement.scrollHeight;
 
 
 @pytest.mark.parametrize("width", [1280, 390])
-@pytest.mark.parametrize("name", ["index", "claims", "trials", "claims/C46"])
+@pytest.mark.parametrize(
+    "name",
+    ["index", "claims", "trials", "claims/C46", "exhibits/accuracy_mlp", "exhibits/accuracy_mlp-small", "explore"],
+)
 def test_every_control_of_the_report_is_reached_with_tab(
     written: Layout, browser: Browser, name: str, width: int
 ) -> None:
@@ -230,10 +221,10 @@ def test_a_number_leads_to_its_trials_without_a_mouse(written: Layout, browser: 
     keys.press("Enter")
     keys.press("Tab")
     assert page.evaluate("document.activeElement.closest('main') !== null")
-    details = page.locator("#table-accuracy_mlp details")
-    details.locator("summary").focus()
+    page.locator("#accuracy_mlp a").focus()
     keys.press("Enter")
-    expect(details.get_by_role("link", name="all in one list")).to_be_visible()
+    page.wait_for_url("**/exhibits/accuracy_mlp.html")
+    expect(page.get_by_role("link", name="all in one list")).to_be_visible()
     number = page.locator("#table-accuracy_mlp tbody tr", has_text="global 50%").locator("a.behind").nth(2)
     asked = str(number.get_attribute("href")).partition("only=")[2].partition("#")[0].split(",")
     number.focus()
@@ -242,7 +233,7 @@ def test_a_number_leads_to_its_trials_without_a_mouse(written: Layout, browser: 
     rows = page.locator("tbody tr:visible")
     assert sorted(row.get_attribute("id") or "" for row in rows.all()) == sorted(asked) and len(asked) == 4
     expect(page.get_by_role("status")).to_have_text("4 of 6")
-    assert all("paperlib run" in row.inner_text() and "done" in row.inner_text() for row in rows.all())
+    assert all("done" in row.inner_text() for row in rows.all())
     seed = page.get_by_role("button", name="seed")
     column, order = page.get_by_role("columnheader", name="seed"), page.locator("tbody tr:visible td:nth-child(6)")
     expect(column).not_to_have_attribute("aria-sort", re.compile("."))
@@ -254,21 +245,40 @@ def test_a_number_leads_to_its_trials_without_a_mouse(written: Layout, browser: 
         keys.press(key)
         expect(column).to_have_attribute("aria-sort", word)
         assert order.all_inner_texts() == seeds
-    page.get_by_label("Show only rows with").focus()
-    keys.type("pre-training")
+    page.get_by_label("method").select_option("pre-training")
     expect(page.get_by_role("status")).to_have_text("2 of 6")
-    keys.press("Shift+Tab")
-    expect(page.get_by_role("link", name="Show all")).to_be_focused()
+    assert {row.locator("td").nth(2).inner_text() for row in rows.all()} == {"pre-training"}
+    rows.first.get_by_role("link").focus()
+    keys.press("Enter")
+    page.wait_for_url("**/trial.html#*")
+    expect(page.locator("#facts")).to_contain_text("pre-training")
+    expect(page.locator("#curves svg")).to_have_count(2)
+    page.go_back()
+    page.get_by_role("link", name="Show all").focus()
     keys.press("Enter")
     page.wait_for_url("**/trials.html")
     expect(page.locator("tbody tr:visible")).to_have_count(6)
     page.close()
 
 
+def test_a_command_is_copied_and_the_explorer_answers(written: Layout, browser: Browser) -> None:
+    context = browser.new_context(permissions=["clipboard-read"])
+    page = context.new_page()
+    page.goto((written.report / "explore.html").as_uri())
+    for name in ("data set", "network", "scope", "method", "removed"):
+        expect(page.get_by_label(name, exact=True)).to_be_visible()
+    page.get_by_label("method").select_option("pre-training")
+    expect(page.get_by_role("status")).to_contain_text("pre-training, global, 50 % removed: test accuracy")
+    expect(page.locator("#accuracy svg")).to_have_count(2)
+    page.get_by_role("button", name="Copy").click()
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert copied == page.locator(".command code").inner_text() and "--method pre-training" in copied
+    context.close()
+
+
 def test_the_filter_finds_values_and_neither_options_nor_parts_of_words(written: Layout, browser: Browser) -> None:
     page = browser.new_page(viewport={"width": 1280, "height": 800})
     page.goto((written.report / "trials.html").as_uri())
-    assert "--dataset" in page.locator("tbody").inner_text() or "--epochs" in page.locator("tbody").inner_text()
     box, rows = page.get_by_label("Show only rows with"), page.locator("tbody tr:visible")
     for words, count in {
         "set": 2, "SET done": 2, "pre-training": 2, "training": 2, "50 %": 4, "mnist": 6, "tiny": 0, "epochs": 0,
@@ -282,15 +292,17 @@ def test_the_filter_finds_values_and_neither_options_nor_parts_of_words(written:
     page.goto((written.report / "claims.html").as_uri())
     box.fill("c46")
     expect(page.get_by_role("status")).to_have_text("1 of 69")
-    box.fill("paperlib")  # of the commands that run its trials again, which are folded away
-    expect(page.get_by_role("status")).to_have_text("0 of 69")
+    box.fill("")
+    page.get_by_label("kind").select_option("energy")
+    count = sum(claim.kind == "energy" for claim in CLAIMS.values())
+    expect(page.get_by_role("status")).to_have_text(f"{count} of 69")
     page.close()
 
 
 def test_without_scripts_a_number_leads_to_the_first_of_its_trials(written: Layout, browser: Browser) -> None:
     context = browser.new_context(java_script_enabled=False, viewport={"width": 1280, "height": 300})
     page = context.new_page()
-    page.goto((written.report / "index.html").as_uri())
+    page.goto((written.report / "exhibits/accuracy_mlp.html").as_uri())
     number = page.locator("#table-accuracy_mlp a.behind").last
     first = str(number.get_attribute("href")).partition("#")[2]
     number.click()

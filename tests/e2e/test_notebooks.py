@@ -102,7 +102,7 @@ def test_the_report_stands_alone(smoke: Layout) -> None:
         for host in ('src="http', "src='http", 'href="http://', "@import url(http"):
             assert host not in text, f"{other.name} asks the network: {host}"
     for exhibit in read_manifest(smoke):
-        assert f'id="{exhibit.name}"' in page
+        assert f'href="exhibits/{exhibit.name}.html"' in page
         for name in exhibit.files:
             folder = "figures" if exhibit.kind == "figure" else "tables"
             assert (smoke.report / folder / Path(name).name).exists()

@@ -250,9 +250,10 @@ def ids_of(tidy: pd.DataFrame, **wanted: object) -> set[str]:
 
 def test_every_number_leads_to_exactly_its_trials(made: Source) -> None:
     collation.write("01", made.layout)
-    page = pages.build(made.layout).read_text()
-    places = re.findall(r'\sid="([^"]+)"', page)
-    assert len(places) == len(set(places)), "an id stands twice"
+    pages.build(made.layout)
+    for page in report_links.pages(made.layout):
+        places = re.findall(r'\sid="([^"]+)"', page.read_text())
+        assert len(places) == len(set(places)), f"an id stands twice in {page.name}"
     dense = ids_of(made.table, method="dense")
     assert len(dense) == 2
     found = report_links.rows(made.layout, "accuracy_mlp")

@@ -4,7 +4,6 @@ import re
 from html import unescape
 from pathlib import Path
 
-import jinja2
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,9 +14,7 @@ from paperlib.claims.notes import NOTES
 from paperlib.claims.settings import Setting
 from paperlib.core.paths import Layout
 from paperlib.exhibits import claim_figures
-from paperlib.exhibits.trial_links import address
 from paperlib.report import claim_pages, pages
-from paperlib.schema.trial import again
 from tests import claim_records
 
 CHOSEN = ("A1", "A4", "C4", "C17", "C36", "C38", "C46", "C57", "C58", "C61")
@@ -55,8 +52,8 @@ def written(
     layout: Layout, tables: tuple[pd.DataFrame, pd.DataFrame], by_margin: dict[float, list[Verdict]]
 ) -> dict[str, str]:
     tidy, _ = tables
-    templates = jinja2.Environment(loader=jinja2.FileSystemLoader(pages.TEMPLATES), autoescape=True)
-    templates.globals |= {"address": address, "again": again, "profile": layout.name}
+    templates = pages.environment()
+    templates.globals["profile"] = layout.name
     claim_pages.write(layout, templates, by_margin, dict(zip(tidy["id"], tidy["command"], strict=True)))
     return {p.stem: unescape(p.read_text()) for p in (layout.report / "claims").glob("*.html")}
 
@@ -121,7 +118,8 @@ def test_rows_are_the_settings_with_their_numbers(
 
 def test_links_of_the_pages_lead_to_what_is_there(written: dict[str, str], layout: Layout) -> None:
     folder = layout.report / "claims"
-    beyond = {"../claims.html", "../index.html", "../trials.html"}  # which `pages.build` writes
+    names = ("claims.html", "index.html", "trials.html", "explore.html", "style.css", "report.js")
+    beyond = {f"../{each}" for each in names}  # which `pages.build` writes
     for name, page in written.items():
         for link in re.findall(r'(?:href|src)="([^"]+)"', page):
             path = re.sub(r"[?#].*", "", link)
@@ -135,7 +133,8 @@ def test_figures_are_there_where_something_was_compared(written: dict[str, str],
     assert set(pictures) == set(CHOSEN) - {"C17"}
     for name, path in pictures.items():
         with Image.open(path) as image:
-            assert f'width="{image.size[0]}" height="{image.size[1]}"' in written[name]
+            width, height = (round(1.14 * length) for length in image.size)  # type of 7 points, 11 pixels tall
+            assert f'width="{width}" height="{height}"' in written[name]
             assert len(np.unique(np.asarray(image.convert("RGB")).reshape(-1, 3), axis=0)) > 5
             assert image.size[1] < 4000, "too tall for a page"
         assert path.stat().st_size < 150_000
