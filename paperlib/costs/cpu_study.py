@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +22,7 @@ from paperlib.costs.records import BATCHES
 from paperlib.execution.backends import Network, engine_of, to_backend
 from paperlib.execution.compact import to_compact
 from paperlib.execution.flops import count
-from paperlib.execution.quantized import OnnxModel
+from paperlib.execution.runtimes import RuntimeModel
 from paperlib.execution.sparse import SparseLinear, best_time
 from paperlib.meters import Meters
 from paperlib.models import MODELS, build
@@ -34,13 +35,16 @@ from paperlib.trials.environment import cores, describe_environment
 from paperlib.trials.resources import exclusive_resources, limit_threads
 
 QUANTISED = ("int8", "compact+int8")
+# Ratios of what runs through a runtime are to the dense network through it, whose own ratio is what the runtime gains.
+RUNTIME = "onnxruntime"
+RUNTIME_AGAIN, COMPACT_RUNTIME = f"{RUNTIME}-again", f"compact+{RUNTIME}"
 SHAPE = (32, 32, 3)
 # By scenario: share of filters removed per share of weights; paper F's three at 0.8 of the weights.
 CONV_PER_LINEAR = {"i": 1.0, "ii": 0.625, "iii": 0.0}
 
 
 class CpuSetting(Frozen):
-    """One network of the study."""
+    """One network of the study. runtimes: also through onnxruntime, compact and dense."""
 
     model: str
     width: float
@@ -48,6 +52,7 @@ class CpuSetting(Frozen):
     sparsity: float
     quantised: bool
     budget_s: float
+    runtimes: bool = False
 
     @property
     def conv_sparsity(self) -> float:
@@ -55,7 +60,9 @@ class CpuSetting(Frozen):
 
     @property
     def id(self) -> str:
-        return hashlib.sha256(json.dumps(self.model_dump(), sort_keys=True).encode()).hexdigest()[:16]
+        return hashlib.sha256(json.dumps(self.model_dump(exclude_defaults=True), sort_keys=True).encode()).hexdigest()[
+            :16
+        ]
 
 
 class Run(Frozen):
@@ -134,16 +141,21 @@ def pruned(setting: CpuSetting) -> tuple[nn.Module, nn.Module, Masks]:
 def measure(setting: CpuSetting) -> EdgeRecord:
     """Time every backend of one network beside dense, on one thread and on all, batch 1 and 64.
 
-    Ratios to dense are paired within rounds (`paperlib.meters.paired`); a second dense copy is the A/A control.
+    Ratios to dense are paired within rounds (`paperlib.costs.paired`); a second dense copy is the A/A control. Those
+    of RUNTIME_AGAIN and COMPACT_RUNTIME are to the dense network through the runtime.
     """
     dense, model, masks = pruned(setting)
     images = torch.randn(max(BATCHES), SHAPE[2], *SHAPE[:2])
     names = ["masked", "compact", "bf16", *(QUANTISED if setting.quantised else ())]
     networks = {name: to_backend(model, masks, name, images) for name in names}
+    through = dict[str, Network]()
+    if setting.runtimes:
+        networks[COMPACT_RUNTIME] = to_backend(model, masks, COMPACT_RUNTIME, images)
+        through = dict.fromkeys((RUNTIME, RUNTIME_AGAIN), to_backend(dense, {}, RUNTIME, images))
     runs = []
     for threads in sorted({1, cores()}):
         with limit_threads(threads):
-            runs.append(_run(setting, dense, model, masks, networks, images, threads))
+            runs.append(_run(setting, dense, model, masks, networks | through, images, threads))
     with torch.inference_mode():
         expected = model(images).argmax(1)
         disagrees = {name: float((net(images).argmax(1) != expected).float().mean()) for name, net in networks.items()}
@@ -168,21 +180,25 @@ def _run(
     threads: int,
 ) -> Run:
     meters, timings = Meters.for_device("cpu"), list[Timing]()
+    measured = partial(compare, meters=meters, min_rounds=MIN_ROUNDS, budget_s=setting.budget_s, seed=0)
     variants: dict[str, Network] = {"dense": dense, "dense-again": deepcopy(dense)}
-    variants |= {k: OnnxModel(n.data, threads) if isinstance(n, OnnxModel) else n for k, n in networks.items()}
+    variants |= {k: n.with_threads(threads) if isinstance(n, RuntimeModel) else n for k, n in networks.items()}
     for size in BATCHES:
         batch = images[:size]
         compared = variants | {"sparse": to_backend(model, masks, "sparse", batch)}  # chosen for a batch size
         calls = {name: forward_pass(network, batch) for name, network in compared.items()}
-        timed = compare(calls, batch_size=size, meters=meters, min_rounds=MIN_ROUNDS, budget_s=setting.budget_s, seed=0)
+        through = {name: calls.pop(name) for name in (RUNTIME_AGAIN, COMPACT_RUNTIME) if name in calls}
+        timed = measured(calls, batch_size=size)
+        if through:
+            timed += measured({RUNTIME: calls[RUNTIME]} | through, batch_size=size)[1:]
         timings += [t.model_copy(update={"engine": engine_of(compared[t.variant])}) for t in timed]
     cold = {name: load_time(_cold(network, images[:1], threads), meters, 3) for name, network in variants.items()}
     return Run(threads=threads, timings=tuple(timings), cold_s=cold)
 
 
 def _cold(network: Network, one: Tensor, threads: int) -> Callable[[], object]:
-    if isinstance(network, OnnxModel):
-        return lambda: OnnxModel(network.data, threads)(one)
+    if isinstance(network, RuntimeModel):
+        return lambda: network.with_threads(threads)(one)
     assert isinstance(network, nn.Module)
     return cold_start(network, one)
 

@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 
 from paperlib.core.paths import Layout
 from paperlib.costs import cpu_study
-from paperlib.costs.cpu_study import EdgeRecord, Machine
+from paperlib.costs.cpu_study import COMPACT_RUNTIME, RUNTIME, RUNTIME_AGAIN, EdgeRecord, Machine
 from paperlib.exhibits import style, tables
 from paperlib.exhibits.captions import energy_sources
 from paperlib.exhibits.manifest import Exhibit
@@ -22,7 +22,9 @@ from paperlib.exhibits.tables import IDS
 BACKENDS = ("masked", "compact", "sparse", "bf16", "int8", "compact+int8")
 _LOOKS = {
     name: {"color": colour, "marker": marker}
-    for name, colour, marker in zip(BACKENDS, sns.color_palette("colorblind"), "oXsD^v", strict=False)
+    for name, colour, marker in zip(
+        (*BACKENDS, COMPACT_RUNTIME), sns.color_palette("colorblind"), "oXsD^vP", strict=False
+    )
 }
 WORTHWHILE = 0.95  # a saving below 5 % is not worth a conversion
 
@@ -61,7 +63,10 @@ def write(layout: Layout) -> list[Exhibit | None]:
         return []
     study = Study(layout, records, machine, pd.DataFrame(cpu_study.rows(records)))
     made = [ratios(study, threads) for threads in sorted(study.table.threads.unique())]
-    return [*made, *(make(study) for make in (scenarios, roofline, break_even, latency, stored, recommendation))]
+    return [
+        *made,
+        *(make(study) for make in (scenarios, roofline, break_even, latency, stored, recommendation, runtime)),
+    ]
 
 
 def _noise(axes: Axes, rows: pd.DataFrame) -> None:
@@ -102,7 +107,8 @@ def ratios(study: Study, threads: int) -> Exhibit:
     word = "1 thread" if threads == 1 else f"all {threads} threads"
     text = (
         f"Time of one batch beside dense, {word}, scenario i (filters and linear weights alike; perceptron: weights "
-        "only). Bars: 95 % paired bootstrap intervals over rounds; grey: range of the A/A controls. "
+        f"only; {COMPACT_RUNTIME} beside the dense network through {RUNTIME}). Bars: 95 % paired bootstrap intervals "
+        "over rounds; grey: range of the A/A controls. "
         f"{study.source}"
     )
     return study.save(figure, f"edge_ratio_t{threads}", f"Pruned inference on a CPU, {word}", text)
@@ -115,11 +121,12 @@ def scenarios(study: Study) -> Exhibit:
     table = table.assign(name=table.model + " " + table.scenario)
     figure, grid = style.panels(["time", "energy"], columns=2, ylabel="ratio to dense")
     names = list(dict.fromkeys(table.name))
-    dense = table[table.variant == "dense"].set_index("id").energy_j_per_image
+    joules = table.set_index(["variant", "id"]).energy_j_per_image.astype(float)
     for backend, look in ({"dense-again": {"color": style.NOISE, "marker": "_"}} | _LOOKS).items():
         rows = table[table.variant == backend]
         at = [names.index(name) for name in rows.name]
-        energy = rows.energy_j_per_image.to_numpy(dtype=float) / dense.loc[rows.id].to_numpy(dtype=float)
+        dense = joules.loc[RUNTIME if backend == COMPACT_RUNTIME else "dense"] if len(rows) else joules
+        energy = rows.energy_j_per_image.to_numpy(dtype=float) / dense.loc[rows.id].to_numpy()
         for axes, ratio in zip(grid, (rows.ratio, energy), strict=True):
             axes.scatter(at, ratio, s=20, **look)
     for axes in grid:
@@ -129,7 +136,8 @@ def scenarios(study: Study) -> Exhibit:
     _legend(figure)
     text = (
         "Scenarios of paper F (filters 80, 50 and 0 %, linear weights 80 %), batch 64, all threads. Masks, as the "
-        f"paper ran them, beside ways that skip what was removed; grey: A/A controls of time. {study.source}"
+        f"paper ran them, beside ways that skip what was removed ({COMPACT_RUNTIME}: to dense through {RUNTIME}); "
+        f"grey: A/A controls of time. {study.source}"
     )
     return study.save(figure, "edge_scenarios", "Masked beside realised, paper F's scenarios", text)
 
@@ -247,3 +255,21 @@ def recommendation(study: Study) -> Exhibit | None:
         f"the best way reaches the A/A control or saves less than 5 %. {study.source}"
     )
     return study.write("edge_recommendation", "What to use on this machine", text, table)
+
+
+def runtime(study: Study) -> Exhibit | None:
+    """What onnxruntime gains on the dense network, and what pruning gains through it, beside its A/A control."""
+    table, columns = [], ["model", "sparsity", "threads", "batch_size"]
+    for (model, sparsity, threads, batch), rows in study.table[study.table.runtimes].groupby(columns, sort=False):
+        row = {"model": model, "filters removed": f"{sparsity:.0%}", "threads": threads, "batch": batch}
+        for title, variant in (
+            (f"{RUNTIME} to torch, both dense", RUNTIME),
+            (f"compact to dense, both through {RUNTIME}", COMPACT_RUNTIME),
+            (f"A/A of {RUNTIME}", RUNTIME_AGAIN),
+            ("compact to dense, both in torch", "compact"),
+        ):
+            (one,) = rows[rows.variant == variant].itertuples()
+            row[title] = f"×{one.ratio:.2f} [{one.ratio_low:.2f}, {one.ratio_high:.2f}]"
+        table.append(row | {IDS: list(rows.id)})
+    text = f"Time as a ratio; what the runtime gains is no gain of pruning. Scenario i. {study.source}"
+    return study.write("edge_runtime", "What a runtime gains, and what pruning gains through it", text, table)

@@ -9,6 +9,7 @@ from paperlib.core.registry import unknown
 from paperlib.costs.cpu_study import CONV_PER_LINEAR, CpuSetting, EdgeRecord, measure, measure_machine
 
 SPARSITIES = (0.0, 0.5, 0.8, 0.9, 0.95, 0.99)
+THROUGH_RUNTIMES = (0.5, 0.8)  # paper F's shares of filters, of networks that lose some
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ def settings(profile: str) -> list[CpuSetting]:
                 CpuSetting(
                     model=model, width=width, scenario=scenario, sparsity=sparsity,
                     quantised=is_full and sparsity in {0.0, *budget.few}, budget_s=budget.budget_s,
+                    runtimes=not is_mlp and scenario == "i" and sparsity in THROUGH_RUNTIMES,
                 )
                 for sparsity in (budget.full if is_full else budget.few)
             ]  # fmt: skip
