@@ -112,7 +112,7 @@ def engines(
     file = to_onnx(for_runtimes or model, images)
     networks: dict[str, Network] = {"torch": in_faster_format(model, images), "onnxruntime": OnnxModel(file)}
     if COMPILER and compiles:
-        networks["torch.compile"] = torch.compile(deepcopy(model), dynamic=False)
+        networks["torch.compile"] = torch.inference_mode()(torch.compile(deepcopy(model), dynamic=False))
         networks["torch.compile"](images)
     if is_installed("openvino"):
         networks["openvino"] = OpenVinoModel(file)
@@ -170,6 +170,7 @@ def perceptrons() -> Iterator[Case]:
             yield Case(f"mlp-medium, {sparsity:.0%} of weights gone, batch {batch}", images, model, tuple(ways), False)
 
 
+@torch.enable_grad()
 def by_torch_pruning(model: nn.Module, masks: Mapping[str, Tensor], images: Tensor) -> nn.Module:
     """The network without the channels that the masks of its streams remove, cut by torch-pruning."""
     import torch_pruning
@@ -278,19 +279,17 @@ def main() -> int:
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--only", choices=["mlp", *SIDES])
     options = parser.parse_args()
-    torch.manual_seed(0)
     torch.set_num_threads(1)
     print(f"{cpu_name()}, one thread; {', '.join(map(installed, PACKAGES))}; C++ compiler: {COMPILER or 'none here'}")
     makers = {"mlp": perceptrons} | {name: partial(convolutional, name) for name in SIDES}
-    with torch.inference_mode():
+    with torch.no_grad():
         cases = [case for name, make in makers.items() if options.only in {None, name} for case in make()]
     print("all networks made; measuring", flush=True)
     measured = [(case, measure(case, options.repeats)) for case in cases]
     floor, good = max(noise(found) for _, found in measured), True
     for case, found in measured:
         print(table(case.title, found))
-        lost = defeats(found, floor)
-        short = missed(case.title, found)
+        lost, short = defeats(found, floor), missed(case.title, found)
         good &= not short and not (lost and case.has_filters)
         print("\n".join([*lost, *short] or ["no rival is faster"]))
     print(f"\nA/A: dense again within a factor of {floor:.3f} of dense")
