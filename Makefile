@@ -43,6 +43,7 @@ test: checks ## Run every check: lint, types, all tests with coverage
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder --cov=paperlib --cov-fail-under=90
 
 bench: setup ## Measure speed against its targets, side by side
+	@$(BIN)/python -c 'from paperlib.trials.environment import cores, cpu_name; print(cpu_name(), cores(), "cores")'
 	@for file in benchmarks/[!r]*.py; do $(BIN)/python $$file || exit 1; done
 
 cluster: setup ## Add snakemake and its Slurm executor to .venv

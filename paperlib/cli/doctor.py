@@ -5,7 +5,9 @@ import os
 import platform
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
 
@@ -23,6 +25,7 @@ PROGRAMS = {
     "apt-get": "carries the official FashionMNIST where its host is out of reach",
     "chromium": "renders the report for a look at it",
 }
+PACKAGES = {"onnxruntime": "export", "openvino": "openvino"}  # with the extra that brings each
 RAPL_CURE = "to meter instead: sudo chmod -R a+r /sys/class/powercap/intel-rapl*"
 State = Literal["ok", "lack", "note"]
 _STYLE = {"ok": "green", "lack": "red", "note": "yellow"}
@@ -44,7 +47,7 @@ class Check:
 
 def checks() -> list[Check]:
     """All checks of this machine, in the order in which they are shown; touches no network."""
-    return [*_software_and_processor(), *_devices(), *_storage(), *_images(), *_programs()]
+    return [*_software_and_processor(), *_devices(), *_storage(), *_images(), *_programs(), *_runtimes()]
 
 
 def render(found: list[Check]) -> Table:
@@ -161,6 +164,15 @@ def _programs() -> Iterator[Check]:
     for name, purpose in PROGRAMS.items():
         path, lacking = shutil.which(name), f"not here; optional: it {purpose}"
         yield Check(f"program {name}", "ok", path) if path else Check(f"program {name}", "note", lacking)
+
+
+def _runtimes() -> Iterator[Check]:
+    for name, extra in PACKAGES.items():
+        with suppress(PackageNotFoundError):
+            yield Check(f"runtime {name}", "ok", version(name))
+            continue
+        cure = f"pip install {name}, or in the checkout pip install -e '.[{extra}]'"
+        yield Check(f"runtime {name}", "note", "not here; optional: it runs exported networks", cure)
 
 
 def command() -> None:

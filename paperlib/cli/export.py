@@ -20,6 +20,8 @@ def command(
         typer.echo(f"{file}: {file.stat().st_size:,} bytes (dense: {dense:,})")
     typer.echo(f"{done.files[2]}: how images are to be scaled, class names and the trial, as in the metadata of both")
     typer.echo(
-        f"with onnxruntime {done.accuracy:.2%} of {done.images} test images are right; logits differ by at most"
-        f" {done.largest_difference:.1e}"
+        f"through {' and '.join(done.runtimes)} {done.accuracy:.2%} of {done.images} test images are right; logits"
+        f" differ by at most {done.largest_difference:.1e}"
     )
+    if done.refused:
+        typer.echo(done.refused)

@@ -23,7 +23,7 @@ from paperlib.costs.training_step import MaskedTraining, TrainableNetwork
 from paperlib.execution.backends import Network, engine_of, to_backend
 from paperlib.execution.compact import to_compact
 from paperlib.execution.flops import count
-from paperlib.execution.quantized import OnnxModel
+from paperlib.execution.runtimes import RuntimeModel
 from paperlib.meters import Meters
 from paperlib.models import MODELS, build
 from paperlib.pruners import apply_masks, criteria, layers_of
@@ -38,13 +38,17 @@ from paperlib.trials.resources import exclusive_resources, limit_threads
 QUANTISED = ("int8", "compact+int8")
 CLASSES = 10
 SHAPE, PERCEPTRON_SHAPE = (32, 32, 3), (28, 28, 1)  # of images: P's perceptrons see MNIST's
+# Ratios of what runs through a runtime are to the dense network through it, whose own ratio is what the runtime gains.
+RUNTIME = "onnxruntime"
+RUNTIME_AGAIN, COMPACT_RUNTIME = f"{RUNTIME}-again", f"compact+{RUNTIME}"
 # By scenario: share of filters removed per share of weights; paper F's three at 0.8 of the weights.
 CONV_PER_LINEAR = {"i": 1.0, "ii": 0.625, "iii": 0.0}
 
 
 class CpuSetting(Frozen):
     """One network of the study. quantised: also in bf16 and int8; coupled: whole channels of residual sums go
-    (`pre-training-coupled`), not the papers' filters of each layer; trains: a training step is measured, too."""
+    (`pre-training-coupled`), not the papers' filters of each layer; trains: a training step is measured, too;
+    runtimes: also through onnxruntime, compact and dense."""
 
     model: str
     width: float
@@ -54,6 +58,7 @@ class CpuSetting(Frozen):
     budget_s: float
     coupled: bool = False
     trains: bool = False
+    runtimes: bool = False
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -123,19 +128,24 @@ def pruned(setting: CpuSetting) -> tuple[nn.Module, nn.Module, Masks]:
 def measure(setting: CpuSetting) -> EdgeRecord:
     """Time every backend of one network beside dense, on one thread and on all, batch 1 and 64; training, too.
 
-    Ratios to dense are paired within rounds (`paperlib.costs.paired`); a second dense copy is the A/A control.
+    Ratios to dense are paired within rounds (`paperlib.costs.paired`); a second dense copy is the A/A control. Those
+    of RUNTIME_AGAIN and COMPACT_RUNTIME are to the dense network through the runtime.
     """
     dense, model, masks = pruned(setting)
     images = torch.randn(max(BATCHES), setting.shape[2], *setting.shape[:2])
     names = ["masked", "compact", *(("bf16", *QUANTISED) if setting.quantised else ())]
+    names += [COMPACT_RUNTIME] if setting.runtimes else []
     with limit_threads(1):  # on which it is decided what runs sparse
         networks = {name: to_backend(model, masks, name, images) for name in names}
         sparse = {size: to_backend(model, masks, "sparse", images[:size]) for size in BATCHES}
         steps = _steps(setting, dense, masks, images) if setting.trains else {}
+    through = dict[str, Network]()
+    if setting.runtimes:
+        through = dict.fromkeys((RUNTIME, RUNTIME_AGAIN), to_backend(dense, {}, RUNTIME, images))
     runs = []
     for threads in sorted({1, cores()}):
         with limit_threads(threads):
-            runs.append(_run(setting, dense, networks, sparse, steps, images, threads))
+            runs.append(_run(setting, dense, networks | through, sparse, steps, images, threads))
     with torch.inference_mode():
         expected = model(images).argmax(1)
         disagrees = {name: float((net(images).argmax(1) != expected).float().mean()) for name, net in networks.items()}
@@ -157,10 +167,14 @@ def _run(
     timings, meters = list[Timing](), Meters.for_device("cpu")
     compared = partial(compare, meters=meters, min_rounds=MIN_ROUNDS, budget_s=setting.budget_s, seed=0)
     variants: dict[str, Network] = {"dense": dense, "dense-again": deepcopy(dense)}
-    variants |= {k: OnnxModel(n.data, threads) if isinstance(n, OnnxModel) else n for k, n in networks.items()}
+    variants |= {k: n.with_threads(threads) if isinstance(n, RuntimeModel) else n for k, n in networks.items()}
     for size in BATCHES:
         of_size = variants | {"sparse": sparse[size]}
-        timed = compared({name: forward_pass(n, images[:size]) for name, n in of_size.items()}, batch_size=size)
+        calls = {name: forward_pass(n, images[:size]) for name, n in of_size.items()}
+        through = {name: calls.pop(name) for name in (RUNTIME_AGAIN, COMPACT_RUNTIME) if name in calls}
+        timed = compared(calls, batch_size=size)
+        if through:
+            timed += compared({RUNTIME: calls[RUNTIME]} | through, batch_size=size)[1:]
         timings += [t.model_copy(update={"engine": engine_of(of_size[t.variant])}) for t in timed]
     cold = dict[str, float]()
     for name, network in variants.items() if setting.quantised else ():
@@ -186,8 +200,8 @@ def _steps(setting: CpuSetting, dense: nn.Module, masks: Masks, images: Tensor) 
 
 
 def _cold(network: Network, one: Tensor, threads: int) -> Callable[[], object]:
-    if isinstance(network, OnnxModel):
-        return lambda: OnnxModel(network.data, threads)(one)
+    if isinstance(network, RuntimeModel):
+        return lambda: network.with_threads(threads)(one)
     assert isinstance(network, nn.Module)
     return cold_start(network, one)
 

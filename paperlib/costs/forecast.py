@@ -143,7 +143,8 @@ def cpu_study_cost(todo: Sequence[cpu_study.CpuSetting], units: dict[Kind, UnitC
         unit, seconds = units[kind_of_cpu(setting)], CPU_SETUP_S
         for images, threads in product(BATCHES, {1, cores()}):
             work = images * unit.image_s * cores() / threads
-            seconds += max(setting.budget_s, (MIN_ROUNDS + 1) * CPU_VARIANTS * work)
+            rounds = (MIN_ROUNDS + 1) * (CPU_VARIANTS + 4 * setting.runtimes) * work
+            seconds += max(setting.budget_s * (1 + setting.runtimes), rounds)
         if setting.trains:
             step_s = unit.step_s * max(BATCHES) / kind_of_cpu(setting).setting.batch_size
             seconds += sum(

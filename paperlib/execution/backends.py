@@ -2,14 +2,15 @@
 
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
 from paperlib.core.registry import Registry
 from paperlib.execution.compact import check_masks, to_compact
-from paperlib.execution.quantized import OnnxModel, int8
+from paperlib.execution.quantized import int8
+from paperlib.execution.runtimes import OnnxModel, OpenVinoModel, RuntimeModel, to_onnx, to_runtime_compact
 from paperlib.execution.sparse import SparseLinear, sparsify
 from paperlib.schema.measurement import InferenceEngine
 
@@ -51,15 +52,26 @@ for _name, _backend in {
     "bf16": Backend(lambda model, *_: Bf16(model), False, ANY),
     "compact+bf16": Backend(lambda model, masks, _: Bf16(to_compact(model, masks)), False, ANY),
     "int8": Backend(lambda model, _, images: int8(model, images), False, CPU),
-    "compact+int8": Backend(lambda model, masks, images: int8(to_compact(model, masks), images), False, CPU),
+    "onnxruntime": Backend(lambda model, _, images: OnnxModel(to_onnx(model, images)), True, CPU),
+    "openvino": Backend(lambda model, _, images: OpenVinoModel(to_onnx(model, images)), True, CPU),
+    "openvino+bf16": Backend(lambda model, _, images: OpenVinoModel(to_onnx(model, images), None, "bf16"), False, CPU),
 }.items():
     BACKENDS.register(_name)(_backend)
 
 
+def _of_compact(make: Callable[[nn.Module, dict[str, Tensor], Tensor], Network]) -> Callable[..., Network]:
+    return lambda model, masks, images: make(to_runtime_compact(model, masks), {}, images)
+
+
+for _name in ("int8", "onnxruntime", "openvino", "openvino+bf16"):
+    _of_dense = BACKENDS[_name]
+    BACKENDS.register(f"compact+{_name}")(replace(_of_dense, make=_of_compact(_of_dense.make)))
+
+
 def engine_of(network: Network) -> InferenceEngine:
-    """What computes a network: torch, onnxruntime, or the product that its sparse layers use on this machine."""
-    if isinstance(network, OnnxModel):
-        return "onnxruntime"
+    """What computes a network: torch, a runtime with its version, or the product that its sparse layers use."""
+    if isinstance(network, RuntimeModel):
+        return network.engine
     if isinstance(network, nn.Module):
         for layer in network.modules():
             if isinstance(layer, SparseLinear):
@@ -73,7 +85,7 @@ def to_backend(model: nn.Module, masks: dict[str, Tensor], backend: str, images:
     masks: layer name -> bool, True = kept; (out, in) for linear layers, (out_channels,) for convolutions.
     images: real ones, normalised, float (N, C, H, W); N is the batch size that `sparse` chooses its layers for, and
     int8 reads its ranges off them. Raises PaperlibError for an unknown backend, bad masks, a network that compact
-    cannot follow, and int8 without the onnx packages.
+    cannot follow, and int8 and runtimes without their packages.
     """
     check_masks(model, masks)
     was_training = model.training

@@ -1,9 +1,5 @@
 """Section 04: pictures and tables of the CPU study, from its records alone."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
-
 import numpy as np
 import pandas as pd
 import seaborn as sns
@@ -13,55 +9,21 @@ from matplotlib.lines import Line2D
 
 from paperlib.core.paths import Layout
 from paperlib.costs import cpu_study
-from paperlib.costs.cpu_layers import Machine, crossing
-from paperlib.costs.cpu_study import EdgeRecord
-from paperlib.exhibits import style, tables
-from paperlib.exhibits.captions import energy_sources
+from paperlib.costs.cpu_study import COMPACT_RUNTIME, RUNTIME
+from paperlib.exhibits import style
+from paperlib.exhibits.cpu_tables import Study, break_even, latency, recommendation, runtime, stored
 from paperlib.exhibits.manifest import Exhibit
-from paperlib.exhibits.tables import IDS
 
 COUPLED = "compact, coupled"
-BACKENDS = ("masked", "compact", COUPLED, "sparse", "bf16", "int8", "compact+int8")
 _LOOKS = {
     name: {"color": colour, "marker": marker}
-    for name, colour, marker in zip(BACKENDS, sns.color_palette("colorblind"), "oXPsD^v", strict=False)
+    for name, colour, marker in zip(
+        ("masked", "compact", COUPLED, "sparse", "bf16", "int8", "compact+int8", COMPACT_RUNTIME),
+        sns.color_palette("colorblind"),
+        "oXPsD^v*",
+        strict=False,
+    )
 }
-WORTHWHILE = 0.95  # a saving below 5 % is not worth a conversion
-
-
-@dataclass(frozen=True)
-class Study:
-    """The records of one CPU study. table: one row per network, threads, batch size and backend, of networks that lose
-    the papers' filters; curves: the same for F's scenario i and perceptrons, with `COUPLED`; steps: of training steps.
-    """
-
-    layout: Layout
-    records: list[EdgeRecord]
-    machine: Machine
-    table: pd.DataFrame
-    curves: pd.DataFrame
-    steps: pd.DataFrame
-
-    @property
-    def source(self) -> str:
-        """The end of a caption: processor, images, n, rounds, where energy comes from."""
-        energy = energy_sources(self.table.energy_source, self.table.energy_uncertainty)
-        return (
-            f"{self.records[0].environment.cpu}. Untrained weights, images of noise (stand-in); n = 1 network per "
-            f"point, {int(self.table.rounds.min())} to {int(self.table.rounds.max())} paired rounds. Energy: {energy}."
-        )
-
-    @property
-    def _ids(self) -> list[str]:
-        return [record.id for record in self.records]
-
-    def save(self, figure: Figure, name: str, title: str, text: str) -> Exhibit:
-        """A figure of all records."""
-        return style.save(figure, name, title, text, self._ids, self.layout)
-
-    def write(self, name: str, title: str, text: str, rows: Sequence[dict[str, Any]] | pd.DataFrame) -> Exhibit | None:
-        """A table that rests on all records, those under IDS behind its rows."""
-        return tables.write(name, title, text, rows, self.layout, trials=self._ids, groups=())
 
 
 def write(layout: Layout) -> list[Exhibit | None]:
@@ -72,7 +34,7 @@ def write(layout: Layout) -> list[Exhibit | None]:
     table, steps = (pd.DataFrame(cpu_study.rows(records, steps=steps)) for steps in (False, True))
     study = Study(layout, records, machine, table[~table.coupled], _curves(table), _curves(steps))
     made = [ratios(study, threads) for threads in sorted(study.table.threads.unique())]
-    makers = (training, scenarios, roofline, break_even, latency, stored, recommendation)
+    makers = (training, scenarios, roofline, break_even, latency, stored, recommendation, runtime)
     return [*made, *(make(study) for make in makers)]
 
 
@@ -98,7 +60,7 @@ def _log(axes: Axes) -> None:
 
 
 def _legend(figure: Figure, rows: pd.DataFrame) -> None:
-    drawn = [name for name in BACKENDS if name in set(rows.variant)]
+    drawn = [name for name in _LOOKS if name in set(rows.variant)]
     handles = [Line2D([], [], label=name, **_LOOKS[name]) for name in drawn]
     style.legend_below(figure, [*handles, style.line("A/A control, dense against dense")], 4)
 
@@ -147,10 +109,11 @@ def _explained(rows: pd.DataFrame) -> str:
     control = rows[rows.variant == "dense-again"].ratio
     widths = ", ".join(f"{model} {width:g}" for model, width in dict(zip(rows.model, rows.width, strict=True)).items())
     coupled = ", coupled: whole channels of its residual sums" if COUPLED in set(rows.variant) else ""
+    through = f"; {COMPACT_RUNTIME}: beside dense through {RUNTIME}" if COMPACT_RUNTIME in set(rows.variant) else ""
     return (
         "Perceptron: single weights go; the others: filters and linear weights alike (scenario i; compact: filters of "
-        f"each layer, as in the paper{coupled}). Width factors: {widths}. Bars: 95 % intervals over rounds; grey: A/A, "
-        f"×{control.min():.2f} to ×{control.max():.2f}."
+        f"each layer, as in the paper{coupled}{through}). Width factors: {widths}. Bars: 95 % intervals over rounds; "
+        f"grey: A/A, ×{control.min():.2f} to ×{control.max():.2f}."
     )
 
 
@@ -161,11 +124,12 @@ def scenarios(study: Study) -> Exhibit:
     table = table.assign(name=table.model + " " + table.scenario)
     figure, grid = style.panels(["time", "energy"], columns=2, ylabel="ratio to dense")
     names = list(dict.fromkeys(table.name))
-    dense = table[table.variant == "dense"].set_index("id").energy_j_per_image
+    joules = table.set_index(["variant", "id"]).energy_j_per_image.astype(float)
     for backend, look in ({"dense-again": {"color": style.NOISE, "marker": "_"}} | _LOOKS).items():
         rows = table[table.variant == backend]
         at = [names.index(name) for name in rows.name]
-        energy = rows.energy_j_per_image.to_numpy(dtype=float) / dense.loc[rows.id].to_numpy(dtype=float)
+        dense = joules.loc[RUNTIME if backend == COMPACT_RUNTIME else "dense"] if len(rows) else joules
+        energy = rows.energy_j_per_image.to_numpy(dtype=float) / dense.loc[rows.id].to_numpy()
         for axes, ratio in zip(grid, (rows.ratio, energy), strict=True):
             axes.scatter(at, ratio, s=20, **look)
     for axes in grid:
@@ -175,7 +139,8 @@ def scenarios(study: Study) -> Exhibit:
     _legend(figure, table)
     text = (
         "Scenarios of paper F (filters 80, 50 and 0 %, linear weights 80 %), batch 64, all threads. Masks, as the "
-        f"paper ran them, beside ways that skip what was removed; grey: A/A controls of time. {study.source}"
+        f"paper ran them, beside ways that skip what was removed ({COMPACT_RUNTIME}: to dense through {RUNTIME}); "
+        f"grey: A/A controls of time. {study.source}"
     )
     return study.save(figure, "edge_scenarios", "Masked beside realised, paper F's scenarios", text)
 
@@ -210,81 +175,3 @@ def roofline(study: Study) -> Exhibit:
         f"and reach less of the limit. {machine.environment.cpu}; images of noise (stand-in)."
     )
     return study.save(figure, "edge_roofline", "Where the time goes", text)
-
-
-def break_even(study: Study) -> Exhibit | None:
-    """From which sparsity on a sparse layer beats dense, per shape of a linear layer and batch size."""
-    by_layer: dict[tuple[tuple[int, int], int], list[tuple[float, float]]] = {}
-    for one in study.machine.csr:
-        by_layer.setdefault((one.shape, one.batch_size), []).append((one.sparsity, one.ratio))
-    rows = []
-    for (shape, size), points in by_layer.items():
-        at, first = crossing(points), min(s for s, _ in points)
-        word = "never" if at is None else f"below {first:.0%}" if at == first else f"{at:.0%}"
-        speeds = {f"at {s:.0%}": f"×{r:.2f}" for s, r in points}
-        rows.append({"layer (in→out)": f"{shape[1]}→{shape[0]}", "batch": size, "break-even": word} | speeds)
-    kernel = {"llvm": "this project's kernel", "torch-csr": "torch's CSR"}.get(study.machine.engine or "", "CSR")
-    text = (
-        f"Time of a sparse layer ({kernel}) as ratio to dense, one thread, n = 1 (shortest of 3 to 30 calls); "
-        f"break-even: the share of zeros from which on it is faster. {study.machine.environment.cpu}; inputs: stand-in."
-    )
-    # Its rows come from machine.json, which is no record: no ids behind them.
-    return study.write("edge_break_even", "Break-even sparsity of linear layers", text, rows)
-
-
-def latency(study: Study) -> Exhibit | None:
-    """p50, p95, p99, joules and cold start of every backend at 80 %, batch 1."""
-    table = study.table
-    rows = table[(table.batch_size == 1) & (table.sparsity == 0.8) & (table.quantised)]
-    shown = rows[["model", "threads"]].assign(way=rows.variant)
-    for title, column, scale, digits in (
-        ("p50, µs", "median_s", 1e6, 1),
-        ("p95, µs", "p95_s", 1e6, 1),
-        ("p99, µs", "p99_s", 1e6, 1),
-        ("mJ per image", "energy_j_per_image", 1e3, 3),
-        ("load and first answer, ms", "cold_s", 1e3, 2),
-        ("answers changed, %", "disagrees", 100, 1),
-    ):
-        shown[title] = (rows[column].astype(float) * scale).round(digits)
-    shown[IDS] = [[i] for i in rows.id]
-    text = f"Batch 1, 80 % sparse. Cold start inside a running process. {study.source}"
-    return study.write("edge_latency", "Latency, energy and cold start", text, shown)
-
-
-def stored(study: Study) -> Exhibit | None:
-    """Counted costs per network: bytes in four formats and FLOPs with and without zeros."""
-    rows = [
-        {
-            "model": r.setting.model,
-            "scenario": r.setting.scenario + " coupled" * r.setting.coupled,
-            "sparsity": f"{r.setting.sparsity:.0%}",
-        }
-        | {f"{n}, KiB": round(getattr(r.costs, f"{n}_bytes") / 1024, 1) for n in ("dense", "csr", "compact", "int8")}
-        | {
-            "MFLOP per image": round(r.costs.dense_inference_flops / 1e6, 2),
-            "without zeros": round(r.costs.inference_flops / 1e6, 2),
-            IDS: [r.id],
-        }
-        for r in study.records
-    ]
-    return study.write("edge_costs", "Bytes and arithmetic", f"Counted, not measured; n = 1. {study.source}", rows)
-
-
-def recommendation(study: Study) -> Exhibit | None:
-    """The fastest backend of each network here, with what it buys; dense where none leaves the noise."""
-    table = []
-    groups = study.table.groupby(["model", "scenario", "sparsity", "threads", "batch_size"], sort=False)
-    for (model, scenario, sparsity, threads, batch), rows in groups:
-        row = {"model": model, "scenario": scenario, "sparsity": f"{sparsity:.0%}", "threads": threads, "batch": batch}
-        backends = rows[rows.variant.isin(BACKENDS)]
-        floor = min(WORTHWHILE, float(rows[rows.variant == "dense-again"].ratio_low.min()))
-        for kind, pick in (("exact", backends[~backends.variant.str.contains("int8|bf16")]), ("any", backends)):
-            best = pick.sort_values("ratio").iloc[0]
-            row[f"{kind}: use"] = best.variant if best.ratio_high < floor else "dense"
-            row[f"{kind}: time"] = f"×{best.ratio:.2f} [{best.ratio_low:.2f}, {best.ratio_high:.2f}]"
-        table.append(row | {IDS: list(rows.id)})
-    text = (
-        "Exact: same answers up to rounding; any: also bf16 and int8, which change some. `dense` where the interval of "
-        f"the best way reaches the A/A control or saves less than 5 %. {study.source}"
-    )
-    return study.write("edge_recommendation", "What to use on this machine", text, table)

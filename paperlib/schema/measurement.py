@@ -1,13 +1,14 @@
 """One measurement and how each of its figures was obtained. Nothing measured is None, never 0."""
 
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 # `external` is a meter of the reader's own, such as a plug at the wall (docs/adding.md).
 EnergySource = Literal["nvml", "rapl", "jetson", "external", "modelled", "simulated"]
 TrainingEngine = Literal["torch", "numpy", "stacked", "sparse"]
-InferenceEngine = Literal["torch", "llvm", "torch-csr", "onnxruntime"]
+# The version stands behind a runtime's name, not in older records.
+InferenceEngine = Annotated[str, Field(pattern=r"^(torch|llvm|torch-csr|(onnxruntime|openvino)( [\w.+-]+)?)$")]
 # Share by which modelled joules may be off without a calibration; docs/measuring.md says where it comes from.
 MODELLED_UNCERTAINTY = 0.4
 

@@ -11,6 +11,7 @@ from paperlib.costs.cpu_study import CONV_PER_LINEAR, CpuSetting, EdgeRecord, de
 
 TIED = ("resnet18",)  # VGG16 has no residual sums: both ways remove the same filters
 SPARSITIES = (0.0, 0.5, 0.8, 0.9, 0.95, 0.99)
+THROUGH_RUNTIMES = (0.5, 0.8)  # paper F's shares of filters, of networks that lose some
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,9 @@ def settings(profile: str) -> list[CpuSetting]:
             )  # fmt: skip
             for sparsity in budget.full if is_full else budget.few:
                 quantised = is_full and sparsity in budget.few
-                networks.append(setting.model_copy(update={"sparsity": sparsity, "quantised": quantised}))
+                runtimes = not is_mlp and scenario == "i" and sparsity in THROUGH_RUNTIMES
+                changed = {"sparsity": sparsity, "quantised": quantised, "runtimes": runtimes}
+                networks.append(setting.model_copy(update=changed))
             for sparsity in budget.coupled if scenario == "i" and model in TIED else ():
                 networks.append(setting.model_copy(update={"sparsity": sparsity, "coupled": True}))
     return networks

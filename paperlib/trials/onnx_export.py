@@ -1,7 +1,6 @@
 """A trained, pruned network as files that run elsewhere and say how to feed them: safetensors, ONNX and JSON."""
 
 import json
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +13,14 @@ from paperlib.core.io import write_atomically
 from paperlib.core.paths import Layout
 from paperlib.data.imageset import ImageSet
 from paperlib.execution.compact import to_compact
-from paperlib.execution.quantized import OnnxModel, to_onnx
+from paperlib.execution.runtimes import (
+    OnnxModel,
+    OpenVinoModel,
+    RuntimeModel,
+    is_installed,
+    to_onnx,
+    to_runtime_compact,
+)
 from paperlib.models.graph import followers
 from paperlib.schema.record import Record
 from paperlib.trials.images import MEAN, STD, DeviceSplit, load_images
@@ -29,15 +35,18 @@ PRUNING_LENGTH = 400  # characters that the pruning fields of a trial take in th
 
 @dataclass(frozen=True)
 class Exported:
-    """The files (safetensors, ONNX, JSON), and what onnxruntime's answers to the `images` test images were.
+    """The files (safetensors, ONNX, JSON), and what the runtimes' answers to the `images` test images were.
 
-    dense_bytes: what safetensors and ONNX of the same network take when nothing is cut out.
-    accuracy: share of right answers; largest_difference: of the logits from the original network's.
+    dense_bytes: what safetensors and ONNX of the same network take when nothing is cut out. runtimes: those that are
+    installed, with versions; refused: why OpenVINO cannot read the file, if so. accuracy: share of right answers
+    through the first, onnxruntime; largest_difference: of the logits of any from the original network's.
     """
 
     files: tuple[Path, Path, Path]
     dense_bytes: tuple[int, int]
     images: int
+    runtimes: tuple[str, ...]
+    refused: str
     accuracy: float
     largest_difference: float
 
@@ -46,7 +55,7 @@ def export(trial_id: str, layout: Layout, to: Path) -> Exported:
     """Write <id>.safetensors, <id>.onnx and <id>.metadata.json of the trial's compact network into the folder `to`.
 
     A network that compaction would not make smaller is written as it is, zeros included. Raises PaperlibError if
-    there is no such trial, if its weights or its images are not here, or if onnxruntime's answers differ from the
+    there is no such trial, if its weights or its images are not here, or if a runtime's answers differ from the
     original network's.
     """
     record = Store(layout).get(trial_id)
@@ -66,27 +75,43 @@ def export(trial_id: str, layout: Layout, to: Path) -> Exported:
     about = describe(record, data)
     images = DeviceSplit.of(data.test, "cpu")
     some, _ = next(images.batches(min(64, len(images))))
-    dense = content = contents(model, about, some)
-    small = to_compact(model, found_masks(model)).eval()
+    dense = content = contents(model, model, about, some)
+    masks = found_masks(model)
+    small = to_compact(model, masks).eval()
     if _shapes(small) != _shapes(model):
-        cut = contents(small, about, some)
+        cut = contents(small, to_runtime_compact(model, masks), about, some)
         if all(len(small_file) <= len(full) for small_file, full in zip(cut, dense, strict=True)):
             content = cut
     with torch.inference_mode():
         expected = predict(model, images)
-        answers = torch.cat([OnnxModel(content[1])(pixels) for pixels, _ in images.batches(512)])
-    apart = float((answers - expected).abs().max())
-    if apart > TOLERANCE * float(expected.abs().max()):
-        raise PaperlibError(
-            f"the ONNX file answers otherwise than trial {trial_id}: logits differ by up to {apart:.3g}"
-        )
+        runtimes, refused = _loaded(content[1])
+        answers = [torch.cat([network(pixels) for pixels, _ in images.batches(512)]) for network in runtimes]
+    differences = [float((logits - expected).abs().max()) for logits in answers]
+    for runtime, apart in zip(runtimes, differences, strict=True):
+        if apart > TOLERANCE * float(expected.abs().max()):
+            raise PaperlibError(
+                f"through {runtime.engine} the ONNX file answers otherwise than trial {trial_id}: "
+                f"logits differ by up to {apart:.3g}"
+            )
     files = (to / f"{trial_id}.safetensors", to / f"{trial_id}.onnx", to / f"{trial_id}.metadata.json")
     write_atomically(files[0], content[0])
     write_atomically(files[1], content[1])
     metadata = about | {"command": record.command}
     write_atomically(files[2], (json.dumps(metadata, indent=1, ensure_ascii=False) + "\n").encode())
-    accuracy = float((answers.argmax(1) == images.labels).float().mean())
-    return Exported(files, (len(dense[0]), len(dense[1])), len(images), accuracy, apart)
+    accuracy = float((answers[0].argmax(1) == images.labels).float().mean())
+    engines, sizes = tuple(runtime.engine for runtime in runtimes), (len(dense[0]), len(dense[1]))
+    return Exported(files, sizes, len(images), engines, refused, accuracy, max(differences))
+
+
+def _loaded(file: bytes) -> tuple[list[RuntimeModel], str]:
+    """An ONNX file in onnxruntime and, where it is installed, OpenVINO; and why that cannot read it, if so."""
+    runtimes: list[RuntimeModel] = [OnnxModel(file)]
+    if is_installed(OpenVinoModel.package):
+        try:
+            runtimes.append(OpenVinoModel(file))
+        except PaperlibError as error:
+            return runtimes, str(error)
+    return runtimes, ""
 
 
 def describe(record: Record, data: ImageSet) -> dict[str, object]:
@@ -114,8 +139,10 @@ def describe(record: Record, data: ImageSet) -> dict[str, object]:
     }
 
 
-def contents(model: nn.Module, about: dict[str, object], example: Tensor) -> tuple[bytes, bytes]:
-    """The network as the bytes of a safetensors and of an ONNX file, `about` in the metadata of both.
+def contents(
+    model: nn.Module, for_runtimes: nn.Module, about: dict[str, object], example: Tensor
+) -> tuple[bytes, bytes]:
+    """The network as the bytes of a safetensors and (`for_runtimes`) of an ONNX file, `about` in the metadata of both.
 
     Without what depends on where it was written (the exporter's source lines) and with pruning fields of fixed
     length, so that a file is larger than another only if its network is.
@@ -126,9 +153,7 @@ def contents(model: nn.Module, about: dict[str, object], example: Tensor) -> tup
     texts["pruning"] = texts["pruning"].ljust(PRUNING_LENGTH)
     texts["test_accuracy"] = texts["test_accuracy"].ljust(8)
     weights = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
-    with tempfile.TemporaryDirectory() as folder:
-        to_onnx(model, example, Path(folder) / "network.onnx")
-        network = onnx.load(Path(folder) / "network.onnx")
+    network = onnx.load_from_string(to_onnx(for_runtimes, example))
     graph = network.graph
     for part in (graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
         part.ClearField("doc_string")

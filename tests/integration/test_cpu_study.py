@@ -1,6 +1,11 @@
 """The CPU study: its grid, one small measurement, break-even by arithmetic, exhibits that name their records."""
 
+import json
 import re
+from collections.abc import Callable, Mapping
+from hashlib import sha256
+from importlib.metadata import version
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -9,10 +14,11 @@ from torch import nn
 
 from paperlib.core.errors import PaperlibError
 from paperlib.core.paths import Layout
-from paperlib.costs import cpu_study
+from paperlib.costs import cpu_study, paired
 from paperlib.costs.cpu_layers import crossing
 from paperlib.costs.cpu_study import CpuSetting, measure, pruned
 from paperlib.exhibits import collation
+from paperlib.schema.measurement import Timing
 from paperlib.studies import cpu
 from paperlib.studies.cpu import CpuBudget, run_cpu_study, settings
 
@@ -81,7 +87,8 @@ def test_every_way_is_timed_and_the_exhibits_name_their_records(
         (run,) = record.runs
         variants, few = {t.variant for t in run.timings if t.batch_size == 64}, {"bf16", "int8", "compact+int8"}
         quantised = few if record.setting.quantised else set()
-        assert variants == {"dense", "dense-again", "masked", "compact", "sparse"} | quantised
+        through = {"onnxruntime", "onnxruntime-again", "compact+onnxruntime"} if record.setting.runtimes else set()
+        assert variants == {"dense", "dense-again", "masked", "compact", "sparse"} | quantised | through
         assert run.cold_s.keys() == (variants - {"sparse"} if quantised else set())
         assert {t.variant for t in run.steps} >= {"dense", "dense-again", "masked"}
         assert record.disagrees["masked"] == 0
@@ -100,6 +107,28 @@ def test_every_way_is_timed_and_the_exhibits_name_their_records(
     models = {r.id: r.setting.model for r in records}
     assert [text for _, text in marks] == list(costs.model) == [models[i] for i, _ in marks]
     assert {i for i, _ in marks} == set(models)
+
+
+def test_what_runs_through_a_runtime_stands_beside_dense_through_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared = list[list[str]]()
+    monkeypatch.setattr(cpu_study, "cores", lambda: 1)
+
+    def counted(calls: Mapping[str, Callable[[], object]], **settings: Any) -> tuple[Timing, ...]:
+        compared.append(list(calls))
+        return paired.compare(calls, **settings)
+
+    monkeypatch.setattr(cpu_study, "compare", counted)
+    fields = {"model": "resnet18", "width": 0.04, "scenario": "i", "sparsity": 0.8, "quantised": False, "budget_s": 0.0}
+    record = measure(CpuSetting(**fields, runtimes=True))
+    assert [names[0] for names in compared] == ["dense", "onnxruntime"] * 2
+    assert compared[1] == ["onnxruntime", "onnxruntime-again", "compact+onnxruntime"]
+    assert record.disagrees["compact+onnxruntime"] == 0
+    assert "onnxruntime" not in record.disagrees, "dense: what changes there is pruning's"
+    engines = {t.variant: t.engine for t in record.runs[0].timings}
+    assert engines["compact"] == "torch"
+    assert engines["compact+onnxruntime"] == engines["onnxruntime"] == f"onnxruntime {version('onnxruntime')}"
+    old = sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:16]
+    assert CpuSetting(**fields).id == old != record.id, "records from before runtimes were measured are found"
 
 
 def test_one_network_of_ones_own() -> None:

@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -19,12 +21,13 @@ from paperlib.core.errors import PaperlibError
 from paperlib.core.paths import Layout
 from paperlib.data.imageset import ImageSet
 from paperlib.execution.compact import to_compact
-from paperlib.execution.quantized import OnnxModel
+from paperlib.execution.runtimes import OnnxModel, is_installed
 from paperlib.schema.trial import Trial, make_trial
 from paperlib.trials.onnx_export import Exported, export, found_masks
 from paperlib.trials.runner import build_network, checkpoint, dense_baseline, run
 from paperlib.trials.store import Store
 from tests.conftest import ROOT, served, tiny
+from tests.not_tested import TO_TEST
 
 DOCS = ROOT / "docs" / "export.md"
 MODELS = {"vgg16": 0.04, "resnet18": 0.06}
@@ -69,6 +72,35 @@ def test_export_round_trip(layout: Layout, tmp_path: Path, model: str) -> None:
         torch.testing.assert_close(OnnxModel(done.files[1])(images), expected, rtol=1e-4, atol=1e-5)
     assert done.files[0].stat().st_size < 0.6 * done.dense_bytes[0]
     assert done.files[1].stat().st_size < 0.7 * done.dense_bytes[1]
+
+
+@pytest.mark.usefixtures("show")
+def test_the_file_runs_where_only_onnxruntime_is(layout: Layout, tmp_path: Path) -> None:
+    done = exported(filters("resnet18"), layout, tmp_path)
+    images = np.random.default_rng(0).normal(size=(5, 1, 16, 16)).astype("float32")
+    np.save(tmp_path / "images.npy", images)
+    code = (
+        "import sys, numpy, onnxruntime; network = onnxruntime.InferenceSession(sys.argv[1]); "
+        "numpy.save(sys.argv[3], network.run(None, {'images': numpy.load(sys.argv[2])})[0]); "
+        "assert not {'torch', 'paperlib'} & set(sys.modules)"
+    )
+    files = [str(done.files[1]), str(tmp_path / "images.npy"), str(tmp_path / "logits.npy")]
+    subprocess.run([sys.executable, "-c", code, *files], check=True, cwd=tmp_path)
+    full = build_network(filters("resnet18"), (16, 16, 1), 3).eval()
+    full.load_state_dict(load_file(checkpoint(layout, filters("resnet18").id)))
+    with torch.inference_mode():
+        expected = full(torch.from_numpy(images)).numpy()
+    np.testing.assert_allclose(np.load(files[2]), expected, rtol=1e-4, atol=1e-5)
+    assert done.runtimes[0].startswith("onnxruntime ")
+    assert len(done.runtimes) == 1 + is_installed("openvino")
+
+
+@pytest.mark.skipif(not is_installed("openvino"), reason=f"OpenVINO is not installed{TO_TEST}pip install openvino")
+@pytest.mark.usefixtures("show")
+def test_what_openvino_cannot_read_is_exported_and_told(layout: Layout, tmp_path: Path) -> None:
+    done = exported(filters("vgg16"), layout, tmp_path)  # at 16 px its last pooling is larger than its input
+    assert len(done.runtimes) == 1
+    assert done.refused.startswith("OpenVINO cannot read this network")
 
 
 def learnt(layout: Layout, to: Path, show: Show, channels: int) -> tuple[Exported, ImageSet, float]:

@@ -1,5 +1,6 @@
 """Backends agree with the masked model; costs agree with torch's counter and with real files."""
 
+import re
 from collections.abc import Callable
 
 import numpy as np
@@ -57,7 +58,7 @@ def check_backend(backend: str, build: Callable[..., nn.Module]) -> None:
         assert (logits - expected).norm() <= 0.15 * expected.norm()
 
 
-@pytest.mark.parametrize("backend", [name for name in BACKENDS if "int8" not in name])
+@pytest.mark.parametrize("backend", [name for name in BACKENDS if not re.search("int8|onnxruntime|openvino", name)])
 @pytest.mark.parametrize("build", [vgg16, resnet18])
 def test_every_backend_gives_the_masked_logits(backend: str, build: Callable[..., nn.Module]) -> None:
     check_backend(backend, build)
