@@ -24,14 +24,19 @@ _SCENARIO_OF = {(s.conv, s.linear): name for name, s in SCENARIOS.items()}
 
 
 def answer(study: str, records: Sequence[Record], layout: Layout) -> str:
-    """What these records say of a study's question, as Markdown; study: `mlp`, `vgg` or `industrial`.
-
-    Accuracies are those of `records`, times those of the costs in `layout`.
-    """
-    table = main_setting_only(tidy(records))
-    parts = [_collapse(table)] if study == "industrial" else []
-    parts += [_accuracy(table, study), _time(measured_arms(CostTable(cost_table(read_costs(layout))), study))]
+    """What these records and the costs in `layout` say of a study's question, as Markdown; study as in `sentences`."""
+    parts = sentences(study, tidy(records), CostTable(cost_table(read_costs(layout))))
     return "\n".join(f"- {part}" for part in parts)
+
+
+def sentences(study: str, table: pd.DataFrame, costs: CostTable) -> list[str]:
+    """On accuracy and time, and for `industrial` on networks that collapse; study: that, `mlp` or `vgg`.
+
+    table: of trials, as `tidy` makes it. What these do not decide is said to be open.
+    """
+    table = main_setting_only(table)
+    parts = [_collapse(table)] if study == "industrial" else []
+    return [*parts, _accuracy(table, study), _time(measured_arms(costs, study))]
 
 
 def answer_of_claims(verdicts: Sequence[Verdict], layout: Layout) -> str:

@@ -24,7 +24,7 @@ def show(exhibits: list[Exhibit], *names: str, layout: Layout) -> None:
     for name in names:
         found = [e for e in exhibits if fnmatchcase(e.name, name)]
         if not found:
-            display(Markdown(f"*{name}: no records for it in results/{layout.name}.*"))
+            display(Markdown(f"*`{name}`: no records for it in results/{layout.name}.*"))
         for exhibit in found:
             if exhibit.name not in shown:
                 shown.add(exhibit.name)
