@@ -7,7 +7,7 @@ INSTALLED := .venv/installed
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup images reproduce lab checks test-fast test bench soak cluster clean
+.PHONY: help setup images reproduce lab checks test-fast test notebooks bench soak cluster clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ test-fast: checks ## Lint, types and unit tests, for daily work
 
 test: checks ## Run every check: lint, types, all tests with coverage
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder --cov=paperlib --cov-fail-under=90
+
+notebooks: setup ## Run the notebooks by nbval, and hold their stored outputs against the committed records
+	$(BIN)/python -m pytest --nbval notebooks/ tests/e2e/test_notebook_cells.py
 
 bench: setup ## Measure speed against its targets, side by side
 	@$(BIN)/python -c 'from paperlib.trials.environment import cores, cpu_name; print(cpu_name(), cores(), "cores")'

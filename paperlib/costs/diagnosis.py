@@ -12,7 +12,7 @@ from torch import nn
 
 from paperlib.core.errors import PaperlibError
 from paperlib.costs.cpu_layers import LAYER_S, crossing, sparse_ratio
-from paperlib.costs.inference import fastest_exact_variant, forward_pass
+from paperlib.costs.inference import exact_variants, forward_pass
 from paperlib.costs.paired import compare
 from paperlib.execution.compact import to_compact
 from paperlib.execution.flops import count
@@ -157,11 +157,13 @@ def measure(
         images = one.repeat(min(64, 2 ** max(0, math.floor(math.log2(room)))), 1, 1, 1)
         way, timed, meters = "", list[tuple[Timing, ...]](), Meters.for_device("cpu")
         for batch in (images, one):
-            best = fastest_exact_variant(model, masks, batch)
-            if not best:  # nothing pays: the way that was to be
-                best = [("compact", compact) if trial.conv_sparsity else ("sparse", _sparse(model, masks, len(batch)))]
-            way = way or best[0][0]
-            calls = {name: forward_pass(x, batch) for name, x in (networks | {"way": best[0][1]}).items()}
+            ((best_way, best),) = exact_variants(model, masks, [batch])
+            if best_way == "masked" and trial.conv_sparsity:  # nothing pays: the way that was to be
+                best_way, best = "compact", compact
+            elif best_way == "masked":
+                best_way, best = "sparse", _sparse(model, masks, len(batch))
+            way = way or best_way
+            calls = {name: forward_pass(x, batch) for name, x in (networks | {"way": best}).items()}
             calls |= {"calls": forward_pass(dense, one[:0])} if batch is one else {}
             effort = partial(compare, meters=meters, min_rounds=ROUNDS, budget_s=budget_s, seed=0)
             timed.append(effort(calls, batch_size=len(batch)))

@@ -15,11 +15,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from paperlib.claims.cost_evidence import COSTS, networks_of
+from paperlib.claims.effects import pruned_text
 from paperlib.claims.settings import Setting
 from paperlib.claims.stats import Estimate, mean_interval
 from paperlib.core.errors import PaperlibError
 from paperlib.core.paths import Layout
 from paperlib.core.progress import between_steps
+from paperlib.costs.forecast import costs_of, kind, total
+from paperlib.costs.unit_costs import measure
 from paperlib.data import DATASETS
 from paperlib.exhibits import style
 from paperlib.models import MODELS
@@ -30,6 +33,7 @@ from paperlib.schema.trial import SCOPES, Fields, Trial, again, make_trial
 from paperlib.trials.images import load_images
 from paperlib.trials.runner import dense_baseline, run, run_all
 from paperlib.trials.stacks import groups_of
+from paperlib.trials.store import Store
 
 # Of the models that answer with one sparsity.
 BUDGET: Fields = {"batch_size": 16, "train_images": 6_000, "test_images": 2_000}
@@ -66,7 +70,8 @@ def picture(pruned: Sequence[Record], dense: Sequence[Record]) -> Figure:
     layers.set_ylim(0, 105)
     layers.tick_params(axis="x", rotation=60 if len(achieved) > 6 else 0)
     style.legend(figure, list(dict.fromkeys(["dense", trial.method])))
-    title = f"{trial.method}, {trial.scope} {trial.sparsity:.0%}, {trial.model} on {trial.dataset} ({data.source})"
+    removed = pruned_text(trial.model, trial.scope, trial.conv_sparsity, trial.sparsity)
+    title = f"{trial.method}, {removed}, {trial.model} on {trial.dataset} ({data.source})"
     figure.suptitle(f"{title}\nn = {len(pruned)}", fontsize=9, x=0.01, ha="left")
     return figure
 
@@ -124,8 +129,10 @@ class Explorer:
         self.method = widgets.Dropdown(options=methods, value="set", description="method")
         self.scope = widgets.Dropdown(options=list(SCOPES), value="global", description="scope")
         self.sparsity = widgets.FloatSlider(
-            0.8, min=0, max=0.98, step=0.02, description="sparsity", readout_format=".0%"
+            0.8, min=0, max=0.98, step=0.02, description="weights", readout_format=".0%"
         )
+        self.filters = widgets.FloatSlider(0.5, min=0, max=0.95, step=0.05, description="filters", readout_format=".0%")
+        self.width = widgets.FloatSlider(1, min=0.125, max=1, step=0.125, description="width")
         self.epochs = widgets.IntSlider(curves.EPOCHS, min=1, max=20, description="epochs")
         self.seeds = widgets.IntSlider(curves.SEEDS, min=1, max=5, description="seeds")
         self.go = widgets.Button(description="Run", button_style="primary", tooltip="Run or find these trials")
@@ -140,7 +147,8 @@ class Explorer:
         self._fit_to_model()
         self.go.on_click(lambda _: self.start())
         self.cancel.on_click(lambda _: self._cancel())
-        inputs = [self.dataset, self.model, self.method, self.scope, self.sparsity, self.epochs, self.seeds]
+        inputs = [self.dataset, self.model, self.width, self.method, self.scope, self.sparsity, self.filters]
+        inputs += [self.epochs, self.seeds]
         self.box = widgets.VBox([*inputs, widgets.HBox([self.go, self.cancel, self.progress]), self.said, self.image])
 
     @property
@@ -148,8 +156,15 @@ class Explorer:
         """Whether the answer is a curve over sparsities."""
         return bool(self.model.value == curves.MODEL)
 
+    @property
+    def has_filters(self) -> bool:
+        """Whether the model has convolutions."""
+        return not str(self.model.value).startswith("mlp")
+
     def _fit_to_model(self) -> None:
-        self.sparsity.layout.display = "none" if self.is_curve else None
+        self.sparsity.layout.display = self.width.layout.display = "none" if self.is_curve else None
+        self.filters.layout.display = None if self.has_filters else "none"
+        self.width.value = 0.125 if self.has_filters else 1  # the whole of them takes minutes
         self.seeds.value = curves.SEEDS if self.is_curve else 1
 
     def trials(self) -> list[Trial]:
@@ -160,7 +175,8 @@ class Explorer:
             make_trial(
                 BUDGET,
                 dataset=self.dataset.value, model=self.model.value, method=self.method.value, scope=self.scope.value,
-                sparsity=round(self.sparsity.value, 2), epochs=self.epochs.value, seed=seed,
+                sparsity=round(self.sparsity.value, 2), epochs=self.epochs.value, seed=seed, width=self.width.value,
+                conv_sparsity=round(self.filters.value, 2) if self.has_filters else 0.0,
             )
             for seed in range(self.seeds.value)
         ]  # fmt: skip
@@ -175,8 +191,8 @@ class Explorer:
             return
         self._stop.clear()
         self.go.disabled, self.cancel.disabled = True, False
-        self.progress.value, self._steps = 0, Counter()
-        self.said.value = "running …"
+        self.progress.value = 0
+        self.said.value = "measuring how long it will take …"
         self._thread = threading.Thread(target=self._work, daemon=True)
         self._thread.start()
 
@@ -198,7 +214,8 @@ class Explorer:
         between_steps.set(self._between_steps)  # of this thread, and of those that train for it
         try:
             trials = self.trials()
-            self.progress.max = self._steps_of(trials)
+            self.said.value = f"running, about {self._forecast_s(trials):.0f} s …"
+            self.progress.max, self._steps = self._steps_of(trials), Counter()
             if self.is_curve:
                 records = run_all(trials, self.layout)
                 self._show(records, curves.draw(records))
@@ -220,10 +237,20 @@ class Explorer:
         command = call if self.is_curve else again(records[0].command)
         self.said.value = f"training failed: {failed[0]}" if failed else f"<code>{command}</code>"
 
+    def _forecast_s(self, trials: Sequence[Trial]) -> float:
+        """Seconds that those without a record will take, from a few steps of each kind of training."""
+        every = self._with_dense(trials)
+        found = Store(self.layout).find(every)
+        kinds = {trial: kind(trial) for trial in every if trial not in found}
+        units = dict(zip(dict.fromkeys(kinds.values()), measure(list(dict.fromkeys(kinds.values()))), strict=True))
+        return total(costs_of(kinds, {trial: units[of] for trial, of in kinds.items()}).values()).time_s
+
+    def _with_dense(self, trials: Sequence[Trial]) -> list[Trial]:
+        return list(dict.fromkeys(trials if self.is_curve else [*map(dense_baseline, trials), *trials]))
+
     def _steps_of(self, trials: Sequence[Trial]) -> int:
         """How many steps one thread takes for all that trains: a stack takes those of one network."""
-        every = trials if self.is_curve else [*trials, *map(dense_baseline, trials)]
-        alone = [trial for trial in every if METHODS[trial.method].weights_from == "itself"]
+        alone = [trial for trial in self._with_dense(trials) if METHODS[trial.method].weights_from == "itself"]
         stacks = groups_of(alone) if self.is_curve else []
         count = len(alone) - sum(map(len, stacks)) + len(stacks)
         return max(1, count) * trials[0].epochs * -(-len(load_images(trials[0]).train) // trials[0].batch_size)

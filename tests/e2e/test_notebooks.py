@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import nbformat
@@ -19,7 +20,7 @@ from paperlib.exhibits.expected import problems
 from paperlib.exhibits.manifest import output_root, read_manifest
 from paperlib.report import notebooks, pages
 from paperlib.studies import sections
-from paperlib.studies.sections import NOTEBOOKS, Notebook
+from paperlib.studies.sections import COLLATION, CPU_STUDY, NOTEBOOKS, Notebook
 
 SOURCES = [notebook.source for notebook in NOTEBOOKS.values()]
 
@@ -82,6 +83,20 @@ def test_each_notebook_says_what_where_how_long_and_n(source: Path) -> None:
     assert sum("parameters" in tags for _, tags in code) == 1
     assert all(c.outputs for c, tags in code if "parameters" not in tags), "a cell shows nothing"
     assert any(c.outputs and "nbval-ignore-output" not in tags for c, tags in code), "no cell is checked word for word"
+
+
+@pytest.mark.parametrize("source", [s for s in SOURCES if CPU_STUDY not in s.stem], ids=lambda p: p.stem)
+def test_a_notebook_asks_answers_shows_pruning_and_says_what_to_see(source: Path) -> None:
+    cells = nbformat.read(source, as_version=4).cells
+    assert "**Question.**" in cells[0].source and "?" in cells[0].source
+    headings = [c.source.splitlines()[0] for c in cells if c.source.startswith("## ")]
+    assert headings[:2] == ["## Parameters", "## The short answer"] and headings[-1] == "## Checks"
+    for before, cell in pairwise(cells):
+        if cell.source.startswith("show("):
+            assert "**See**" in before.source, cell.source
+    worked = [c.source for c in cells if "print(timed(" in c.source]
+    assert len(worked) == (COLLATION not in source.stem)
+    assert all(len(source.splitlines()) <= 20 for source in worked)
 
 
 def test_smoke_leaves_everything_that_a_reviewer_wants(smoke: Layout) -> None:

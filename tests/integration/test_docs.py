@@ -2,9 +2,12 @@
 
 import re
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
+import nbformat
+import numpy as np
 import pandas as pd
 import pytest
 import typer
@@ -12,10 +15,14 @@ import typer
 from paperlib.claims import CLAIMS, find, verdicts
 from paperlib.cli.entry import app
 from paperlib.core.paths import Layout
+from paperlib.data import DATASETS, load
+from paperlib.data.sources import READERS
 from paperlib.execution.backends import BACKENDS
+from paperlib.exhibits import collation
 from paperlib.pruners import METHODS
 from paperlib.schema.measurement import EnergySource
 from paperlib.schema.trial import make_trial
+from paperlib.studies.sections import NOTEBOOKS
 from paperlib.trials.runner import run
 from tests import claim_records
 from tests.conftest import ROOT, temporarily
@@ -45,13 +52,70 @@ def test_commands_and_their_options_exist(page: Path) -> None:
         assert {w for w in words if w.startswith("--")} <= known, line
 
 
-def examples() -> list[str]:
-    return re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "adding.md").read_text(), re.DOTALL)
+def example(mark: str) -> str:
+    """The block of docs/adding.md that holds `mark`."""
+    every = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "adding.md").read_text(), re.DOTALL)
+    (found,) = (block for block in every if mark in block)
+    return str(found)
+
+
+def run_example(mark: str) -> dict[str, Any]:
+    """What the block defines."""
+    names: dict[str, Any] = {}
+    exec(compile(example(mark), "adding.md", "exec"), names)
+    return names
+
+
+def test_the_example_of_a_data_set_is_loaded_and_trained(
+    layout: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PAPERLIB_DATA", str(tmp_path))
+    monkeypatch.setenv("PAPERLIB_CACHE", str(tmp_path / "cache"))
+    folder, rng = tmp_path / "screws", np.random.default_rng(0)
+    folder.mkdir()
+    drawn = {f"{s}_images": rng.integers(0, 256, (n, 28, 28, 1), np.uint8) for s, n in (("train", 40), ("test", 20))}
+    drawn |= {name.replace("images", "labels"): np.arange(len(of)) % 2 for name, of in drawn.items()}
+    with temporarily(DATASETS), temporarily(READERS):
+        run_example("DatasetInfo(")
+        assert load("screws").provenance.source == "stand-in", "its files are not there yet"
+        for name, array in drawn.items():
+            np.save(folder / f"{name}.npy", array)
+        images = load("screws")
+        assert images.provenance.source == "rebuilt" and images.classes == ("good", "scratched")
+        assert np.array_equal(images.test.images, drawn["test_images"])
+        assert len(images.train) + len(images.val) == 40 and len(images.val) == 4
+        record = run(make_trial(dataset="screws", epochs=1, batch_size=8), layout)
+        assert record.status == "done" and (record.data.train, record.data.classes) == (36, 2)
+    assert "screws" not in DATASETS and "npy" not in READERS
+
+
+@pytest.mark.usefixtures("tiny_images")
+def test_the_examples_of_a_table_and_a_figure_show_what_the_records_hold(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = [("dense", 0.0, 0), ("dense", 0.0, 1), ("random", 0.5, 0), ("random", 0.5, 1)]
+    records = [run(make_trial(method=m, sparsity=s, seed=n, epochs=1, batch_size=16), layout) for m, s, n in asked]
+    table, figure = run_example("def above_majority")["above_majority"], run_example("def every_trial")["every_trial"]
+    section = collation.SECTIONS["01"]
+    assert section is not None
+    makers = (lambda source, study: [table(source), figure(source)],)
+    monkeypatch.setitem(collation.SECTIONS, "01", replace(section, makers=makers))
+    made = {e.name: e for e in collation.write("01", layout)}
+    assert made.keys() == {"above_majority", "every_trial"}
+    assert {frozenset(e.trials) for e in made.values()} == {frozenset(r.id for r in records)}
+    assert all("n = 2 seeds" in e.caption and "stand-in" in e.caption for e in made.values())
+    rows = pd.read_csv(layout.tables / "above_majority.csv").set_index("method")
+    for method in ("dense", "random"):
+        of = [r for r in records if r.trial.method == method]
+        points = np.mean(
+            [100 * (r.test.accuracy - r.data.test_majority) for r in of if r.test and r.data.test_majority]
+        )
+        assert rows.points[method] == pytest.approx(points, abs=0.06)
 
 
 @pytest.mark.usefixtures("tiny_images")
 def test_the_example_of_a_meter_meters_costs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    *_, source = examples()
+    source = example("class Plug")
     # A reading every 0.1 ms, so that ten of them take no ten seconds for each variant.
     source = source.replace("update_s = 1.0", "update_s = 1e-4")
     monkeypatch.chdir(tmp_path)
@@ -67,7 +131,7 @@ def test_the_example_of_a_meter_meters_costs(tmp_path: Path, monkeypatch: pytest
 
 def test_the_example_of_a_meter_knows_its_limits(tmp_path: Path) -> None:
     names: dict[str, Any] = {}
-    exec(compile(examples()[-1].partition("(record,) = ")[0], "adding.md", "exec"), names)
+    exec(compile(example("class Plug").partition("(record,) = ")[0], "adding.md", "exec"), names)
     (tmp_path / "plug").write_text("50")
     plug = names["Plug"](tmp_path / "plug")
     plug.begin()
@@ -80,9 +144,8 @@ def test_the_example_of_a_meter_knows_its_limits(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("tiny_images")
 def test_the_example_of_a_method_is_a_method(layout: Layout) -> None:
-    source, *_ = examples()
     with temporarily(METHODS):
-        exec(compile(source, "adding.md", "exec"), {})
+        run_example("METHODS.register")
         record = run(make_trial(method="largest", sparsity=0.5, epochs=2, batch_size=16), layout)
     assert record.status == "done" and record.network is not None
     assert record.network.scope_sparsity == pytest.approx(0.5, abs=0.01)
@@ -91,7 +154,7 @@ def test_the_example_of_a_method_is_a_method(layout: Layout) -> None:
 def test_the_example_of_a_claim_is_decided(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("X1", "X2"):  # taken out again at the end
         monkeypatch.setitem(CLAIMS, name, CLAIMS["C46"])
-    exec(compile(examples()[1], "adding.md", "exec"), {})
+    run_example("Verdict, claim")
     words = {
         name: [v.base for v in verdicts(tidy, [find("X1"), find("X2")], costs)]
         for name, tidy, costs in (
@@ -100,6 +163,24 @@ def test_the_example_of_a_claim_is_decided(monkeypatch: pytest.MonkeyPatch) -> N
         )
     }
     assert words == {"none": ["inconclusive", "inconclusive"], "equal": ["no effect", "supported"]}
+
+
+def test_the_page_on_ci_names_every_variable_and_parameter() -> None:
+    page = (ROOT / "docs" / "ci.md").read_text()
+
+    def variables(*folders: str) -> set[str]:
+        files = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
+        return {name for path in files for name in re.findall(r"\bPAPERLIB_[A-Z_]+", path.read_text())}
+
+    rows = {row.split("`")[1]: row for row in page.splitlines() if row.startswith("| `PAPERLIB_")}
+    of_tests = {name for name, row in rows.items() if "tests only" in row}
+    assert rows.keys() - of_tests == variables("paperlib") and of_tests <= variables("tests")
+    for number, notebook in NOTEBOOKS.items():
+        (row,) = (r for r in page.splitlines() if re.match(rf"\| (\d\d, )*{number}\b", r))
+        cells = nbformat.read(notebook.source, as_version=4).cells
+        (cell,) = (c.source for c in cells if "parameters" in c.metadata.get("tags", []))
+        written = {name for name in re.findall(r"^(\w+) =", cell, re.MULTILINE) if name != "profile"}
+        assert set(re.findall(r"`(\w+)`", row)) == written, number
 
 
 def test_the_table_of_backends_is_the_one_in_code() -> None:

@@ -49,6 +49,7 @@ NOT_RUN = {
     r"\.ci/(run|slurm st(art|op))": ".ci/run is what runs all this, and a real Slurm with it",
     r"(conda|pip|python -m venv) .*": "installs from the network; test_packaging.py compares what is asked for",
     r"audit/bin/.*": "asks a service on the network, as the page says",
+    r"\.venv/bin/(pytest|papermill) .*": "test_notebooks.py runs papermill and nbval on `smoke`",
     r"(sudo|ssh) .*": "changes or needs another machine",
 }
 
@@ -181,6 +182,7 @@ def test_a_difference_between_two_results_exits_with_1(bench: Bench) -> None:
 # Python blocks that need more than tiny images; each has a test of its own.
 PYTHON_ELSEWHERE = {
     "class Plug": "a meter, whose readings test_docs.py writes",
+    "DatasetInfo(": "a data set, whose images test_docs.py draws",
     "Verdict, claim": "a claim, which test_docs.py takes out of the ledger again",
     "InferenceSession": "an exported network, which test_export.py makes",
 }

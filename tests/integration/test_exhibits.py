@@ -281,6 +281,19 @@ def test_every_number_leads_to_exactly_its_trials(made: Source) -> None:
     assert report_links.dead_ends(made.layout) == set() == report_links.dead_links(made.layout)
 
 
+def test_a_pattern_shows_each_exhibit_once_and_says_what_is_missing(
+    made: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exhibits = collation.write("01", made.layout)
+    displayed = []
+    monkeypatch.setattr(display, "display", displayed.append)
+    display.show(exhibits, "accuracy_mlp", "accuracy_*", "nosuch_*", layout=made.layout)
+    assert {e.name for e in exhibits if e.name.startswith("accuracy_")} == {"accuracy_mlp", "accuracy_mlp-small"}
+    table, picture, caption, missing = displayed
+    assert "accuracy_mlp" in table.data and len(picture.data) > 1000 and "n = " in caption.data
+    assert missing.data == "*`nosuch_*`: no records for it in results/scratch.*"
+
+
 def test_links_stand_in_the_report_alone(made: Source, monkeypatch: pytest.MonkeyPatch) -> None:
     exhibits = collation.write("01", made.layout)
     for path in (*made.layout.tables.glob("*.csv"), *made.layout.tables.glob("*.tex")):

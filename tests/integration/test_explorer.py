@@ -1,6 +1,7 @@
 """The explorer without a browser: it asks, runs, draws, cancels and says what is wrong."""
 
 import io
+import re
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from PIL import Image
 
 from paperlib.core.errors import PaperlibError
 from paperlib.core.paths import Layout
+from paperlib.costs.unit_costs import UnitCosts
 from paperlib.report.curves import SPARSITIES, curve_trials, draw, sparsity_curve
 from paperlib.report.explorer import Explorer, answer, picture
 from paperlib.schema.trial import make_trial
@@ -30,8 +32,8 @@ def explorer(layout: Layout, tiny_images: object) -> Explorer:
 def single(explorer: Explorer, monkeypatch: pytest.MonkeyPatch) -> Explorer:
     """The view of one sparsity, on a network that is quick to train."""
     explorer.model.value = "mlp-medium"
-    explorer.seeds.value, explorer.sparsity.value = 2, 0.5
-    monkeypatch.setattr("paperlib.report.explorer.BUDGET", {"batch_size": 16, "width": 0.02})
+    explorer.seeds.value, explorer.sparsity.value, explorer.width.value = 2, 0.5, 0.125
+    monkeypatch.setattr("paperlib.report.explorer.BUDGET", {"batch_size": 16})
     return explorer
 
 
@@ -101,6 +103,32 @@ def test_one_sparsity_of_another_model_is_drawn_beside_dense(single: Explorer) -
     stored = {(r.trial.method, r.trial.sparsity, r.trial.seed) for r in Store(single.layout).records()}
     assert stored == {("dense", 0.0, 0), ("dense", 0.0, 1), ("set", 0.5, 0), ("set", 0.5, 1)}
     assert "paperlib run" in single.said.value and single.progress.value == single.progress.max
+
+
+def test_convolutional_networks_lose_filters_and_perceptrons_have_none(explorer: Explorer) -> None:
+    explorer.model.value, explorer.method.value = "resnet18", "in-training"
+    explorer.filters.value, explorer.sparsity.value, explorer.width.value = 0.3, 0.9, 0.25
+    asked = {(t.conv_sparsity, t.sparsity, t.width, t.method) for t in explorer.trials()}
+    assert asked == {(0.3, 0.9, 0.25, "in-training")}
+    explorer.model.value = "mlp-medium"
+    assert {t.conv_sparsity for t in explorer.trials()} == {0} and explorer.filters.layout.display == "none"
+
+
+def test_it_says_how_long_it_will_take_and_that_what_is_there_takes_nothing(
+    explorer: Explorer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = list[str]()
+    explorer.said.observe(lambda change: said.append(change["new"]), "value")
+    unit = UnitCosts(1.0, 10.0, 0.0, 0.0, None, None, 0, 4_000)  # a second a step, ten a boundary
+    monkeypatch.setattr("paperlib.report.explorer.measure", lambda kinds: [unit] * len(kinds))
+    monkeypatch.setattr("paperlib.costs.forecast.split_sizes", lambda *_, **__: (640, 0, 0))
+    explorer.start()
+    explorer.wait(120)
+    explorer.start()
+    explorer.wait(120)
+    seconds = [float(found[1]) for text in said if (found := re.search(r"about (\d+) s", text))]
+    # 26 networks, two epochs of ten steps and two boundaries, as one stack takes a quarter of their time.
+    assert seconds == [26 * 0.25 * 2 * (10 + 10), 0]
 
 
 @pytest.mark.parametrize(("sparsity", "told"), [(0.5, "measured, 2 processes"), (0.3, "counted FLOPs")])
