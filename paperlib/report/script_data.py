@@ -62,7 +62,9 @@ def _short(value: float | None) -> float | None:
 
 
 def _ends(estimate: Estimate | None, scale: float = 1.0) -> list[float | None] | None:
-    return estimate and [_short(x and x * scale) for x in (estimate.mean, estimate.low, estimate.high)]
+    if estimate is None:
+        return None
+    return [_short(None if x is None else x * scale) for x in (estimate.mean, estimate.low, estimate.high)]
 
 
 def explorer(tidy: pd.DataFrame, costs: CostTable, records: Mapping[str, Record]) -> dict[str, object]:
