@@ -167,9 +167,11 @@ def measure(
             timed.append(effort(calls, batch_size=len(batch)))
         weights = [m.weight for m in model.modules() if isinstance(m, nn.Linear | nn.Conv2d)]
         buffer = torch.ones(sum(w.numel() for w in weights))
-        gone = f"{trial.sparsity:.0%} of linear weights, {trial.conv_sparsity:.0%} of filters"
+        gone = f"{trial.sparsity:.0%} of linear weights" + f", {trial.conv_sparsity:.0%} of filters" * len(
+            convolutions[:1]
+        )
         return Figures(
-            title=f"Trial {trial.id}: {trial.method} {trial.model} on {trial.dataset}, {gone if convolutions else gone.partition(',')[0]} removed",
+            title=f"Trial {trial.id}: {trial.method} {trial.model} on {trial.dataset}, {gone} removed",
             way=way,
             small=timed[1],
             large=timed[0],
