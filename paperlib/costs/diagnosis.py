@@ -157,12 +157,11 @@ def measure(
         images = one.repeat(min(64, 2 ** max(0, math.floor(math.log2(room)))), 1, 1, 1)
         way, timed, meters = "", list[tuple[Timing, ...]](), Meters.for_device("cpu")
         for batch in (images, one):
-            ((best_way, best),) = exact_variants(model, masks, [batch])
-            if best_way == "masked" and trial.conv_sparsity:  # nothing pays: the way that was to be
-                best_way, best = "compact", compact
-            elif best_way == "masked":
-                best_way, best = "sparse", _sparse(model, masks, len(batch))
-            way = way or best_way
+            ((name, best),) = exact_variants(model, masks, [batch])
+            if name == "masked":  # nothing pays: the way that was to be
+                pair = ("compact", compact) if trial.conv_sparsity else ("sparse", _sparse(model, masks, len(batch)))
+                name, best = pair
+            way = way or name
             calls = {name: forward_pass(x, batch) for name, x in (networks | {"way": best}).items()}
             calls |= {"calls": forward_pass(dense, one[:0])} if batch is one else {}
             effort = partial(compare, meters=meters, min_rounds=ROUNDS, budget_s=budget_s, seed=0)
