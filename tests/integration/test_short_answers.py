@@ -11,8 +11,7 @@ from paperlib.claims import CLAIMS, Verdict
 from paperlib.claims.cost_evidence import CostTable
 from paperlib.claims.settings import Setting
 from paperlib.core.paths import Layout
-from paperlib.report import answers
-from paperlib.report.answers import OPEN, answer_of_claims, collapsed_runs, sentences
+from paperlib.report.short_answers import OPEN, answer_of_claims, collapsed_runs, sentences
 from tests import claim_records
 
 LOST = {0.5: 0.02, 0.8: 0.10}  # of accuracy, by the share of weights removed
