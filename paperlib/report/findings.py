@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from statistics import median
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -19,7 +21,11 @@ from paperlib.claims.effects import (
     near_chance,
 )
 from paperlib.claims.stats import Estimate
+from paperlib.claims.verdict import DECIDED, Verdict
 from paperlib.exhibits.captions import energy_sources, provenance
+from paperlib.studies.costs import PERCEPTRONS
+
+SHARES_P = (0.5, 0.8)
 
 
 @dataclass(frozen=True)
@@ -37,17 +43,106 @@ class Finding:
 def findings(tidy: pd.DataFrame, costs: CostTable) -> list[Finding]:
     """What the records of trials and of costs say; what they are silent about has no finding.
 
-    The last two name the machine and the images.
+    The first two are what pruning buys and what it costs in accuracy, the last two name the machine and the images.
     """
     tidy = main_setting_only(tidy)
     measured = list({arm.id: arm for study in STUDIES for arm in measured_arms(costs, study)}.values())
     parts = [
+        _bought(tidy, costs),
+        _accuracy(tidy),
         _fastest(tidy, costs, measured),
         _cost(costs, measured, "inference_time"),
         _cost(costs, measured, "training_time"),
     ]
-    parts += [_accuracy(tidy), _abstract(tidy, costs), _failures(tidy), _machines(tidy, costs)]
+    parts += [_abstract(tidy, costs), _failures(tidy), _machines(tidy, costs)]
     return [part for part in parts if part] + [Finding("Images", f"{provenance(corrected_protocol(tidy))}.")]
+
+
+def headlines(tidy: pd.DataFrame, costs: CostTable, decided: Sequence[Verdict]) -> list[Finding]:
+    """The three at most that a reader wants first: what pruning buys, what it costs, how the claims fare."""
+    tidy = main_setting_only(tidy)
+    return [part for part in (_bought(tidy, costs), _accuracy(tidy), _fared(decided)) if part]
+
+
+def _fared(decided: Sequence[Verdict]) -> Finding | None:
+    """How the claims fare: none for no verdict."""
+    by_word = {word: [v.claim for v in decided if v.base == word] for word in DECIDED}
+    supported, against = (len(by_word[word]) for word in ("supported", "contradicted"))
+    if not any(by_word.values()):
+        return None
+    open_, others = len(decided) - sum(map(len, by_word.values())), dict(list(by_word.items())[2:])
+    told = "; ".join(f"{len(ids)} {word} ({', '.join(ids)})" for word, ids in others.items() if ids)
+    ids = f"Contradicted: {', '.join(by_word['contradicted'])}. " * bool(against)
+    return Finding(
+        f"Of the {len(decided)} claims of the two papers these records support {supported} and contradict {against}; "
+        f"{open_} stay open",
+        f"{ids}{f'Also decided: {told}. ' * bool(told)}Open are those that need what was not measured here, such as a "
+        "GPU, a counter of energy, or more seeds; `paperlib claims ID` says what each would take.",
+    )
+
+
+class _Bought(NamedTuple):
+    """An arm of P with its change of accuracy and its ratios to dense's times, masked and realised."""
+
+    arm: Arm
+    change: Estimate
+    inference: Estimate
+    inference_realised: Estimate
+    training: Estimate
+    training_realised: Estimate
+
+
+def _bought(tidy: pd.DataFrame, costs: CostTable) -> Finding | None:
+    """What P's shares buy the perceptron that gains most, masked and realised, with its accuracy beside them."""
+    cases, at_chance = list[_Bought](), near_chance(tidy)
+    for arm, change in pruned_arms(tidy):
+        if (arm.model, arm.method, arm.scope) not in product(PERCEPTRONS, ["pre-training"], ["global"]):
+            continue
+        setting, width = setting_of(arm), width_of(costs, arm.model)
+        ratios = [
+            costs.effect(COSTS[name], setting, realised=realised, width=width)
+            for name in ("inference_time", "training_time")
+            for realised in (False, True)
+        ]
+        if arm.sparsity in SHARES_P and (arm.dataset, arm.model) not in at_chance and all(ratios):
+            cases.append(_Bought(arm, change, *filter(None, ratios)))
+    if not cases:
+        return None
+    best = min(cases, key=lambda case: case.inference_realised.mean).arm
+    shown = sorted(
+        (c for c in cases if (c.arm.model, c.arm.dataset) == (best.model, best.dataset)), key=lambda c: c.arm.sparsity
+    )
+    rows = pd.concat([costs.of(setting_of(case.arm), width_of(costs, best.model)) for case in shown])
+    floor = costs.floor(COSTS["inference_time"], networks_of(rows)[0])
+    shares, masked, realised, points, training, training_realised = (
+        " and ".join(texts)
+        for texts in zip(
+            *(
+                (
+                    f"{100 * case.arm.sparsity:.0f}", f"×{case.inference.mean:.2f}",
+                    f"×{case.inference_realised.mean:.2f}", f"{100 * case.change.mean:+.1f}",
+                    f"×{case.training.mean:.2f}", f"×{case.training_realised.mean:.2f}",
+                )
+                for case in shown
+            ),
+            strict=True,
+        )
+    )  # fmt: skip
+    trials, timed = tidy[tidy.id.isin([i for case in shown for i in case.arm.trials])], rows.iloc[0]
+    accuracy = ", ".join(f"{case.change.text(100)} points at {case.arm.sparsity:.0%}" for case in shown)
+    noise = f"; two identical networks differ by up to ±{floor.mean:.1%} (the noise floor)" if floor else ""
+    widths = {
+        what: "/".join(f"{w:g}" for w in sorted(set(of.width))) for what, of in (("timed", rows), ("trained", trials))
+    }
+    return Finding(
+        f"P's {shares} %: with masks, as in the papers, inference takes {masked} of dense's time; with the removed "
+        f"weights really skipped it takes {realised}, at {points} points of test accuracy",
+        f"This is `{best.model}`, with the same share of every layer removed before training; its training takes "
+        f"{training} with masks, {training_realised} with removed weights skipped. Times: batch 64, n = "
+        f"{min(case.inference.n for case in shown)} fresh process(es), {timed.gpu or timed.cpu}, {timed.threads} "
+        f"thread(s), width {widths['timed']}{noise}. Accuracy: {best.dataset} ({'/'.join(sorted(set(trials.source)))} "
+        f"images), {accuracy}, n = {min(case.change.n for case in shown)} seed(s), width {widths['trained']}.",
+    )
 
 
 def pruned_arms(tidy: pd.DataFrame) -> list[tuple[Arm, Estimate]]:
@@ -63,7 +158,11 @@ def _accuracy(tidy: pd.DataFrame) -> Finding | None:
     apart = [e for e in effects if e.low is not None and e.high is not None and not e.low <= 0 <= e.high]
     lower = sum(e.mean < 0 for e in apart)
     means = sorted(100 * e.mean for e in effects)
-    changes = f"The changes run from {means[0]:+.1f} to {means[-1]:+.1f} points, median {median(means):+.1f}."
+    changes = f"The changes run from {means[0]:+.1f} to {means[-1]:+.1f} points, median {median(means):+.1f}"
+    for share in SHARES_P:
+        if of_share := [100 * effect.mean for arm, effect in pruned if arm.sparsity == share]:
+            changes += f", {median(of_share):+.1f} where {share:.0%} of the linear layers' weights go"
+    changes += "."
     at_chance = near_chance(tidy)
     if near := sum((arm.dataset, arm.model) in at_chance for arm, _ in pruned):
         changes += f" {near} of these arms stand beside a dense network near chance, which has nothing to lose."
