@@ -36,7 +36,7 @@ DATA_FILES = (
 
 
 class Tables(NamedTuple):
-    """The tidy table of trials, the table of costs, and whose they are: `results/quick`, or `results/laptop, committed`."""
+    """The tidy table of trials, that of costs, and whose they are: `results/quick`, or `results/laptop, committed`."""
 
     trials: pd.DataFrame
     costs: pd.DataFrame

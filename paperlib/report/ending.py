@@ -1,4 +1,4 @@
-"""What a reproduction says at its end, in a screen: what ran, what was found, the verdicts here and in the reference."""
+"""What a reproduction says at its end, in one screen: what ran, what was found, verdicts here and in the reference."""
 
 import json
 from collections import Counter
@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from textwrap import wrap
 
-from paperlib.claims import Verdict
 from paperlib.claims.cost_evidence import CostTable
 from paperlib.claims.verdict import DECIDED
 from paperlib.core.io import write_atomically
@@ -43,14 +42,12 @@ def _body(layout: Layout) -> list[str]:
     """What was run, in a sentence, then the lines below it."""
     tidy, rows = Store(layout).table(), cost_table(read_costs(layout))
     entries = json.loads((layout.report / "claims.json").read_text())
-    decided = [Verdict(entry["base"], claim=entry["id"]) for entry in entries]
     costs = CostTable(rows)
-    processes = len(rows) and rows.process.nunique()
-    what = f"{len(tidy)} trials and {len(rows) and rows.id.nunique()} cost records, each in {processes} process(es)"
-    found = [f for f in headlines(tidy, costs, decided)[:2]]
+    what = f"{len(tidy)} trials and {len(set(rows.id)) if len(rows) else 0} cost records"
+    found = headlines(tidy, costs, ())
     found += [f for f in findings(tidy, costs) if f not in found][: FINDINGS - len(found)]
     lines = ["What was found:", *(line for finding in found for line in _bullet(finding))]
-    lines += _claims({v.claim: v.base for v in decided})
+    lines += _claims({entry["id"]: entry["base"] for entry in entries})
     return [what, *lines, *_wrapped(agreement(layout))]
 
 

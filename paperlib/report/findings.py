@@ -169,7 +169,8 @@ def _accuracy(tidy: pd.DataFrame) -> Finding | None:
     if all(e.n == 1 for e in effects):
         return Finding(f"Accuracy of {len(effects)} pruned arms, one seed each, so without intervals", changes)
     return Finding(
-        f"Accuracy is lower in {lower} and higher in {len(apart) - lower} of {len(effects)} pruned arms",
+        f"Accuracy is lower in {lower} and higher in {len(apart) - lower} of {len(effects)} pruned arms "
+        "(an arm: a network pruned in one way, on one data set)",
         f"That is, with a 95 % interval that excludes zero, as about {0.05 * len(effects):.0f} would by chance; these "
         f"seeds cannot tell the others from dense. {changes}",
     )

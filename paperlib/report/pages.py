@@ -14,7 +14,7 @@ from paperlib import claims
 from paperlib.claims import CLAIMS
 from paperlib.core.io import write_atomically
 from paperlib.core.paths import Layout
-from paperlib.costs.records import cost_table, read_costs, write_cost_table
+from paperlib.costs.records import read_costs, write_cost_table
 from paperlib.exhibits.captions import energy_sources, provenance
 from paperlib.exhibits.manifest import Exhibit, output_root, read_manifest
 from paperlib.exhibits.trial_links import address, linked

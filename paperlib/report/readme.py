@@ -58,8 +58,8 @@ def told(layout: Layout) -> Told:
         *_picture("found", shown.title if shown else ""),
         *([shown.caption] if shown else []),
         "## Do the claims hold?",
-        f"Verdicts on {len(decided)} claims: {counts} ([what each word means](verdicts.md)). Those of the abstracts and "
-        "conclusions:",
+        f"Verdicts on {len(decided)} claims: {counts} ([what each word means](verdicts.md)). Those of the abstracts "
+        "and conclusions:",
         _markdown([("", "in", "the paper says", "here", "found"), *headline_claims]),
         "All that these records decide, with what was found:",
         *_decided(decided),
