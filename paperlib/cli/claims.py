@@ -10,13 +10,12 @@ from rich.text import Text
 
 from paperlib.claims import CLAIMS, Claim, find, tally, verdicts
 from paperlib.claims import table as rows_of
-from paperlib.claims.missing import Missing, missing, refuse
+from paperlib.claims.missing import missing, refuse
 from paperlib.claims.verdict import UNDECIDED
 from paperlib.core.errors import PaperlibError
 from paperlib.core.paths import Layout
 from paperlib.core.progress import wide_console
 from paperlib.costs.records import cost_table, read_costs
-from paperlib.meters.carbon import grid
 from paperlib.report.answers import Answer, answers
 from paperlib.report.committed import Tables, tables_of
 from paperlib.schema.trial import again
@@ -27,8 +26,15 @@ from paperlib.trials.store import Store
 SHOWN = 6  # records and commands printed of one claim; claims.json has them all
 
 
+def _ids(incomplete: str) -> list[str]:
+    return [name for name in CLAIMS if name.startswith(incomplete.upper())]
+
+
 def command(
-    claim: Annotated[str | None, typer.Argument(metavar="[ID]", help="Such as C46; none for the ledger.")] = None,
+    claim: Annotated[
+        str | None,
+        typer.Argument(metavar="[ID]", help="Such as C46; none for the ledger.", autocompletion=_ids),
+    ] = None,
     profile: Annotated[str, typer.Option(help="Which results: smoke, quick, laptop, paper or another name.")] = "quick",
     run: Annotated[bool, typer.Option("--run", help="Run what the claim lacks in this profile, then decide.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Run it without a question.")] = False,
@@ -70,6 +76,7 @@ def command(
 
 def _run(claim: Claim, profile: str, *, ask: bool) -> bool:
     """Run the trials and costs that the claim lacks, after saying what they cost; False where the user says no."""
+    from paperlib.cli.plan import forecast
     from paperlib.costs.measurement import run_costs
     from paperlib.trials.subprocess_runner import run_in_subprocess
 
@@ -78,7 +85,7 @@ def _run(claim: Claim, profile: str, *, ask: bool) -> bool:
     (verdict,) = verdicts(Store(layout).table(), [claim], cost_table(read_costs(layout)))
     lacking = missing(claim, verdict, profile, layout)
     refuse(claim, verdict, profile, lacking)
-    print(f"{claim.id} lacks {lacking} of profile {profile}: {_forecast(lacking, layout)}", file=sys.stderr)
+    print(f"{claim.id} lacks {lacking} of profile {profile}: {forecast(lacking, layout)}", file=sys.stderr)
     if ask and not sys.stdin.isatty():
         raise PaperlibError("nobody is here to be asked; --yes runs it without a question")
     if ask and input("Run it? [y/N] ").strip().lower() not in {"y", "yes"}:
@@ -88,16 +95,6 @@ def _run(claim: Claim, profile: str, *, ask: bool) -> bool:
     for effort in dict.fromkeys(lacking.costs.values()):
         run_costs([s for s, e in lacking.costs.items() if e == effort], layout, effort, lacking.processes)
     return True
-
-
-def _forecast(lacking: Missing, layout: Layout) -> str:
-    from paperlib.cli.plan import duration
-    from paperlib.costs.forecast import cost_of
-
-    expected = cost_of(lacking.trials, lacking.costs, read_costs(layout), lacking.fresh)
-    joules = expected.energy_j
-    energy = "energy unknown" if joules is None else f"{joules / 3600:.2g} Wh, {grid().grams(joules):.2g} g CO2"
-    return f"about {duration(expected.time_s)}, {energy}"
 
 
 def _one(answer: Answer, profile: str) -> Group:
