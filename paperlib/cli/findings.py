@@ -24,7 +24,7 @@ def command(
     layout = Layout.of(profile)
     if write is None and any(layout.trials.glob("*.json")):
         typer.echo(f"paperlib: these are your own results in {layout.results}", err=True)
-        typer.echo(readme.told(layout).page, nl=False)
+        typer.echo(readme.told(layout, complete=True).page, nl=False)
         return
     page = _read(write) if write else ""
     if not (largest := next(iter(archives()), None)):

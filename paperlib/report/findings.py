@@ -70,14 +70,14 @@ def _fared(decided: Sequence[Verdict]) -> Finding | None:
     supported, against = (len(by_word[word]) for word in ("supported", "contradicted"))
     if not any(by_word.values()):
         return None
-    open_, others = len(decided) - sum(map(len, by_word.values())), dict(list(by_word.items())[2:])
-    told = "; ".join(f"{len(ids)} {word} ({', '.join(ids)})" for word, ids in others.items() if ids)
-    ids = f"Contradicted: {', '.join(by_word['contradicted'])}. " * bool(against)
+    open_ = len(decided) - sum(map(len, by_word.values()))
+    others = [f"{len(ids)} {word}" for word, ids in list(by_word.items())[2:] if ids]
     return Finding(
         f"Of the {len(decided)} claims of the two papers these records support {supported} and contradict {against}; "
         f"{open_} stay open",
-        f"{ids}{f'Also decided: {told}. ' * bool(told)}Open are those that need what was not measured here, such as a "
-        "GPU, a counter of energy, or more seeds; `paperlib claims ID` says what each would take.",
+        f"Contradicted: {', '.join(by_word['contradicted']) or 'none'}. The others: {', '.join(others) or 'none'}. "
+        "Open are those that need what was not measured here, such as a GPU, a counter of energy, or more seeds; "
+        "`paperlib claims ID` says what each would take.",
     )
 
 
@@ -139,10 +139,15 @@ def _bought(tidy: pd.DataFrame, costs: CostTable) -> Finding | None:
         f"weights really skipped it takes {realised}, at {points} points of test accuracy",
         f"This is `{best.model}`, with the same share of every layer removed before training; its training takes "
         f"{training} with masks, {training_realised} with removed weights skipped. Times: batch 64, n = "
-        f"{min(case.inference.n for case in shown)} fresh process(es), {timed.gpu or timed.cpu}, {timed.threads} "
-        f"thread(s), width {widths['timed']}{noise}. Accuracy: {best.dataset} ({'/'.join(sorted(set(trials.source)))} "
-        f"images), {accuracy}, n = {min(case.change.n for case in shown)} seed(s), width {widths['trained']}.",
+        f"{_counted(min(case.inference.n for case in shown), 'fresh process', 'es')}, {timed.gpu or timed.cpu}, "
+        f"{_counted(timed.threads, 'thread', 's')}, width {widths['timed']}{noise}. Accuracy: {best.dataset} "
+        f"({'/'.join(sorted(set(trials.source)))} images), {accuracy}, n = "
+        f"{_counted(min(case.change.n for case in shown), 'seed', 's')}, width {widths['trained']}.",
     )
+
+
+def _counted(n: int, one: str, ending: str) -> str:
+    return f"{n} {one}{'' if n == 1 else ending}"
 
 
 def pruned_arms(tidy: pd.DataFrame) -> list[tuple[Arm, Estimate]]:
@@ -158,11 +163,10 @@ def _accuracy(tidy: pd.DataFrame) -> Finding | None:
     apart = [e for e in effects if e.low is not None and e.high is not None and not e.low <= 0 <= e.high]
     lower = sum(e.mean < 0 for e in apart)
     means = sorted(100 * e.mean for e in effects)
+    of_share = [[100 * e.mean for arm, e in pruned if arm.sparsity == share] for share in SHARES_P]
+    by_share = [f"{median(c):+.1f} at {share:.0%}" for share, c in zip(SHARES_P, of_share, strict=True) if c]
     changes = f"The changes run from {means[0]:+.1f} to {means[-1]:+.1f} points, median {median(means):+.1f}"
-    for share in SHARES_P:
-        if of_share := [100 * effect.mean for arm, effect in pruned if arm.sparsity == share]:
-            changes += f", {median(of_share):+.1f} where {share:.0%} of the linear layers' weights go"
-    changes += "."
+    changes += f" ({', '.join(by_share)} of the linear layers' weights)." if by_share else "."
     at_chance = near_chance(tidy)
     if near := sum((arm.dataset, arm.model) in at_chance for arm, _ in pruned):
         changes += f" {near} of these arms stand beside a dense network near chance, which has nothing to lose."

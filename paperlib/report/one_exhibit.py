@@ -39,10 +39,8 @@ def find(kind: Kind, name: str) -> Exhibit:
         other = exhibits[name].kind
         raise PaperlibError(f"{name} is a {other}: `paperlib {other} {name}`")
     if name not in exhibits:
-        nearest = str(unknown(kind, name, [e.name for e in exhibits.values() if e.kind == kind])).partition(" (known")[
-            0
-        ]
-        raise PaperlibError(f"{nearest} (`paperlib list` names all)")
+        error = unknown(kind, name, [e.name for e in exhibits.values() if e.kind == kind])
+        raise PaperlibError(f"{str(error).partition(' (known')[0]} (`paperlib list` names all)")
     return exhibits[name]
 
 

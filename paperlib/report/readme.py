@@ -1,7 +1,7 @@
 """What was found, as the README and docs/findings.md tell it: written from the committed records."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import pandas as pd
@@ -14,6 +14,8 @@ from paperlib.exhibits import balance, published
 from paperlib.exhibits.collation import SECTIONS
 from paperlib.exhibits.manifest import output_root
 from paperlib.exhibits.results import Source
+from paperlib.report.answers import Answer, answers
+from paperlib.report.committed import Tables
 from paperlib.report.findings import findings, headlines
 from paperlib.studies.sections import COLLATION
 
@@ -31,20 +33,32 @@ class Told(NamedTuple):
     picture: bytes | None
 
 
-def told(layout: Layout) -> Told:
-    """What the records in a folder say. PaperlibError if it holds none."""
+def told(layout: Layout, *, complete: bool = False) -> Told:
+    """What the records in a folder say. PaperlibError if it holds none.
+
+    complete: claims that they do not decide have the verdict of the committed reference, which is said.
+    """
     source = Source.of(layout)
-    decided = verdicts(source.table, measured=source.costs.rows)
+    tables = Tables(source.table, source.costs.rows, f"results/{layout.name}")
+    answered = (
+        answers(tables) if complete else [Answer(v, tables, v) for v in verdicts(tables.trials, None, tables.costs)]
+    )
+    own, decided = [a.own for a in answered], [a.verdict for a in answered]
+    borrowed = [a.verdict.claim for a in answered if a.source == "reference"]
     counts = ", ".join(f"{n} {word}" for word, n in tally(decided).items())
     *others, images = findings(source.table, source.costs)
-    first = headlines(source.table, source.costs, decided)
+    first = headlines(source.table, source.costs, own)
     shown = balance.figure(source.where(source.table.main_setting))
     picture = None
     if shown:
         picture = (output_root(layout) / next(f for f in shown.files if f.endswith(".png"))).read_bytes()
     made_from = f"{len(source.records)} trials and {source.costs.rows.id.nunique()} cost records"
     summed_up = ((v, CLAIMS[v.claim]) for v in decided if _HEADLINE.search(CLAIMS[v.claim].section))
-    headline_claims = [(v.claim, about.section, about.text, f"**{v.word}**", _figure(v)) for v, about in summed_up]
+    whose = dict.fromkeys(borrowed, " (reference)")
+    headline_claims = [
+        (v.claim, about.section, about.text, f"**{v.word}**{whose.get(v.claim, '')}", _figure(v))
+        for v, about in summed_up
+    ]
     front = [
         "\n".join(f"- {finding.markdown()}" for finding in first),
         *_picture("docs/found", shown.title if shown else ""),
@@ -61,8 +75,9 @@ def told(layout: Layout) -> Told:
         f"Verdicts on {len(decided)} claims: {counts} ([what each word means](verdicts.md)). Those of the abstracts "
         "and conclusions:",
         _markdown([("", "in", "the paper says", "here", "found"), *headline_claims]),
-        "All that these records decide, with what was found:",
-        *_decided(decided),
+        *([f"These records do not decide {', '.join(borrowed)}: the reference does."] if borrowed else []),
+        "All that is decided, with what was found:",
+        *_decided(decided, whose),
         *_dense(source),
         f"**Not shown**: {sum(v.base not in DECIDED for v in decided)} of the {len(decided)} claims stay open on these "
         "records (`paperlib claims ID` says what each would take); images called `stand-in` and energies called "
@@ -80,14 +95,15 @@ def _markdown(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *body))
 
 
-def _decided(all_verdicts: Sequence[Verdict]) -> Iterator[str]:
-    """The claims that these records decide, verdict by verdict, each in our words with what was found."""
+def _decided(all_verdicts: Sequence[Verdict], whose: Mapping[str, str]) -> Iterator[str]:
+    """The claims that are decided, verdict by verdict, in our words with what was found; whose: marks by claim."""
     for word in DECIDED:
         of_word = [v for v in all_verdicts if v.base == word]
         if of_word:
             ids = ", ".join(v.claim for v in of_word)
             lines = "\n".join(
-                f"- **{v.claim}** {CLAIMS[v.claim].text.rstrip('.')}: {_figure(v)}{_basis(v)}" for v in of_word
+                f"- **{v.claim}**{whose.get(v.claim, '')} {CLAIMS[v.claim].text.rstrip('.')}: {_figure(v)}{_basis(v)}"
+                for v in of_word
             )
             yield f"<details><summary>{len(of_word)} {word}: {ids}</summary>\n\n{lines}\n\n</details>"
 

@@ -11,7 +11,7 @@ from paperlib.data import FOLDER, parse_name
 from paperlib.report.committed import reference_tables
 from paperlib.schema.cost import PROCESSES
 from paperlib.schema.trial import Trial
-from paperlib.studies import costs, cpu
+from paperlib.studies import costs
 from paperlib.trials.environment import cores
 from paperlib.trials.store import Store
 
@@ -50,5 +50,7 @@ def costs_s(profile_name: str, layout: Layout, *numbers: str) -> float:
 
 def cpu_study_s(profile_name: str, layout: Layout) -> float:
     """Of the networks of the CPU study without a record: the budget of each batch size and number of threads."""
+    from paperlib.studies import cpu  # with torch, which a list of notebooks does not need
+
     todo = [s for s in cpu.settings(profile_name) if not (layout.edge / f"{s.id}.json").exists()]
     return sum(len(BATCHES) * len({1, cores()}) * s.budget_s for s in todo)
