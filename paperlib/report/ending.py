@@ -13,7 +13,8 @@ from paperlib.core.paths import Layout
 from paperlib.costs.records import cost_table, read_costs
 from paperlib.report.agreement import agreement
 from paperlib.report.committed import reference, reference_bases
-from paperlib.report.findings import Finding, findings, headlines
+from paperlib.report.cost_findings import Finding
+from paperlib.report.findings import findings, headlines
 from paperlib.report.freshness import is_current, mark_current, stored_fingerprint
 from paperlib.trials.store import Store
 
