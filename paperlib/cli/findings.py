@@ -8,7 +8,6 @@ import typer
 from paperlib.core.errors import PaperlibError
 from paperlib.core.io import write_atomically
 from paperlib.core.paths import Layout
-from paperlib.report import readme
 from paperlib.report.committed import describe_committed
 from paperlib.trials.archive import archives, open_archive
 
@@ -21,12 +20,16 @@ def command(
 
     --write also writes docs/findings.md and its picture beside that page.
     """
+    from paperlib.report import readme  # with what draws, which the help of this command does not need
+
     layout = Layout.of(profile)
     if write is None and any(layout.trials.glob("*.json")):
         typer.echo(f"paperlib: these are your own results in {layout.results}", err=True)
         typer.echo(readme.told(layout, complete=True).page, nl=False)
         return
     page = _read(write) if write else ""
+    if write:
+        readme.written(page, "")  # it says which marker is missing before anything is computed
     if not (largest := next(iter(archives()), None)):
         raise PaperlibError("no results are committed: `paperlib keep-results quick` after a run")
     reason = "" if write else f"no own results in {layout.results}: "
@@ -43,11 +46,10 @@ def command(
 
 
 def _read(path: Path) -> str:
-    """The page at `path`, with both markers. PaperlibError if it cannot be read or lacks one."""
+    """The page at `path`; PaperlibError if it cannot be read."""
     try:
         page = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise PaperlibError(f"cannot read {path}: {reason}; --write takes a page such as README.md") from None
-    readme.written(page, "")
     return page
