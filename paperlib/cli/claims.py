@@ -8,16 +8,16 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from paperlib.claims import CLAIMS, Claim, Verdict, find, tally, verdicts
+from paperlib.claims import CLAIMS, Claim, find, tally, verdicts
 from paperlib.claims import table as rows_of
-from paperlib.claims.missing import Missing, missing, refuse
+from paperlib.claims.missing import missing, refuse
 from paperlib.claims.verdict import UNDECIDED
 from paperlib.core.errors import PaperlibError
 from paperlib.core.paths import Layout
 from paperlib.core.progress import wide_console
 from paperlib.costs.records import cost_table, read_costs
-from paperlib.meters.carbon import grid
-from paperlib.report.committed import tables_of
+from paperlib.report.answers import Answer, answers
+from paperlib.report.committed import Tables, tables_of
 from paperlib.schema.trial import again
 from paperlib.studies.profiles import PROFILES
 from paperlib.studies.profiles import profile as profile_of
@@ -26,8 +26,15 @@ from paperlib.trials.store import Store
 SHOWN = 6  # records and commands printed of one claim; claims.json has them all
 
 
+def _ids(incomplete: str) -> list[str]:
+    return [name for name in CLAIMS if name.startswith(incomplete.upper())]
+
+
 def command(
-    claim: Annotated[str | None, typer.Argument(metavar="[ID]", help="Such as C46; none for the ledger.")] = None,
+    claim: Annotated[
+        str | None,
+        typer.Argument(metavar="[ID]", help="Such as C46; none for the ledger.", autocompletion=_ids),
+    ] = None,
     profile: Annotated[str, typer.Option(help="Which results: smoke, quick, laptop, paper or another name.")] = "quick",
     run: Annotated[bool, typer.Option("--run", help="Run what the claim lacks in this profile, then decide.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Run it without a question.")] = False,
@@ -43,28 +50,33 @@ def command(
         if not _run(chosen, profile, ask=not yes):
             return
         layout = Layout.of(profile)
-        tidy, costs, whose = Store(layout).table(), cost_table(read_costs(layout)), ""
+        own = Tables(Store(layout).table(), cost_table(read_costs(layout)), f"results/{profile}")
     else:
-        tidy, costs, whose = tables_of(profile)
+        own = Tables(*tables_of(profile))
     if chosen is not None:
-        half, one, twice = (verdicts(tidy, [chosen], costs, factor)[0] for factor in (0.5, 1.0, 2.0))
-        commands = dict(zip(tidy["id"], tidy["command"], strict=True)) if len(tidy) else {}
-        console.print(_one(one, half, twice, commands, "" if run else profile))
+        (answer,) = answers(own, [chosen])
+        console.print(_one(answer, "" if run else profile))
         return
-    found = verdicts(tidy, measured=costs)
+    found = answers(own)
     if not console.is_terminal:
-        typer.echo(rows_of(found)[["id", "section", "kind", "verdict"]].to_csv(sep="\t", index=False), nl=False)
+        rows = rows_of(answer.verdict for answer in found)[["id", "section", "kind", "verdict"]]
+        rows["records"] = [answer.source for answer in found]
+        typer.echo(rows.to_csv(sep="\t", index=False), nl=False)
         return
-    ledger = Table("claim", "where", "what it says", "verdict", "estimate", "n", title=f"Claims on {whose}")
-    for v in found:
-        about = CLAIMS[v.claim]
-        ledger.add_row(v.claim, about.section, *map(Text, (about.text, v.word, v.figure())), str(v.n or "–"))
-    ledger.caption = ", ".join(f"{count} {word}" for word, count in tally(found).items())
+    ledger = Table("claim", "where", "what it says", "verdict", "estimate", "n", "records", title="Claims")
+    for answer in found:
+        v, about, style = answer.verdict, CLAIMS[answer.verdict.claim], "dim" * (answer.source == "reference")
+        texts = map(Text, (about.text, v.word, v.figure()))
+        ledger.add_row(v.claim, about.section, *texts, str(v.n or "–"), answer.source, style=style)
+    words = ", ".join(f"{count} {word}" for word, count in tally(answer.verdict for answer in found).items())
+    whose = " and ".join(f"{a.source}: {a.tables.whose}" for a in {a.source: a for a in found}.values())
+    ledger.caption = f"{words}. {whose}"
     console.print(ledger)
 
 
 def _run(claim: Claim, profile: str, *, ask: bool) -> bool:
     """Run the trials and costs that the claim lacks, after saying what they cost; False where the user says no."""
+    from paperlib.cli.plan import forecast
     from paperlib.costs.measurement import run_costs
     from paperlib.trials.subprocess_runner import run_in_subprocess
 
@@ -73,7 +85,7 @@ def _run(claim: Claim, profile: str, *, ask: bool) -> bool:
     (verdict,) = verdicts(Store(layout).table(), [claim], cost_table(read_costs(layout)))
     lacking = missing(claim, verdict, profile, layout)
     refuse(claim, verdict, profile, lacking)
-    print(f"{claim.id} lacks {lacking} of profile {profile}: {_forecast(lacking, layout)}", file=sys.stderr)
+    print(f"{claim.id} lacks {lacking} of profile {profile}: {forecast(lacking, layout)}", file=sys.stderr)
     if ask and not sys.stdin.isatty():
         raise PaperlibError("nobody is here to be asked; --yes runs it without a question")
     if ask and input("Run it? [y/N] ").strip().lower() not in {"y", "yes"}:
@@ -85,23 +97,17 @@ def _run(claim: Claim, profile: str, *, ask: bool) -> bool:
     return True
 
 
-def _forecast(lacking: Missing, layout: Layout) -> str:
-    from paperlib.cli.plan import duration
-    from paperlib.costs.forecast import cost_of
-
-    expected = cost_of(lacking.trials, lacking.costs, read_costs(layout), lacking.fresh)
-    joules = expected.energy_j
-    energy = "energy unknown" if joules is None else f"{joules / 3600:.2g} Wh, {grid().grams(joules):.2g} g CO2"
-    return f"about {duration(expected.time_s)}, {energy}"
-
-
-def _one(v: Verdict, half: Verdict, twice: Verdict, commands: dict[str, str], profile: str) -> Group:
-    """half and twice: the verdict at other margins of what matters; profile: in which more could be run, or ''."""
-    about = CLAIMS[v.claim]
+def _one(answer: Answer, profile: str) -> Group:
+    """All about one claim; profile: in which more could be run, or ''."""
+    v, tidy, about = answer.verdict, answer.tables.trials, CLAIMS[answer.verdict.claim]
+    half, twice = (verdicts(tidy, [about], answer.tables.costs, factor)[0] for factor in (0.5, 2.0))
+    commands = dict(zip(tidy["id"], tidy["command"], strict=True)) if len(tidy) else {}
     facts, repeats = Table.grid(padding=(0, 2)), "processes" if about.kind in {"time", "energy", "memory"} else "seeds"
     more = f"`paperlib claims {v.claim} --profile {profile} --run` says what is missing and how long it takes, and asks"
     rows = {
         "verdict": v.word,
+        "answered by": f"{answer.source}: {answer.tables.whose}",
+        **({"own records": answer.own.word} if answer.own is not v else {}),
         "estimate": v.figure()
         + (f" (95 % interval over {repeats})" if v.estimate and v.estimate.low is not None else ""),
         "n": f"{v.n} {repeats}" if v.n else "–",
@@ -111,7 +117,7 @@ def _one(v: Verdict, half: Verdict, twice: Verdict, commands: dict[str, str], pr
         "found": v.detail or "–",
         "images": v.provenance or "–",
         "takes": v.needs,
-        **({"to run": more} if v.base in UNDECIDED and profile in PROFILES else {}),
+        **({"to run": more} if answer.own.base in UNDECIDED and profile in PROFILES else {}),
         "records": f"{len(v.trials)}: {' '.join(v.trials[:SHOWN])}{' …' if len(v.trials) > SHOWN else ''}",
     }
     for name, text in rows.items():

@@ -8,8 +8,7 @@ import typer
 from paperlib.core.errors import PaperlibError
 from paperlib.core.io import write_atomically
 from paperlib.core.paths import Layout
-from paperlib.report import readme
-from paperlib.report.committed import describe_committed, regenerate
+from paperlib.report.committed import describe_committed
 from paperlib.trials.archive import archives, open_archive
 
 
@@ -17,34 +16,40 @@ def command(
     write: Annotated[Path | None, typer.Option(help="A page with the two markers, such as README.md.")] = None,
     profile: Annotated[str, typer.Option(help="Whose own results; without any, the committed ones.")] = "quick",
 ) -> None:
-    """What own results say, or the committed ones where there are none; --write puts the committed ones in a page."""
+    """What own results say, or the committed ones where there are none; --write puts the committed ones in a page.
+
+    --write also writes docs/findings.md and its picture beside that page.
+    """
+    from paperlib.report import readme  # with what draws, which the help of this command does not need
+
     layout = Layout.of(profile)
     if write is None and any(layout.trials.glob("*.json")):
         typer.echo(f"paperlib: these are your own results in {layout.results}", err=True)
-        typer.echo(readme.section(layout)[0])
+        typer.echo(readme.told(layout, complete=True).page, nl=False)
         return
     page = _read(write) if write else ""
+    if write:
+        readme.written(page, "")  # it says which marker is missing before anything is computed
     if not (largest := next(iter(archives()), None)):
         raise PaperlibError("no results are committed: `paperlib keep-results quick` after a run")
     reason = "" if write else f"no own results in {layout.results}: "
     typer.echo(f"paperlib: {reason}{describe_committed(largest)}", err=True)
     with open_archive(largest) as unpacked:
-        regenerate(unpacked)
-        text, pictures = readme.section(unpacked)
+        told = readme.told(unpacked)
     if not write:
-        typer.echo(text)
+        typer.echo(told.page, nl=False)
         return
-    write_atomically(write, readme.written(page, text).encode())
-    for name, content in pictures.items():
-        write_atomically(write.parent / "docs" / "found" / f"{name}.png", content)
+    write_atomically(write, readme.written(page, told.front).encode())
+    write_atomically(write.parent / "docs" / "findings.md", told.page.encode())
+    if told.picture:
+        write_atomically(write.parent / "docs" / "found" / "balance.png", told.picture)
 
 
 def _read(path: Path) -> str:
-    """The page at `path`, with both markers. PaperlibError if it cannot be read or lacks one."""
+    """The page at `path`; PaperlibError if it cannot be read."""
     try:
         page = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise PaperlibError(f"cannot read {path}: {reason}; --write takes a page such as README.md") from None
-    readme.written(page, "")
     return page

@@ -6,16 +6,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
+from paperlib.claims.missing import Missing
 from paperlib.core.paths import Layout, ProfileName
-from paperlib.core.progress import wide_console
+from paperlib.core.progress import duration, wide_console
+from paperlib.costs.records import read_costs
 from paperlib.meters.carbon import grid
+from paperlib.report.schedule import NOTEBOOK_S
 from paperlib.trials.store import Store
 
 if TYPE_CHECKING:
     from paperlib.costs.forecast import Cost
 
-# Executing one notebook and drawing its figures: the mean of the five of `quick`, on 2 cores of an AMD EPYC.
-NOTEBOOK_S = 17.0
 NOTEBOOK_BYTES = 7_000_000
 PROCESS_BYTES = 700_000_000  # of Python with torch, before any image
 
@@ -62,7 +63,7 @@ def make_plan(profile: str, only: list[str] | None, layout: Layout) -> Plan:
     """What is still to be run, at its costs, added up. PaperlibError for unknown profiles and notebooks."""
     from paperlib.costs import forecast
     from paperlib.costs.forecast import Cost, total
-    from paperlib.costs.records import is_complete, read_costs
+    from paperlib.costs.records import is_complete
     from paperlib.costs.unit_costs import Kind, units_of
     from paperlib.studies import cpu
     from paperlib.studies.costs import effort_of
@@ -146,12 +147,14 @@ def sentences(made: Plan) -> list[str]:
     return said
 
 
-def duration(seconds: float) -> str:
-    """Seconds, minutes, hours or days, whichever reads best."""
-    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
-        if seconds >= 1.5 * length:
-            return f"{seconds / length:.1f} {unit}"
-    return f"{seconds:.0f} s"
+def forecast(lacking: Missing, layout: Layout) -> str:
+    """What these trials and costs will take: time, energy, CO2."""
+    from paperlib.costs.forecast import cost_of
+
+    expected = cost_of(lacking.trials, lacking.costs, read_costs(layout), lacking.fresh)
+    joules = expected.energy_j
+    energy = "energy unknown" if joules is None else f"{joules / 3600:.2g} Wh, {grid().grams(joules):.2g} g CO2"
+    return f"about {duration(expected.time_s)}, {energy}"
 
 
 def _cells(cost: "Cost") -> list[str]:

@@ -1,5 +1,6 @@
 """`paperlib reproduce`."""
 
+import time
 from typing import Annotated
 
 import typer
@@ -13,21 +14,14 @@ def command(
     only: Annotated[list[str] | None, typer.Option(help="Notebook number, such as 01; may be repeated.")] = None,
 ) -> None:
     """Run the notebooks of a profile and build its tables, figures and report; what is done is kept."""
-    from paperlib.core.progress import wide_console
     from paperlib.exhibits.expected import problems
     from paperlib.report import notebooks, pages
-    from paperlib.report.agreement import agreement_lines
     from paperlib.report.bundle import zip_report
+    from paperlib.report.ending import ending
 
-    layout = Layout.of(profile)
+    layout, start = Layout.of(profile), time.monotonic()
     notebooks.execute(only, profile, layout)
     page = pages.build(layout)
-    console = wide_console()
-    console.print(pages.headline(layout))
-    console.print(pages.tally(layout), soft_wrap=True)
-    for line in agreement_lines(layout):
-        console.print(line, soft_wrap=True)
-    console.print(f"Report: {page}", soft_wrap=True)
-    console.print(f"The same as one file: {zip_report(layout)}", soft_wrap=True)
+    typer.echo("\n".join(ending(layout, time.monotonic() - start, (page, zip_report(layout)))))
     if not only and (wrong := problems(layout, page.read_text())):
         raise FailedError(f"the manifest has {len(wrong)} faults: {'; '.join(wrong)}")

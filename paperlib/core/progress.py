@@ -7,9 +7,12 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
 LINE_EVERY_S = 10.0
+# Seconds that the work after the present loop is expected to take: what a run has left is told over all of it.
+afterwards: ContextVar[float] = ContextVar("afterwards", default=0.0)
 # Long work calls this between its steps; in a thread that is to stop early, it raises.
 between_steps: ContextVar[Callable[[], None]] = ContextVar("between_steps", default=lambda: None)
 
@@ -20,8 +23,28 @@ def wide_console() -> Console:
     return console if console.is_terminal else Console(width=10_000)
 
 
+def duration(seconds: float) -> str:
+    """Seconds, minutes, hours or days, whichever reads best."""
+    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 1.5 * length:
+            return f"{seconds / length:.1f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+class _Left(ProgressColumn):
+    """What is left of the bar's loop and of what comes after it."""
+
+    def __init__(self, after_s: float) -> None:
+        super().__init__()
+        self.after_s = after_s
+
+    def render(self, task: Task) -> Text:
+        left = task.time_remaining
+        return Text("" if left is None else f"about {duration(left + self.after_s)} left")
+
+
 class Step:
-    """What a loop tells its progress: a bar, or without one a line at most every ten seconds with the seconds left.
+    """What a loop tells its progress: a bar, or without one a line at most every ten seconds with the time left.
 
     Lines of work that ends within five seconds are not printed.
     """
@@ -44,7 +67,7 @@ class Step:
             self.bar.advance(self.bar.task_ids[0], amount)
         elif now - self.last >= LINE_EVERY_S or (self.done == self.total and now - self.start > 5):
             left = (now - self.start) / self.done * (self.total - self.done)
-            now_done = f"{self.title}: {self.done}/{self.total}, {left:.0f} s left"
+            now_done = f"{self.title}: {self.done}/{self.total}, about {duration(left + afterwards.get())} left"
             print(f"{now_done}  {self.text}", file=sys.stderr, flush=True)
             self.last = now
 
@@ -54,7 +77,7 @@ def progress(title: str, total: int) -> Iterator[Step]:
     """Progress of `total` steps on standard error; silent when there is nothing to do."""
     console = Console(stderr=True)
     if total and console.is_terminal:
-        columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+        columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), _Left(afterwards.get()))
         with Progress(TextColumn(title), *columns, TextColumn("{task.description}"), console=console) as bar:
             yield Step(title, total, bar)
     else:

@@ -60,9 +60,10 @@ def run_costs(
     lacking = list(networks.values())
     runs = [len(stored[s.id].runs) if s.id in stored else 0 for group in lacking for s in group]
     first = min(runs, default=processes)
-    with progress(f"costs of {len(networks)} networks", processes - first) as step:
+    names = ", ".join(dict.fromkeys(f"{network.model} {network.shape[0]} px" for network in networks))
+    with progress(f"measuring costs in {processes} processes", processes - first) as step:
+        step.describe(names)
         for process in range(first, processes):
-            step.describe(f"process {process + 1} of {processes}")
             lacking = in_fresh_process(_add_runs, lacking, layout, effort, process)
             step.advance()
     stored = {record.id: record for record in read_costs(layout)}

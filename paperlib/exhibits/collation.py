@@ -17,6 +17,7 @@ from paperlib.claims.cost_arms import measured_arms
 from paperlib.core.paths import Layout
 from paperlib.core.registry import unknown
 from paperlib.exhibits import (
+    balance,
     cost_exhibits,
     cpu_figures,
     effect_figures,
@@ -113,7 +114,7 @@ SECTIONS: dict[str, Section | None] = {
         ),
     ),
     "04": None,  # the CPU study, which has records of its own
-    "05": Section("overall", ("",), None, (_each(overall.table, overall.profile),)),
+    "05": Section("overall", ("",), None, (_each(balance.figure, overall.table, overall.profile),)),
 }  # fmt: skip
 
 

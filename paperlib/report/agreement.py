@@ -1,13 +1,10 @@
-"""Own results beside the committed ones, in two lines: what agrees, within what, and what cannot be compared."""
+"""Own results beside the committed ones: what agrees, within what, and what cannot be compared."""
 
 import pandas as pd
 
-from paperlib.claims import verdicts
-from paperlib.core.io import write_atomically
 from paperlib.core.paths import Layout
 from paperlib.costs.records import cost_table, read_costs
 from paperlib.report.committed import trials_of
-from paperlib.report.freshness import is_current, mark_current, stored_fingerprint
 from paperlib.schema.record import Record
 from paperlib.trials.archive import archives, open_archive
 from paperlib.trials.differences import TOLERANCES
@@ -17,21 +14,10 @@ POINTS = TOLERANCES["accuracy"]
 COST = 0.2  # ratios to dense, of the same machine
 
 
-def agreement_lines(layout: Layout) -> list[str]:
-    """Lines about the results in `layout` against the first committed archive that shares trials with them.
-
-    They are kept beside the report, and worked out again when that has changed.
-    """
-    lines, report = layout.report / ".agreement", stored_fingerprint(layout.report / "index.html")
-    if not is_current(lines, report):
-        write_atomically(lines, "\n".join(_agreement(layout)).encode())
-        mark_current(lines, report)
-    return lines.read_text().splitlines()
-
-
-def _agreement(layout: Layout) -> list[str]:
+def agreement(layout: Layout) -> str:
+    """A sentence on the results in `layout` against the first committed archive that shares trials with them."""
     if not archives():
-        return ["Reference: none is committed, so nothing was compared."]
+        return "Reference: none is committed, so nothing was compared."
     records = {r.id: r for r in Store(layout).records()}
     for archive in archives():
         if not trials_of(archive) & records.keys():
@@ -39,15 +25,9 @@ def _agreement(layout: Layout) -> list[str]:
         with open_archive(archive) as unpacked:
             pairs = [(records[r.id], r) for r in Store(unpacked).records() if r.id in records]
             costs = [cost_table(read_costs(each)) for each in (layout, unpacked)]
-            decided = [verdicts(Store(x).table(), measured=c) for x, c in zip((layout, unpacked), costs, strict=True)]
-            same = [a.base == b.base for a, b in zip(*decided, strict=True)]
-        details = f"Details: paperlib compare {layout.results} {archive}"
-        return [
-            _line(pairs, _ratios(*costs), len(records), f"results/{archive.parent.name}"),
-            f"{sum(same)} of {len(same)} claims get the reference's verdict. {details}",
-        ]
+        return _line(pairs, _ratios(*costs), len(records), f"results/{archive.parent.name}")
     names = ", ".join(f"results/{a.parent.name}" for a in archives())
-    return [f"Reference: none of these {len(records)} trials is in {names}: other budgets, nothing was compared."]
+    return f"Reference: none of these {len(records)} trials is in {names}: other budgets, nothing was compared."
 
 
 def _ratios(own: pd.DataFrame, reference: pd.DataFrame) -> list[tuple[float, float]]:

@@ -1,58 +1,64 @@
 """What the records say, in sentences: computed, never typed."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from statistics import median
 
 import pandas as pd
 
-from paperlib.claims.cost_arms import STUDIES, CostArm, measured_arms, setting_of, width_of
-from paperlib.claims.cost_evidence import COSTS, CostMetric, CostTable, Network, networks_of
+from paperlib.claims.cost_arms import STUDIES, measured_arms, setting_of
+from paperlib.claims.cost_evidence import COSTS, CostTable
 from paperlib.claims.effects import (
     DRAWN,
     NOT_PUBLISHED,
     PAPER,
-    Arm,
-    arms,
     corrected_protocol,
     main_setting_only,
     near_chance,
 )
-from paperlib.claims.stats import Estimate
+from paperlib.claims.verdict import DECIDED, Verdict
 from paperlib.exhibits.captions import energy_sources, provenance
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One finding: what it is in a few words, and the sentences with its numbers."""
-
-    lead: str
-    text: str
-
-    def markdown(self) -> str:
-        """As one paragraph, the lead in bold."""
-        return f"**{self.lead}.** {self.text}"
+from paperlib.report.cost_findings import SHARES_P, Finding, bought, counted, fastest, pruned_arms
 
 
 def findings(tidy: pd.DataFrame, costs: CostTable) -> list[Finding]:
     """What the records of trials and of costs say; what they are silent about has no finding.
 
-    The last two name the machine and the images.
+    The first two are what pruning buys and what it costs in accuracy, the last two name the machine and the images.
     """
     tidy = main_setting_only(tidy)
     measured = list({arm.id: arm for study in STUDIES for arm in measured_arms(costs, study)}.values())
     parts = [
-        _fastest(tidy, costs, measured),
-        _cost(costs, measured, "inference_time"),
-        _cost(costs, measured, "training_time"),
+        bought(tidy, costs),
+        _accuracy(tidy),
+        fastest(tidy, costs, measured),
+        counted(costs, measured, "inference_time"),
+        counted(costs, measured, "training_time"),
     ]
-    parts += [_accuracy(tidy), _abstract(tidy, costs), _failures(tidy), _machines(tidy, costs)]
+    parts += [_abstract(tidy, costs), _failures(tidy), _machines(tidy, costs)]
     return [part for part in parts if part] + [Finding("Images", f"{provenance(corrected_protocol(tidy))}.")]
 
 
-def pruned_arms(tidy: pd.DataFrame) -> list[tuple[Arm, Estimate]]:
-    """The arms that remove something, with their change of accuracy against dense."""
-    return [(arm, arm.effect) for arm in arms(tidy) if arm.effect and (arm.sparsity or arm.conv_sparsity)]
+def headlines(tidy: pd.DataFrame, costs: CostTable, decided: Sequence[Verdict]) -> list[Finding]:
+    """The three at most that a reader wants first: what pruning buys, what it costs, how the claims fare."""
+    tidy = main_setting_only(tidy)
+    return [part for part in (bought(tidy, costs), _accuracy(tidy), _fared(decided)) if part]
+
+
+def _fared(decided: Sequence[Verdict]) -> Finding | None:
+    """How the claims fare: none for no verdict."""
+    by_word = {word: [v.claim for v in decided if v.base == word] for word in DECIDED}
+    supported, against = (len(by_word[word]) for word in ("supported", "contradicted"))
+    if not any(by_word.values()):
+        return None
+    open_ = len(decided) - sum(map(len, by_word.values()))
+    others = [f"{len(ids)} {word}" for word, ids in list(by_word.items())[2:] if ids]
+    return Finding(
+        f"Of the {len(decided)} claims of the two papers these records support {supported} and contradict {against}; "
+        f"{open_} stay open",
+        f"Contradicted: {', '.join(by_word['contradicted']) or 'none'}. The others: {', '.join(others) or 'none'}. "
+        "Open are those that need what was not measured here, such as a GPU, a counter of energy, or more seeds; "
+        "`paperlib claims ID` says what each would take.",
+    )
 
 
 def _accuracy(tidy: pd.DataFrame) -> Finding | None:
@@ -63,104 +69,20 @@ def _accuracy(tidy: pd.DataFrame) -> Finding | None:
     apart = [e for e in effects if e.low is not None and e.high is not None and not e.low <= 0 <= e.high]
     lower = sum(e.mean < 0 for e in apart)
     means = sorted(100 * e.mean for e in effects)
-    changes = f"The changes run from {means[0]:+.1f} to {means[-1]:+.1f} points, median {median(means):+.1f}."
+    of_share = [[100 * e.mean for arm, e in pruned if arm.sparsity == share] for share in SHARES_P]
+    by_share = [f"{median(c):+.1f} at {share:.0%}" for share, c in zip(SHARES_P, of_share, strict=True) if c]
+    changes = f"The changes run from {means[0]:+.1f} to {means[-1]:+.1f} points, median {median(means):+.1f}"
+    changes += f" ({', '.join(by_share)} of the linear layers' weights)." if by_share else "."
     at_chance = near_chance(tidy)
     if near := sum((arm.dataset, arm.model) in at_chance for arm, _ in pruned):
         changes += f" {near} of these arms stand beside a dense network near chance, which has nothing to lose."
     if all(e.n == 1 for e in effects):
         return Finding(f"Accuracy of {len(effects)} pruned arms, one seed each, so without intervals", changes)
     return Finding(
-        f"Accuracy is lower in {lower} and higher in {len(apart) - lower} of {len(effects)} pruned arms",
+        f"Accuracy is lower in {lower} and higher in {len(apart) - lower} of {len(effects)} pruned arms "
+        "(an arm: a network pruned in one way, on one data set)",
         f"That is, with a 95 % interval that excludes zero, as about {0.05 * len(effects):.0f} would by chance; these "
         f"seeds cannot tell the others from dense. {changes}",
-    )
-
-
-def _cost(costs: CostTable, measured: Sequence[CostArm], name: str) -> Finding | None:
-    """How many arms, masked as in the papers, cost less or more than dense; post-training has dense's own training."""
-    metric = COSTS[name]
-    if name == "training_time":
-        measured = [arm for arm in measured if not arm.is_trained_dense]
-    floors = _floors(costs, metric, measured)
-    effects = [(effect, _floor(floors, arm)) for arm in measured if (effect := arm.effect(metric))]
-    if not effects:
-        return None
-    less = sum(_is_faster(e, floor) for e, floor in effects)
-    more = sum(e.low is not None and e.low > 1 + floor for e, floor in effects)
-    means, n = sorted(e.mean for e, _ in effects), min(e.n for e, _ in effects)
-    return Finding(
-        f"{metric.title}, masked as in the papers: {less} of {len(effects)} arms cost less than dense, {more} more",
-        f"That is, beyond the A/A noise floor ({_noise(floors)}), n = {n} fresh process{'es' * (n > 1)}. "
-        f"{_chance(effects)}. The median "
-        f"arm takes ×{median(means):.3f} of dense, all of them ×{means[0]:.3f} to ×{means[-1]:.3f}.",
-    )
-
-
-def _floors(costs: CostTable, metric: CostMetric, measured: Sequence[CostArm]) -> dict[Network, float]:
-    """The A/A noise floor of each network that was measured."""
-    networks = dict.fromkeys(network for arm in measured for network in networks_of(arm.rows))
-    return {network: floor.mean for network in networks if (floor := costs.floor(metric, network)) is not None}
-
-
-def _floor(floors: dict[Network, float], arm: CostArm) -> float:
-    return floors[networks_of(arm.rows)[0]]
-
-
-def _noise(floors: dict[Network, float]) -> str:
-    return ", ".join(f"{network.model} {network.pixels} px ±{floor:.1%}" for network, floor in floors.items())
-
-
-def _is_faster(effect: Estimate, floor: float) -> bool:
-    """Whether the ratio lies, with its whole interval, below the noise."""
-    return effect.high is not None and effect.high < 1 / (1 + floor)
-
-
-LOSS = 0.01  # of accuracy: what a reader may be glad to pay
-
-
-def _fastest(tidy: pd.DataFrame, costs: CostTable, measured: Sequence[CostArm]) -> Finding | None:
-    """How many arms are faster once removed work is skipped; of each model the fastest that loses at most LOSS."""
-    metric = COSTS["inference_time"]
-    floors = _floors(costs, metric, measured)
-    effects = [(effect, _floor(floors, arm)) for arm in measured if (effect := arm.effect(metric, realised=True))]
-    if not effects:
-        return None
-    parts = [_fastest_of(model, tidy, costs) for model in dict.fromkeys(network.model for network in floors)]
-    return Finding(
-        "Once removed work is really skipped, inference is faster than dense in "
-        f"{sum(_is_faster(e, floor) for e, floor in effects)} of {len(effects)} measured arms",
-        f"{_chance(effects)}. The fastest that lose at most {100 * LOSS:g} point of accuracy (batch 64, time of "
-        f"dense = 1; noise: {_noise(floors)}): {'; '.join(parts)}.",
-    )
-
-
-def _chance(effects: Sequence[object]) -> str:
-    """What a share of arms is to be held against; each arm is judged alone, at 2.5 % on either side."""
-    return f"Of {len(effects)} arms equal to dense at most {0.025 * len(effects):.0f} would seem so by chance"
-
-
-def _fastest_of(model: str, tidy: pd.DataFrame, costs: CostTable) -> str:
-    metric, width, at_chance = COSTS["inference_time"], width_of(costs, model), near_chance(tidy)
-
-    def floor(arm: Arm) -> float:
-        of_network = [costs.floor(metric, network) for network in networks_of(costs.of(setting_of(arm), width))]
-        return of_network[0].mean if of_network and of_network[0] else 0.0
-
-    faster = [
-        (effect, arm, change)
-        for arm, change in pruned_arms(tidy[tidy.model == model])
-        if change.mean >= -LOSS and (arm.dataset, model) not in at_chance
-        if (effect := costs.effect(metric, setting_of(arm), realised=True, width=width))
-        and _is_faster(effect, floor(arm))
-    ]
-    if not faster:
-        return f"{model}: nothing beyond the noise"
-    effect, arm, change = min(faster, key=lambda candidate: candidate[0].mean)
-    trained = sorted(set(tidy[tidy.id.isin(arm.trials)].width))
-    widths = f", trained at width {trained[0]:g}, timed at {width:g}" if trained != [width] else ""
-    return (
-        f"{model} ×{effect.text(1, 3)} of dense, n = {effect.n} ({arm.method}, {arm.setting}, {arm.dataset}, "
-        f"{change.text(100)} points, n = {change.n}{widths})"
     )
 
 

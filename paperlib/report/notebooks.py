@@ -4,8 +4,9 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,13 @@ from paperlib.core import paths
 from paperlib.core.errors import FailedError, PaperlibError
 from paperlib.core.io import write_atomically
 from paperlib.core.paths import Layout
+from paperlib.core.progress import afterwards
 from paperlib.core.registry import unknown
 from paperlib.meters.carbon import grid
+from paperlib.report import schedule
 from paperlib.report.freshness import fingerprint, is_current, mark_current
 from paperlib.report.notebook_links import END, TOP, link, written
+from paperlib.report.schedule import NOTEBOOK_S
 from paperlib.studies import sections
 from paperlib.studies.costs import run_cost_study
 from paperlib.studies.sections import COLLATION, Notebook
@@ -52,11 +56,11 @@ def execute(
     set_aside(layout, profile)
     if parameters:
         layout = layout.tweaked
-    for notebook in selected.values() if not parameters else ():
-        run_in_subprocess(sections.with_images(notebook.trials(profile), profile), layout)
-        notebook.measure(profile, layout)
-    if not parameters:
-        run_cost_study(profile, layout, *selected)
+    stages = _stages(selected, profile, layout) if not parameters else []
+    for place, (_, work) in enumerate(stages, start=1):
+        later = sum(seconds for seconds, _ in stages[place:])
+        afterwards.set(later + NOTEBOOK_S * len(selected) / SIDE_BY_SIDE)
+        work()
     # Only now, since all notebooks see all records; the collation last, since it sees the others' exhibits.
     for is_last in (False, True):
         group = [notebook for number, notebook in selected.items() if (number == COLLATION) == is_last]
@@ -65,6 +69,18 @@ def execute(
         for notebook in (n for n, is_new in zip(group, ran, strict=True) if is_new):
             mark_current(_target(notebook, layout), _made_from(notebook, given, layout))
     return targets
+
+
+def _stages(selected: Mapping[str, Notebook], profile: str, layout: Layout) -> list[tuple[float, Callable[[], object]]]:
+    """What runs before the notebooks are executed, each with the seconds that it is expected to take."""
+    stages: list[tuple[float, Callable[[], object]]] = []
+    for number, notebook in selected.items():
+        trials = sections.with_images(notebook.trials(profile), profile)
+        stages.append((schedule.training_s(trials, layout), partial(run_in_subprocess, trials, layout)))
+        timing_s = schedule.cpu_study_s(profile, layout) if number == sections.CPU_STUDY else 0.0
+        stages.append((timing_s, partial(notebook.measure, profile, layout)))
+    seconds = schedule.costs_s(profile, layout, *selected)
+    return [*stages, (seconds, partial(run_cost_study, profile, layout, *selected))]
 
 
 def _target(notebook: Notebook, layout: Layout) -> Path:

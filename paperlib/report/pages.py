@@ -1,31 +1,25 @@
 """The report: a folder of plain HTML that opens from disk without a network, written only when something changed."""
 
 import filecmp
-import json
 import re
 import shutil
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import jinja2
-from rich.table import Table
 
 from paperlib import claims
 from paperlib.claims import CLAIMS, Verdict
-from paperlib.claims.cost_arms import setting_of, width_of
-from paperlib.claims.cost_evidence import COSTS, CostTable
-from paperlib.claims.effects import near_chance
 from paperlib.core.io import write_atomically
 from paperlib.core.paths import Layout
-from paperlib.costs.records import cost_table, read_costs, write_cost_table
+from paperlib.costs.records import read_costs, write_cost_table
 from paperlib.exhibits.captions import energy_sources, provenance
 from paperlib.exhibits.manifest import Exhibit, output_root, read_manifest
 from paperlib.exhibits.trial_links import address
 from paperlib.report.committed import DATA_FILES
 from paperlib.report.exhibit_pages import SCALE, Block
-from paperlib.report.findings import findings, pruned_arms
+from paperlib.report.findings import findings
 from paperlib.report.freshness import fingerprint, is_current, mark_current
 from paperlib.schema.cost import CostRecord
 from paperlib.schema.record import Environment, Record
@@ -120,51 +114,6 @@ def _contents(blocks: Sequence[Block]) -> dict[str, list[tuple[str, str]]]:
         paper, _, rest = block.title.rpartition(": ")
         found.setdefault(paper or "Both papers", []).append((block.number, rest[:1].upper() + rest[1:]))
     return found
-
-
-def tally(layout: Layout) -> str:
-    """One line: how many of the claims got which verdict in the report, which is there."""
-    counts = Counter(verdict["base"] for verdict in json.loads((layout.report / "claims.json").read_text()))
-    return f"{len(CLAIMS)} claims: " + ", ".join(f"{n} {word}" for word, n in counts.most_common())
-
-
-# Columns of costs: the metric, and whether with removed work left out.
-_HEADLINE = (("training_time", False), ("inference_time", False), ("inference_time", True))
-
-
-def headline(layout: Layout) -> Table:
-    """The table that ends a reproduction: per data set, model and setting, what all methods did against dense."""
-    tidy, costs = Store(layout).table(), CostTable(cost_table(read_costs(layout)))
-    at_chance, rows = near_chance(tidy), dict[tuple[str, str, str], list[list[float]]]()
-    dense: dict[tuple[str, str, str], str] = {}
-    for arm, change in pruned_arms(tidy):
-        key = (arm.dataset, arm.model, arm.setting)
-        if arm.dense:
-            dense[key] = f"{arm.dense.mean:.1%}" + "\n(near chance)" * ((arm.dataset, arm.model) in at_chance)
-        columns = rows.setdefault(key, [[] for _ in range(1 + len(_HEADLINE))])
-        columns[0].append(100 * change.mean)
-        for values, (name, realised) in zip(columns[1:], _HEADLINE, strict=True):
-            width = width_of(costs, arm.model)
-            if effect := costs.effect(COSTS[name], setting_of(arm), realised=realised, width=width):
-                values.append(effect.mean)
-    table = Table(title="Pruned against dense, range over the methods", title_justify="left")
-    for title in ("data set", "model", "pruned", "dense\naccuracy", "accuracy,\npoints"):
-        table.add_column(title, no_wrap=True)
-    for name, realised in _HEADLINE:
-        title = f"{COSTS[name].title.lower().replace(', ', ',')}\n{'realised' if realised else 'masked'}"
-        table.add_column(title)
-    for key, (points, *ratios) in sorted(rows.items()):
-        told = [_range(values, "×{:.2f}") for values in ratios]
-        table.add_row(*key, dense.get(key, "–"), _range(points, "{:+.1f}"), *told)
-    table.caption = (
-        f"{provenance(tidy)}. Accuracy: trials. Costs: networks measured apart, masked as in the papers, and realised: "
-        "removed work skipped."
-    )
-    return table
-
-
-def _range(values: list[float], form: str) -> str:
-    return f"{form.format(min(values))} to {form.format(max(values))}" if values else "–"
 
 
 def _copy_files(exhibits: Iterable[Exhibit], layout: Layout) -> None:

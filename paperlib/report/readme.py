@@ -1,60 +1,93 @@
-"""What was found, as the README opens with it: written from the committed records, between two markers."""
+"""What was found, as the README and docs/findings.md tell it: written from the committed records."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import pandas as pd
 
 from paperlib.claims import CLAIMS, Verdict, tally, verdicts
-from paperlib.claims.cost_evidence import CostTable
 from paperlib.claims.verdict import DECIDED
 from paperlib.core.errors import PaperlibError
 from paperlib.core.paths import Layout
-from paperlib.costs.records import cost_table, read_costs
-from paperlib.exhibits.manifest import Exhibit, output_root, read_manifest
-from paperlib.report.findings import findings
-from paperlib.trials.store import Store
+from paperlib.exhibits import balance, published
+from paperlib.exhibits.collation import SECTIONS
+from paperlib.exhibits.manifest import output_root
+from paperlib.exhibits.results import Source
+from paperlib.report.answers import Answer, answers
+from paperlib.report.committed import Tables
+from paperlib.report.findings import findings, headlines
+from paperlib.studies.sections import COLLATION
 
 START, END = "<!-- findings: written by `paperlib findings --write README.md` -->", "<!-- end of findings -->"
-# The tables of dense accuracies beside published ones.
-WORLD = ("world_mlp", "world_vgg", "world_industrial")
 # Sections that sum a paper up: its abstract, and the conclusion of F.
 _HEADLINE = re.compile(r"abstract| 6$")
-# The first two of these that the records give.
-PICTURES = ("pareto_mlp-small", "edge_ratio_t1", "accuracy_mlp-small", "pareto_vgg16")
 
 
-def section(layout: Layout) -> tuple[str, dict[str, bytes]]:
-    """Markdown and its pictures (name to PNG bytes) from a folder that `regenerate` has filled."""
-    table, costs = Store(layout).table(), cost_table(read_costs(layout))
-    decided = verdicts(table, measured=costs)
+class Told(NamedTuple):
+    """What was found, as Markdown: front: the README's part; page: docs/findings.md; picture: PNG of `balance`, or
+    None where the records give none."""
+
+    front: str
+    page: str
+    picture: bytes | None
+
+
+def told(layout: Layout, *, complete: bool = False) -> Told:
+    """What the records in a folder say. PaperlibError if it holds none.
+
+    complete: claims that they do not decide have the verdict of the committed reference, which is said.
+    """
+    source = Source.of(layout)
+    tables = Tables(source.table, source.costs.rows, f"results/{layout.name}")
+    answered = (
+        answers(tables) if complete else [Answer(v, tables, v) for v in verdicts(tables.trials, None, tables.costs)]
+    )
+    own, decided = [a.own for a in answered], [a.verdict for a in answered]
+    borrowed = [a.verdict.claim for a in answered if a.source == "reference"]
     counts = ", ".join(f"{n} {word}" for word, n in tally(decided).items())
-    *others, images = findings(table, CostTable(costs))
-    exhibits = {e.name: e for e in read_manifest(layout)}
-    shown = [exhibits[name] for name in PICTURES if name in exhibits][:2]
-    pictures = {
-        e.name: (output_root(layout) / next(f for f in e.files if f.endswith(".png"))).read_bytes() for e in shown
-    }
+    *others, images = findings(source.table, source.costs)
+    first = headlines(source.table, source.costs, own)
+    shown = balance.figure(source.where(source.table.main_setting))
+    picture = None
+    if shown:
+        picture = (output_root(layout) / next(f for f in shown.files if f.endswith(".png"))).read_bytes()
+    made_from = f"{len(source.records)} trials and {source.costs.rows.id.nunique()} cost records"
     summed_up = ((v, CLAIMS[v.claim]) for v in decided if _HEADLINE.search(CLAIMS[v.claim].section))
-    headlines = [(v.claim, about.section, about.text, f"**{v.word}**", _figure(v)) for v, about in summed_up]
-    untestable = sum(v.base.startswith(("untestable", "inconclusive")) for v in decided)
-    lines = [
-        "## What was found",
-        f"From {len(table)} trials and {len(read_costs(layout))} cost records in `results/{layout.name}/`. "
-        f"Images: {images.text}",
-        "\n".join(f"- {finding.markdown()}" for finding in others),
-        "### Do the claims hold?",
-        f"Verdicts on {len(decided)} claims: {counts}. Those of the abstracts and conclusions:",
-        _markdown([("", "in", "the paper says", "here", "found"), *headlines]),
-        "All that these records decide, with what was found:",
-        *_decided(decided),
-        *_dense([exhibits[name] for name in WORLD if name in exhibits], layout),
-        *(f"![{e.title}](docs/found/{e.name}.png)\n\n{e.title}. {e.caption}" for e in shown),
-        f"**Not shown**: {untestable} of the {len(decided)} claims stay open on these records (`paperlib claims ID` "
-        "says what each would take); images called `stand-in` and energies called `modelled` say nothing about the "
-        "papers' own; no number here is from one of the papers' machines.",
+    whose = dict.fromkeys(borrowed, " (reference)")
+    headline_claims = [
+        (v.claim, about.section, about.text, f"**{v.word}**{whose.get(v.claim, '')}", _figure(v))
+        for v, about in summed_up
     ]
-    return "\n\n".join(lines), pictures
+    front = [
+        "\n".join(f"- {finding.markdown()}" for finding in first),
+        *_picture("docs/found", shown.title if shown else ""),
+        f"From {made_from} in `results/{layout.name}/`. [All findings](docs/findings.md).",
+    ]
+    page = [
+        "# What was found",
+        "<!-- written by `paperlib findings --write README.md` -->",
+        f"From {made_from} in `results/{layout.name}/`. Images: {images.text}",
+        "\n".join(f"- {finding.markdown()}" for finding in others),
+        *_picture("found", shown.title if shown else ""),
+        *([shown.caption] if shown else []),
+        "## Do the claims hold?",
+        f"Verdicts on {len(decided)} claims: {counts} ([what each word means](verdicts.md)). Those of the abstracts "
+        "and conclusions:",
+        _markdown([("", "in", "the paper says", "here", "found"), *headline_claims]),
+        *([f"These records do not decide {', '.join(borrowed)}: the reference does."] if borrowed else []),
+        "All that is decided, with what was found:",
+        *_decided(decided, whose),
+        *_dense(source),
+        f"**Not shown**: {sum(v.base not in DECIDED for v in decided)} of the {len(decided)} claims stay open on these "
+        "records (`paperlib claims ID` says what each would take); images called `stand-in` and energies called "
+        "`modelled` say nothing about the papers' own; no number here is from one of the papers' machines.",
+    ]
+    return Told("\n\n".join(front), "\n\n".join(page) + "\n", picture)
+
+
+def _picture(folder: str, title: str) -> list[str]:
+    return [f"![{title}]({folder}/balance.png)"] if title else []
 
 
 def _markdown(rows: Sequence[Sequence[str]]) -> str:
@@ -62,23 +95,27 @@ def _markdown(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *body))
 
 
-def _decided(all_verdicts: Sequence[Verdict]) -> Iterator[str]:
-    """The claims that these records decide, verdict by verdict, each in our words with what was found."""
+def _decided(all_verdicts: Sequence[Verdict], whose: Mapping[str, str]) -> Iterator[str]:
+    """The claims that are decided, verdict by verdict, in our words with what was found; whose: marks by claim."""
     for word in DECIDED:
         of_word = [v for v in all_verdicts if v.base == word]
         if of_word:
             ids = ", ".join(v.claim for v in of_word)
             lines = "\n".join(
-                f"- **{v.claim}** {CLAIMS[v.claim].text.rstrip('.')}: {_figure(v)}{_basis(v)}" for v in of_word
+                f"- **{v.claim}**{whose.get(v.claim, '')} {CLAIMS[v.claim].text.rstrip('.')}: {_figure(v)}{_basis(v)}"
+                for v in of_word
             )
             yield f"<details><summary>{len(of_word)} {word}: {ids}</summary>\n\n{lines}\n\n</details>"
 
 
-def _dense(world: Sequence[Exhibit], layout: Layout) -> Iterator[str]:
+def _dense(source: Source) -> Iterator[str]:
     """The dense accuracies beside published ones, of all sections in one table."""
+    main = source.where(source.table.main_setting)
+    sections = [section for number, section in SECTIONS.items() if section and number != COLLATION]
+    world = [e for section in sections if (e := published.write(section.records(main), section.study))]
     if not world:
         return
-    files = [output_root(layout) / next(f for f in e.files if f.endswith(".csv")) for e in world]
+    files = [output_root(source.layout) / next(f for f in e.files if f.endswith(".csv")) for e in world]
     table = pd.concat([pd.read_csv(f, dtype=str, keep_default_na=False) for f in files])
     lines = _markdown([list(table.columns), *table.to_numpy().tolist()])
     caption = world[0].caption.partition(" n = ")[0]

@@ -68,7 +68,7 @@ def run_cpu_study(profile: str, layout: Layout) -> list[EdgeRecord]:
     Raises PaperlibError for an unknown profile.
     """
     todo, records = settings(profile), []
-    with progress(f"{len(todo)} networks on the CPU", len(todo)) as step:
+    with progress("timing networks on this CPU", len(todo)) as step:
         for setting in todo:
             step.describe(f"{setting.model} {setting.scenario} {setting.sparsity:g}{' coupled' * setting.coupled}")
             path = layout.edge / f"{setting.id}.json"

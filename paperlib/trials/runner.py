@@ -54,7 +54,7 @@ def run_all(trials: Sequence[Trial], layout: Layout) -> list[Record]:
     order.sort(key=lambda t: (t.dataset, t.model))
     records = Store(layout).find(order)
     missing = [trial for trial in order if trial not in records]
-    with progress(f"{len(order)} trials, {len(records)} done before", len(missing)) as step:
+    with progress(f"training networks, {len(records)} found", len(missing)) as step:
         for _, same in groupby(missing, key=lambda t: (t.dataset, t.model)):
             asked = list(same)
             for stack in _stacks(asked, layout):

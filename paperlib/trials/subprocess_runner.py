@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from paperlib.core.errors import FailedError, PaperlibError, one_line_warnings
 from paperlib.core.paths import Layout
+from paperlib.core.progress import afterwards
 from paperlib.schema.trial import Trial
 from paperlib.trials.store import Store
 
@@ -30,7 +31,7 @@ def run_in_subprocess(trials: Sequence[Trial], layout: Layout) -> None:
     context = get_context("spawn")
     for crash in range(1, CRASHES + 1):
         receiver, sender = context.Pipe(duplex=False)
-        child = context.Process(target=_work, args=(list(trials), layout, sender))
+        child = context.Process(target=_work, args=(list(trials), layout, sender, afterwards.get()))
         child.start()
         sender.close()
         try:
@@ -69,8 +70,9 @@ def _prepare() -> None:
     one_line_warnings()
 
 
-def _work(trials: list[Trial], layout: Layout, done: Connection) -> None:
+def _work(trials: list[Trial], layout: Layout, done: Connection, after_s: float) -> None:
     _prepare()
+    afterwards.set(after_s)
     error: PaperlibError | None = None
     try:
         from paperlib.trials.runner import run_all  # not above: the parent needs no torch to see that all is done

@@ -148,6 +148,16 @@ OPTIONS = [
     ("run-batch 0 --of 0", "1"),
     ("run-batch 0 --of x", "integer"),
     ("run-batch 0 --profile nosuch", "laptop"),
+    # one exhibit
+    ("figure", "paperlib figure --help"),
+    ("figure pareto_mlp-smal", "'pareto_mlp-small'"),
+    ("figure costs_mlp", "paperlib table costs_mlp"),
+    ("figure pareto_mlp-small --profile nosuch", "laptop"),
+    ("table", "paperlib table --help"),
+    ("table overal", "'overall'"),
+    ("list figures", "paperlib list --help"),
+    ("report nosuch", "paperlib report --help"),
+    ("report --profile nosuch", "laptop"),
     # committed results
     ("reference nosuch", "laptop"),
     ("reference laptop twice", "paperlib reference --help"),

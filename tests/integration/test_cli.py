@@ -20,7 +20,7 @@ from paperlib.core import paths
 from paperlib.core.errors import FailedError
 from paperlib.core.paths import Layout
 from paperlib.exhibits import expected
-from paperlib.report import agreement, notebooks, pages
+from paperlib.report import ending, notebooks, pages
 from paperlib.schema.trial import Trial, again, flag
 from paperlib.studies.profiles import PROFILES
 from paperlib.trials import archive
@@ -93,7 +93,7 @@ def test_an_option_that_does_not_exist_is_bad_input_too(
     assert "--sparsity" in capsys.readouterr().err
 
 
-def test_reproduce_ends_with_table_and_path(
+def test_reproduce_ends_with_findings_and_path(
     layout: Layout, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(notebooks, "execute", lambda only, profile, layout: [])
@@ -102,13 +102,12 @@ def test_reproduce_ends_with_table_and_path(
     page.parent.mkdir(parents=True)
     page.write_text("")
     monkeypatch.setattr(pages, "build", lambda layout: page)
-    monkeypatch.setattr(pages, "headline", lambda layout: "HEADLINE")
-    monkeypatch.setattr(pages, "tally", lambda layout: "TALLY")
-    monkeypatch.setattr(agreement, "agreement_lines", lambda layout: ["AGREES"])
+    monkeypatch.setattr(ending, "_body", lambda layout: ["3 trials", "- FOUND", *["x"] * 40])
     monkeypatch.setattr(expected, "problems", lambda layout, shown: [])
     assert call(monkeypatch, "reproduce", "--profile", "smoke") == 0
-    end = f"HEADLINE\nTALLY\nAGREES\nReport: {page}\nThe same as one file: {smoke.results / 'report.zip'}\n"
-    assert capsys.readouterr().out == end
+    first, found, *_, index, zipped = lines = capsys.readouterr().out.splitlines()
+    assert first.startswith("Profile smoke: 3 trials. This run took ") and found == "- FOUND"
+    assert (index, zipped) == (f"Report: {page}", f"Report: {smoke.results / 'report.zip'}") and len(lines) == 30
     monkeypatch.setattr(expected, "problems", lambda layout, shown: ["splits is older than its trials"])
     assert call(monkeypatch, "reproduce", "--profile", "smoke") == 1
     assert "splits is older than its trials" in capsys.readouterr().err

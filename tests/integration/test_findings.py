@@ -2,10 +2,13 @@
 
 from dataclasses import replace
 
+import pandas as pd
+
 from paperlib.claims.cost_evidence import COSTS, CostTable, Network
+from paperlib.claims.verdict import Base, Verdict
 from paperlib.exhibits import effect_figures
 from paperlib.exhibits.results import Source
-from paperlib.report.findings import findings
+from paperlib.report.findings import findings, headlines
 
 
 def test_another_width_of_the_trials_is_told(made: Source) -> None:
@@ -47,11 +50,15 @@ def test_masked_costs_are_counted_beyond_the_noise(made: Source) -> None:
     assert "Inference time" not in {f.lead for f in findings(made.table, CostTable(made.costs.rows[:0]))}
 
 
+def fastest(table: pd.DataFrame, costs: CostTable) -> str:
+    return next(f.markdown() for f in findings(table, costs) if "really skipped, inference is" in f.lead)
+
+
 def test_what_pruning_buys_is_the_fastest_arm_that_keeps_its_accuracy(made: Source) -> None:
     def told(set_accuracy: float, majority: float, ratio: float = 0.5) -> str:
         table = made.table.assign(test_accuracy=0.9, test_majority=majority)
         table.loc[made.table.method == "set", "test_accuracy"] = set_accuracy
-        return findings(table, timed(made, ratio))[0].markdown()
+        return fastest(table, timed(made, ratio))
 
     assert "×0.500" in told(0.9, 0.1) and "(set, " in told(0.9, 0.1)
     assert "faster than dense in 4 of 12" in told(0.9, 0.1) and "in 0 of 12" in told(0.9, 0.1, ratio=1.0)
@@ -62,8 +69,37 @@ def test_what_pruning_buys_is_the_fastest_arm_that_keeps_its_accuracy(made: Sour
 
 def test_one_process_is_beyond_no_noise(made: Source) -> None:
     table, rows = made.table.assign(test_accuracy=0.9, test_majority=0.1), timed(made, 0.5).rows
-    said = findings(table, CostTable(rows[rows.process == 0]))[0].markdown()
+    said = fastest(table, CostTable(rows[rows.process == 0]))
     assert "faster than dense in 0 of" in said and "nothing beyond the noise" in said and "×" not in said
+
+
+def test_what_ps_shares_buy_stands_first_with_its_accuracy(made: Source) -> None:
+    table = made.table.assign(test_accuracy=0.9, test_majority=0.1)
+    table.loc[table.method == "pre-training", "test_accuracy"] = 0.88
+    rows = made.costs.rows.assign(
+        inference_b64_ratio=0.97, realised_inference_b64_ratio=0.4, step_ratio=1.1, realised_step_ratio=0.6,
+        boundary_s=0.0, realised_boundary_s=0.0,
+    )  # fmt: skip
+    bought, accuracy, *_ = findings(table, CostTable(rows))
+    assert bought.lead.startswith("P's 50 %: with masks") and accuracy.lead.startswith("Accuracy is")
+    for part in ("takes ×0.97 of dense's time", "it takes ×0.40, at -2.0 points of test accuracy"):
+        assert part in bought.lead
+    for part in (
+        "`mlp-small`",
+        "×1.10 with masks, ×0.60 with",
+        "] points at 50%",
+        "n = 2 seeds, width 1",
+    ):
+        assert part in bought.text, bought.text
+    assert "P's 50" not in str(findings(table, CostTable(rows[:0])))
+
+
+def test_the_third_headline_counts_the_claims(made: Source) -> None:
+    bases: tuple[Base, ...] = ("supported", "contradicted", "contradicted", "no effect", "inconclusive")
+    decided = [Verdict(base, claim=f"C{i}") for i, base in enumerate(bases)]
+    *_, fared = headlines(made.table, made.costs, decided)
+    assert fared.lead == "Of the 5 claims of the two papers these records support 1 and contradict 2; 1 stay open"
+    assert "Contradicted: C1, C2." in fared.text and "The others: 1 no effect." in fared.text
 
 
 def test_the_machine_is_named_and_a_missing_gpu_too(made: Source) -> None:

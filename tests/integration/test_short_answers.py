@@ -11,6 +11,7 @@ from paperlib.claims import CLAIMS, Verdict
 from paperlib.claims.cost_evidence import CostTable
 from paperlib.claims.settings import Setting
 from paperlib.core.paths import Layout
+from paperlib.report import short_answers
 from paperlib.report.short_answers import OPEN, answer_of_claims, collapsed_runs, sentences
 from tests import claim_records
 
@@ -85,7 +86,7 @@ def test_the_answer_on_claims_says_what_is_decided_here_and_what_in_the_referenc
     (tmp_path / "laptop").mkdir()
     kept = [{"id": name, "base": base} for name, base in zip(names, bases, strict=True)]
     (tmp_path / "laptop" / "claims.json").write_text(json.dumps(kept))
-    monkeypatch.setattr(answers, "archives", lambda: [tmp_path / "laptop" / "records.tar.xz"])
+    monkeypatch.setattr(short_answers, "archives", lambda: [tmp_path / "laptop" / "records.tar.xz"])
     said = answer_of_claims(here, layout)
     assert f"Of {len(names)} claims the records in results/scratch decide 2: 2 supported" in said
     assert f"results/laptop, decides: 1 no effect ({names[2]})" in said

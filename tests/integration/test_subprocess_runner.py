@@ -20,7 +20,7 @@ from paperlib.trials.subprocess_runner import run_in_subprocess
 SMALL = {"epochs": 1, "train_images": 300, "test_images": 100, "batch_size": 32}
 
 
-def crashes_until_third(trials: list[Trial], layout: Layout, done: object) -> None:
+def crashes_until_third(trials: list[Trial], layout: Layout, done: object, after_s: float) -> None:
     """Stands for `_work`: a native crash twice, then the real thing."""
     mark = layout.results / "crashes"
     mark.parent.mkdir(parents=True, exist_ok=True)
@@ -28,7 +28,7 @@ def crashes_until_third(trials: list[Trial], layout: Layout, done: object) -> No
         file.write("x")
     if len(mark.read_text()) < subprocess_runner.CRASHES:
         os.kill(os.getpid(), signal.SIGABRT)
-    WORK(trials, layout, done)  # type: ignore[arg-type]
+    WORK(trials, layout, done, after_s)  # type: ignore[arg-type]
 
 
 def crashes_always(*_: object) -> None:
