@@ -18,7 +18,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import distributions
+from time import perf_counter
 from timeit import timeit
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # sparselab starts threads of its own
@@ -41,7 +42,7 @@ from paperlib.trials.environment import cpu_name
 PACKAGES = ("torch", "llvmlite", "onnxruntime", "openvino", "torch-pruning", "sparselab")
 COMPILER = shutil.which("g++") or shutil.which("clang++")
 SPARSITIES, KEPT, BATCHES = (0.8, 0.9, 0.95), (0.5, 0.2), (1, 64)
-SAMPLE_S = 0.01  # shorter calls are repeated for so long
+SAMPLE_S, CASE_S = 0.01, 10.0  # shorter calls are repeated for so long; rounds of a case take at least so long
 SIDES: dict[str, tuple[Callable[..., nn.Module], int]] = {"resnet18": (resnet18, 28), "vgg16": (vgg16, 32)}
 KINDS = {"torch": "eager", "torch.compile": "compiled"}  # else a runtime; ways are held against ways of their kind
 # Least speed of our fastest exact way against dense in torch, by case.
@@ -101,7 +102,7 @@ def in_faster_format(model: nn.Module, images: Tensor) -> Network:
     def channels_last(x: Tensor) -> Tensor:
         return last(x.contiguous(memory_format=torch.channels_last))
 
-    seconds = {f: min(timeit(partial(f, images), number=1) for _ in range(3)) for f in (model, channels_last)}
+    seconds = {f: min(timeit(partial(f, images), number=1) for _ in range(7)) for f in (model, channels_last)}
     return min(seconds, key=seconds.__getitem__)
 
 
@@ -112,7 +113,7 @@ def engines(
     file = to_onnx(for_runtimes or model, images)
     networks: dict[str, Network] = {"torch": in_faster_format(model, images), "onnxruntime": OnnxModel(file)}
     if COMPILER and compiles:
-        networks["torch.compile"] = torch.inference_mode()(torch.compile(deepcopy(model), dynamic=False))
+        networks["torch.compile"] = torch.compile(deepcopy(model), dynamic=False)
         networks["torch.compile"](images)
     if is_installed("openvino"):
         networks["openvino"] = OpenVinoModel(file)
@@ -209,12 +210,14 @@ def convolutional(name: str) -> Iterator[Case]:
 def measure(case: Case, repeats: int) -> list[Result]:
     """Shortest times over rounds in random order; differences from the masked network."""
     times: dict[str, list[float]] = {way.name: [] for way in case.ways}
-    with torch.inference_mode():
+    with torch.no_grad():  # in inference mode torch refuses its CSR
         expected = case.masked(case.images)
         apart = {w.name: float((w.network(case.images) - expected).abs().max()) for w in case.ways}
         calls = {way.name: partial(way.network, case.images) for way in case.ways}
         number = {name: math.ceil(SAMPLE_S / timeit(call, number=1)) for name, call in calls.items()}
-        for _ in range(repeats):
+        start, done = perf_counter(), 0
+        while done < repeats or perf_counter() < start + CASE_S:
+            done += 1
             for name in random.sample(list(calls), len(calls)):
                 times[name].append(timeit(calls[name], number=number[name]) / number[name])
     scale = float(expected.abs().max())
@@ -266,21 +269,16 @@ def missed(title: str, found: Sequence[Result]) -> list[str]:
     return [] if best >= target else [f"ours reaches {best:.2f}x dense in torch, short of {target:.3g}x"]
 
 
-def installed(package: str) -> str:
-    try:
-        return f"{package} {version(package)}"
-    except PackageNotFoundError:
-        return f"no {package}"
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="exit 1 where a rival wins with filters, or for a target")
-    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--repeats", type=int, default=7, help="least rounds")
     parser.add_argument("--only", choices=["mlp", *SIDES])
     options = parser.parse_args()
     torch.set_num_threads(1)
-    print(f"{cpu_name()}, one thread; {', '.join(map(installed, PACKAGES))}; C++ compiler: {COMPILER or 'none here'}")
+    versions = [f"{d.name} {d.version}" for d in distributions() if d.name.lower().replace("_", "-") in PACKAGES]
+    print(f"{cpu_name()}, one thread; {', '.join(sorted(versions))}; C++ compiler: {COMPILER or 'none here'}")
+    print("not installed, so left out:", ", ".join(p for p in PACKAGES if not is_installed(p.replace("-", "_"))) or "-")
     makers = {"mlp": perceptrons} | {name: partial(convolutional, name) for name in SIDES}
     with torch.no_grad():
         cases = [case for name, make in makers.items() if options.only in {None, name} for case in make()]

@@ -52,7 +52,7 @@ def to_onnx(model: nn.Module, example: Tensor) -> bytes:
 def to_runtime_compact(model: nn.Module, masks: dict[str, Tensor]) -> nn.Module:
     """As `to_compact`, but all that writes to one residual stream keeps the same channels, some of them zero.
 
-    Sums are then plain ones, which runtimes fuse into convolutions; joining unequal branches costs them more.
+    Sums are then plain ones, which runtimes can fuse; joins of unequal branches would be scatters and transpositions.
     """
     check_masks(model, masks)
     shared, stream = dict[str, Tensor](), streams(model)
