@@ -79,6 +79,7 @@ WANTED: tuple[ExpectedExhibit, ...] = (
     ExpectedExhibit("where sparse execution pays", "table", "edge_break_even", "04"),
     ExpectedExhibit("training steps by sparsity", "figure", "edge_training", "04"),
     ExpectedExhibit("what the papers' sparsities buy", "table", "edge_papers", "04"),
+    ExpectedExhibit("what a runtime gains", "table", "edge_runtime", "04"),
     ExpectedExhibit("stored size", "table", "edge_costs", "04"),
     ExpectedExhibit("all data sets and networks at once", "table", "overall", "05"),
     ExpectedExhibit("all data sets and networks at once", "figure", "profile", "05"),
