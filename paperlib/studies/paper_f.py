@@ -29,13 +29,13 @@ SCENARIOS = {
 
 
 # Beyond the scenarios, where F says that training fails: shares of filters, epochs, one method whose masks stay and one
-# whose masks move, the recipe that F states, and the profiles that can afford it: whole networks take hours.
+# whose masks move, the recipe that F states, and seeds by profile that can afford it: whole networks take hours.
 LIMIT, LIMIT_EPOCHS, LIMIT_METHODS = (0.9, 0.95), 10, ("pre-training", "set")
 LIMIT_RECIPE: Fields = {
     "width": 1.0, "epochs": LIMIT_EPOCHS, "lr": 1e-4, "batch_size": 64, "schedule": "constant", "augment": False,
     "options": {},
 }  # fmt: skip
-LIMIT_PROFILES = ("laptop", "paper")
+LIMIT_SEEDS = {"laptop": 1, "paper": 3}
 
 
 def scenario(given: str | tuple[float, float]) -> Scenario:
@@ -85,10 +85,10 @@ def limit(profile_name: str, seeds: int | None = None) -> list[Trial]:
 
     Beside them dense of the first seed alone: it only has to learn in as many. Empty in profiles that cannot afford it.
     """
-    if profile_name not in LIMIT_PROFILES:
+    if profile_name not in LIMIT_SEEDS:
         return []
-    trials: list[Trial] = []
-    for _, budgeted_fields in budgeted(profile(profile_name).industrial, ("bloodmnist",), None, seeds):
+    trials, budgets = list[Trial](), profile(profile_name).industrial
+    for _, budgeted_fields in budgeted(budgets, ("bloodmnist",), None, seeds or LIMIT_SEEDS[profile_name]):
         common: Fields = {**budgeted_fields, **LIMIT_RECIPE}
         trials += [make_trial(common)] if common["seed"] == 0 else []
         trials += [
