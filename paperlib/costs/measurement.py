@@ -252,7 +252,7 @@ def _infer(
     dense: nn.Module, groups: Sequence[Pruned], images: Tensor, meters: Meters, effort: Effort, seed: int
 ) -> tuple[Timing, ...]:
     timings: list[Timing] = []
-    # Copies all of them: a network as it was built lies elsewhere in memory, and a large perceptron is slower there.
+    # Copies both, so that neither lies where the network was built.
     beside = {name: deepcopy(dense).eval() for name in ("dense", "dense-again")}
     by_size: dict[int, dict[str, Network]] = {size: {**beside} for size in BATCHES}
     for group in groups:
