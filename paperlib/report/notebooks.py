@@ -155,6 +155,8 @@ def _execute(notebook: Notebook, parameters: Mapping[str, Any], target: Path) ->
     command += ["--parameters_yaml", json.dumps(dict(parameters))]  # JSON is YAML
     # The kernel `python3` of this environment, not one that the user may have installed elsewhere.
     environment = os.environ | {"JUPYTER_PREFER_ENV_PATH": "1", "PAPERLIB_ROOT": str(paths.root())}
+    # Two notebooks whose cells train on all cores would spin for each other's threads.
+    environment |= {"OMP_NUM_THREADS": str(cores() // SIDE_BY_SIDE)}
     finished = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if finished.returncode:
         failed = target.with_name(f"{notebook.name}.failed.ipynb")
