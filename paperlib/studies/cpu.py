@@ -18,22 +18,24 @@ THROUGH_RUNTIMES = (0.5, 0.8)  # paper F's shares of filters, of networks that l
 class CpuBudget:
     """widths: models with their width factor; full: sparsities of scenario i, few: of the others, of bf16 and int8;
     coupled: of filters that go whole channels at a time, in networks whose residual sums tie them (`TIED`);
+    trained: those at which a training step is measured, too, of networks with filters;
     budget_s: seconds for the comparison of one network at one batch size and number of threads."""
 
     widths: dict[str, float]
     full: tuple[float, ...]
     few: tuple[float, ...]
     coupled: tuple[float, ...]
+    trained: tuple[float, ...]
     scenarios: tuple[str, ...]
     budget_s: float
 
 
 _FULL = dict.fromkeys(("mlp-medium", "vgg16", "resnet18"), 1.0)
 _QUICK = {"mlp-medium": 1.0, "vgg16": 0.25, "resnet18": 0.25}  # P's at its own size
-_LAPTOP = CpuBudget(_FULL, SPARSITIES, SPARSITIES, (0.5, 0.8, 0.95), tuple(CONV_PER_LINEAR), 1.5)
+_LAPTOP = CpuBudget(_FULL, SPARSITIES, SPARSITIES, (0.5, 0.8), (0.0, 0.5, 0.8, 0.95), tuple(CONV_PER_LINEAR), 1.5)
 BUDGETS = {
-    "smoke": CpuBudget({"mlp-medium": 0.1, "resnet18": 0.125}, (0.0, 0.8), (0.8,), (0.8,), ("i",), 0.05),
-    "quick": CpuBudget(_QUICK, SPARSITIES, (0.8,), (0.5, 0.8, 0.95), tuple(CONV_PER_LINEAR), 0.1),
+    "smoke": CpuBudget({"mlp-medium": 0.1, "resnet18": 0.125}, (0.0, 0.8), (0.8,), (0.8,), SPARSITIES, ("i",), 0.05),
+    "quick": CpuBudget(_QUICK, SPARSITIES, (0.8,), (0.5, 0.8, 0.95), SPARSITIES, tuple(CONV_PER_LINEAR), 0.1),
     "laptop": _LAPTOP,
     "paper": _LAPTOP,
 }
@@ -50,15 +52,15 @@ def settings(profile: str) -> list[CpuSetting]:
             is_full = is_mlp or scenario == "i"
             setting = CpuSetting(
                 model=model, width=width, scenario=scenario, sparsity=0.0, quantised=False, budget_s=budget.budget_s,
-                trains=is_full,
             )  # fmt: skip
             for sparsity in budget.full if is_full else budget.few:
                 quantised = is_full and sparsity in budget.few
                 runtimes = not is_mlp and scenario == "i" and sparsity in THROUGH_RUNTIMES
-                changed = {"sparsity": sparsity, "quantised": quantised, "runtimes": runtimes}
+                trains = is_full and (is_mlp or sparsity in budget.trained)
+                changed = {"sparsity": sparsity, "quantised": quantised, "runtimes": runtimes, "trains": trains}
                 networks.append(setting.model_copy(update=changed))
             for sparsity in budget.coupled if scenario == "i" and model in TIED else ():
-                networks.append(setting.model_copy(update={"sparsity": sparsity, "coupled": True}))
+                networks.append(setting.model_copy(update={"sparsity": sparsity, "coupled": True, "trains": True}))
     return networks
 
 

@@ -22,7 +22,7 @@ from paperlib.schema.measurement import Timing
 from paperlib.studies import cpu
 from paperlib.studies.cpu import CpuBudget, run_cpu_study, settings
 
-TINY = CpuBudget({"mlp-medium": 0.01, "resnet18": 0.04}, (0.0, 0.8), (0.8,), (0.8,), ("i",), 0.01)
+TINY = CpuBudget({"mlp-medium": 0.01, "resnet18": 0.04}, (0.0, 0.8), (0.8,), (0.8,), (0.0, 0.8), ("i",), 0.01)
 
 
 def test_the_grid_holds_the_papers_scenarios() -> None:
