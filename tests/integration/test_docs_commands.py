@@ -44,7 +44,7 @@ NOT_RUN = {
     r"paperlib keep-(outputs|results laptop)": "writes into this checkout; test_notebooks.py, test_committed.py",
     r"paperlib findings --write README.md": "minutes on the committed records; test_committed.py compares",
     r"paperlib re(ference|port)": "draws all figures again; test_committed.py does",
-    r"paperlib (figure|table) .*": "trains what is missing; test_one_exhibit.py makes one of each",
+    r"paperlib (figure|table) .*": "trains what is missing; test_one_answer.py makes one of each",
     r"paperlib data fetch.*": "up to gigabytes from the network; test_data_download.py has a server of its own",
     r"paperlib --install-completion": "changes the reader's shell; test_docs_commands.py shows the completion instead",
     r"(\.venv/bin/)?snakemake .*": "needs `make cluster`; test_cluster.py runs the Snakefile",
@@ -268,11 +268,11 @@ def test_the_faq_counts_the_kinds_of_training_that_a_plan_tries() -> None:
     assert said and [(str(len(found[p])), p) for _, p in said] == said
 
 
-def test_the_folders_and_licences_that_the_readme_names_are_there() -> None:
-    _, _, rest = (ROOT / "README.md").read_text().partition("## Folders")
-    folders, _, licence = rest.partition("## Licence")
-    named = [n for n in re.findall(r"`([\w/]+/|\w+\.py)`", folders) if not n.startswith(("results/", "figures/"))]
+def test_the_rooms_and_licences_that_the_pages_name_are_there() -> None:
     rooms = {path.parent.name for path in (ROOT / "paperlib").glob("*/__init__.py")}
-    assert rooms <= set(re.findall(r"`(\w+)`", folders)) and named
-    assert [n for n in named if not (ROOT / n).exists() and not (ROOT / "paperlib" / n).exists()] == []
-    assert "paperlib/data/registry.py" in licence and all(info.licence for info in map(DATASETS.__getitem__, DATASETS))
+    architecture = (ROOT / "docs" / "architecture.md").read_text()
+    assert set(re.findall(r"^- \*\*\[(\w+)\]\(\.\./paperlib/\w+\)\*\*", architecture, re.MULTILINE)) == rooms
+    readme = (ROOT / "README.md").read_text()
+    notebooks = {path.stem for path in (ROOT / "notebooks").glob("0*.ipynb")}
+    assert set(re.findall(r"\(notebooks/(\w+)\.ipynb\)", readme)) == notebooks
+    assert "Licence: MIT" in readme and all(info.licence for info in map(DATASETS.__getitem__, DATASETS))
