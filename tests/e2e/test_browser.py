@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import nbformat
@@ -109,12 +110,14 @@ def run_all(page: Page, folder: Path, count: int) -> str:
     """Run All from the menu until the last cell has run, save; the text of all outputs, which hold no error."""
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
-    until = time.monotonic() + 240
+    until, saved = time.monotonic() + 240, nbformat.v4.new_notebook()
     while time.monotonic() < until:
         page.wait_for_timeout(1000)
         page.keyboard.press("Control+s")
-        code = [c for c in nbformat.read(folder / "01.ipynb", as_version=4).cells if c.cell_type == "code"]
-        if all(cell.execution_count for cell in code) and code[-1].execution_count >= count * len(code):
+        with suppress(nbformat.reader.NotJSONError):  # half saved
+            saved = nbformat.read(folder / "01.ipynb", as_version=4)
+        code = [c for c in saved.cells if c.cell_type == "code"]
+        if code and all(cell.execution_count for cell in code) and code[-1].execution_count >= count * len(code):
             outputs = [output for cell in code for output in cell.outputs]
             assert [o for o in outputs if o.output_type == "error"] == []
             return "\n".join(str(o.get("data", o.get("text"))) for o in outputs)

@@ -37,6 +37,7 @@ OWN_TRIAL = "own-trial"
 # The records as they are, whichever images this machine has.
 AS_THEY_ARE = """
 import paperlib.trials.runner
+from paperlib.studies import sections
 from paperlib.trials.store import Store
 
 def found(trials, layout):
@@ -44,6 +45,7 @@ def found(trials, layout):
     return [records[trial.id] for trial in trials]
 
 paperlib.trials.runner.run_all = found
+sections.with_images = lambda trials, profile: list(trials)
 """
 
 
