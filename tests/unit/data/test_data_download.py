@@ -19,7 +19,7 @@ from paperlib.data import DATASETS, download, files
 from paperlib.data.readers import arrays
 from paperlib.data.registry import RemoteFile
 from paperlib.data.sources import verify
-from tests.unit.data.test_data_files import cells
+from tests.unit.data.test_elpv import cells
 from tests.unit.data.test_readers import write_idx
 
 RUN = download._run

@@ -20,6 +20,7 @@ from paperlib.studies.sensitivity import SWEEPS
 from paperlib.studies.tutorial import TUTORIALS
 from paperlib.trials.archive import ORDER
 from paperlib.trials.runner import dense_baseline
+from tests.not_tested import TO_TEST
 
 
 @pytest.mark.parametrize("profile", studies.PROFILES)
@@ -89,7 +90,7 @@ def test_every_dense_network_of_quick_has_learnt() -> None:
     rows = tables_of("quick").trials
     dense = rows[rows.id.isin(study) & (rows.method == "dense") & (rows.protocol == "corrected") & rows.main_setting]
     if dense.empty:
-        pytest.skip("no results of quick are here: make reproduce")
+        pytest.skip(f"no results of quick are here{TO_TEST}make reproduce")
     means = dense.groupby(["dataset", "model"])[["test_accuracy", "test_majority"]].mean()
     assert [pair for pair, *levels in means.itertuples() if is_near_chance(*levels)] == []
     assert set(dense.source) <= {"official", "rebuilt", "subset"}
