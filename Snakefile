@@ -34,7 +34,7 @@ PLAN = json.loads(PLANNED.read_text())
 *NOTEBOOKS, COLLATION = PLAN["notebooks"]
 COUNT = len(PLAN["batches"])
 # Minutes for one trial with all its measurements: a generous bound, doubled with each retry.
-MINUTES = {"smoke": 1, "quick": 2, "laptop": 10, "paper": 60}[PROFILE]
+MINUTES = {"smoke": 1, "quick": 2, "laptop": 10, "station": 60, "paper": 60}[PROFILE]
 
 
 wildcard_constraints:

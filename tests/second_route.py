@@ -67,8 +67,8 @@ def trials(at_scale: bool = False) -> pd.DataFrame:
     rows = rows[(rows.scope != "random-ratios") & (rows.method != "threshold")]
     rows = rows[rows["source"].isin(["official", "rebuilt", "subset"])]
     rows = rows.assign(loss_change=rows.last_train_loss - rows.first_train_loss)
-    whole = rows.epochs >= np.where(rows.dataset.isin(F_SETS), 50, 10)
-    return rows[whole & (rows.width == 1)] if at_scale else rows
+    seeds = rows.fillna({"val_gain": 1.0}).groupby([c for c in dict.fromkeys((*ARM, *BUDGET)) if c != "seed"], dropna=False)
+    return rows[(seeds.val_gain.transform("mean") < 0.005) & (rows.width == 1)] if at_scale else rows
 
 
 def of_arm(rows: pd.DataFrame, arm: Arm) -> pd.DataFrame:

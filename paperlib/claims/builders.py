@@ -9,15 +9,14 @@ import math
 from collections.abc import Callable, Sequence, Set
 from dataclasses import replace
 
-from paperlib.claims.cost_evidence import EPOCHS_F, EPOCHS_P, CostMetric
+from paperlib.claims.cost_evidence import CostMetric
 from paperlib.claims.definitions import equal_by_definition, verdict_on_equals
-from paperlib.claims.effects import Metric
+from paperlib.claims.effects import Metric, converged
 from paperlib.claims.evidence import QUALITIES, QUANTITIES, Evidence
 from paperlib.claims.judging import Rule, is_ratio, judge
 from paperlib.claims.settings import Reference, Setting, dense_of, label
 from paperlib.claims.stats.decisions import Outcome
 from paperlib.claims.verdict import Compared, Verdict, deny, flawed, join, strongest
-from paperlib.studies.profiles import F_DATASETS
 
 Test = Callable[[Evidence], Verdict]
 # The smallest differences that matter, ours, since the papers state none: inside them things are "comparable".
@@ -192,14 +191,13 @@ def at_pixels(pixels: int, *tests: Test) -> Test:
 def at_scale(*tests: Test) -> Test:
     """Only on trials of the paper's own scale: a level, or how two models compare, is not that of smaller ones.
 
-    That is the whole network (width 1), trained for the paper's epochs or more (F's 50, the 10 of P's published code).
-    Where there are none the estimate of the smaller ones is shown, and decides nothing.
+    That is the whole network (width 1), trained until it converged (`effects.converged`). Where there are
+    none the estimate of the smaller ones is shown, and decides nothing.
     """
 
     def on_large_trials(evidence: Evidence) -> Verdict:
         rows, test = evidence.rows, every(*tests)
-        epochs = rows.dataset.isin(F_DATASETS).map({True: EPOCHS_F, False: EPOCHS_P})
-        large = evidence.where((rows.epochs >= epochs) & (rows.width == 1))
+        large = evidence.where((rows.width == 1) & converged(rows))
         verdict = test(large)
         if large is evidence or verdict.estimate is not None:
             return verdict
@@ -207,9 +205,9 @@ def at_scale(*tests: Test) -> Test:
         if small.estimate is None:
             return small
         return replace(
-            small, base="inconclusive", reason="needs the whole network, trained as long as in the paper", p=None,
+            small, base="inconclusive", reason="needs the whole network, converged", p=None,
             seeds=None, detail=f"at a smaller scale: {small.detail}",
-            needs=f"{small.needs}; width 1, {EPOCHS_F} epochs ({EPOCHS_P} for P's data sets)",
+            needs=f"{small.needs}; width 1, as many epochs as it takes to converge",
         )  # fmt: skip
 
     return on_large_trials

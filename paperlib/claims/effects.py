@@ -67,6 +67,7 @@ NOT_PUBLISHED = "not published"
 DRAWN = "– (drawn images)"
 REAL = {"official", "rebuilt", "subset"}  # sources of images whose results may stand beside published ones
 LEARNT = 0.1  # of the way from the majority rate to perfect
+CONVERGED = 0.005  # of validation accuracy over the last third of the epochs: training longer gains less than that
 NEAR_CHANCE = "dense near chance"
 
 
@@ -119,6 +120,16 @@ def corrected_protocol(tidy: pd.DataFrame) -> pd.DataFrame:
 def drawn(sources: Iterable[str]) -> bool:
     """Whether any of these images are drawn (or of no known source): then no published figure stands beside them."""
     return not set(sources) <= REAL
+
+
+def converged(tidy: pd.DataFrame) -> "pd.Series[bool]":
+    """By row, whether its arm in its training setting has converged: the mean over the seeds, so that none is chosen.
+
+    False for trainings of fewer than three epochs, of which nobody can say.
+    """
+    same = list(dict.fromkeys(column for column in (*PAIR, *ARM) if column != "seed"))
+    gain = tidy.val_gain.astype(float).groupby([tidy[column] for column in same], dropna=False).transform("mean")
+    return gain < CONVERGED
 
 
 def is_near_chance(accuracy: float, majority: float) -> bool:

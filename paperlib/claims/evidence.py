@@ -9,10 +9,18 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from paperlib.claims.cost_evidence import COSTS, EPOCHS_F, CostMetric, CostTable
-from paperlib.claims.effects import ACCURACY, PAIR, REAL, Metric, corrected_protocol, main_setting_only, near_chance
+from paperlib.claims.cost_evidence import COSTS, CostMetric, CostTable
+from paperlib.claims.effects import (
+    ACCURACY,
+    PAIR,
+    REAL,
+    Metric,
+    converged,
+    corrected_protocol,
+    main_setting_only,
+    near_chance,
+)
 from paperlib.claims.settings import Setting, label
-from paperlib.studies.profiles import F_DATASETS
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.intp]
@@ -36,7 +44,7 @@ QUALITIES = {"accuracy", "balanced_accuracy", "train_accuracy", "train_loss", "l
 # What every table has; an empty one gets these columns.
 _COLUMNS = {
     *PAIR, *ARM, *MACHINE, "id", "source", "status", "protocol", "swap", "main_setting", "test_accuracy",
-    "test_majority", "first_train_loss", "last_train_loss", "shared_training", "dense_bytes", "csr_bytes",
+    "test_majority", "val_gain", "first_train_loss", "last_train_loss", "shared_training", "dense_bytes", "csr_bytes",
     "compact_bytes", "val_images",
 }  # fmt: skip
 
@@ -122,6 +130,10 @@ class Evidence:
     def near_chance(self) -> set[tuple[str, str]]:
         """Data sets and models whose dense networks hardly beat a constant predictor."""
         return near_chance(self.rows)
+
+    @cached_property
+    def _converged(self) -> NDArray[np.bool_]:
+        return converged(self.rows).to_numpy()
 
     @cached_property
     def groups(self) -> dict[Setting, Rows]:
@@ -217,8 +229,8 @@ class Evidence:
             return _support_of_costs(metric, self.costs.rows.loc[places])
         rows = self.rows.iloc[places]
         caveats = non_official_sources(rows["source"])
-        if metric.name in QUALITIES and (rows.dataset.isin(F_DATASETS) & (rows.epochs < EPOCHS_F)).any():
-            caveats.append("short training")
+        if metric.name in QUALITIES and not self._converged[places].all():
+            caveats.append("not converged")
         budgets = rows[["dataset", "source", "train_images", "epochs", "device"]].drop_duplicates()
         provenance = [
             f"{dataset}: {source} ({images:,} training images, {epochs} epochs; {device})"

@@ -25,7 +25,7 @@ _WEAKEST: tuple[Base, ...] = (
     "no effect", "too noisy to tell", "inconclusive", "by definition", "supported",
 )  # fmt: skip
 
-_CAVEATS = ("images", "energy", "memory", "training")  # order of their last words
+_CAVEATS = ("images", "energy", "memory", "converged")  # order of their last words
 
 
 Asked = Literal["lower", "higher", "not higher", "not lower", "equal", "in range"]

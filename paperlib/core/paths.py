@@ -9,7 +9,7 @@ from typing import Literal
 from paperlib.core.errors import PaperlibError
 
 # The budgets of studies.profiles; each has a folder of its name under results/ and figures/.
-ProfileName = Literal["smoke", "quick", "laptop", "paper"]
+ProfileName = Literal["smoke", "quick", "laptop", "station", "paper"]
 
 
 def project() -> Path | None:

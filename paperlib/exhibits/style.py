@@ -35,7 +35,7 @@ NOISE = (0.85, 0.85, 0.85)
 # Inches: one panel, and at most three of them in a row, so that text stays readable at column width.
 PANEL = (3.1, 2.5)
 COLUMNS = 3
-PDF = ("laptop", "paper")  # a quarter of a second a figure: too dear where all must end in ten minutes
+PDF = ("laptop", "station", "paper")  # a quarter of a second a figure: too dear where all must end in ten minutes
 
 
 def theme() -> None:

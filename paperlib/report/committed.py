@@ -150,6 +150,15 @@ def regenerated_hashes(layout: Layout) -> dict[str, str]:
     return {f.relative_to(top).as_posix(): hashlib.sha256(f.read_bytes()).hexdigest() for f in regenerate(layout)}
 
 
+def keep_records(layout: Layout, project: Path) -> Path:
+    """Put the records of `layout` into `project`; returns the archive. PaperlibError if there are none."""
+    archive = project / "results" / layout.name / ARCHIVE
+    if not any(layout.trials.glob("*.json")):
+        raise PaperlibError(f"no records in {layout.trials}: run `paperlib reproduce --profile {layout.name}` first")
+    write_atomically(archive, pack(layout))
+    return archive
+
+
 def keep(layout: Layout, project: Path) -> Path:
     """Put the records of `layout` and all that is made from them into `project`; returns the archive.
 
@@ -157,10 +166,8 @@ def keep(layout: Layout, project: Path) -> Path:
     one's own, from the archive that is there. Raises PaperlibError if there is neither.
     """
     archive = project / "results" / layout.name / ARCHIVE
-    if any(layout.trials.glob("*.json")):
-        write_atomically(archive, pack(layout))
-    elif not archive.exists():
-        raise PaperlibError(f"no records in {layout.trials}: run `paperlib reproduce --profile {layout.name}` first")
+    if any(layout.trials.glob("*.json")) or not archive.exists():
+        keep_records(layout, project)
     with open_archive(archive) as unpacked:
         records, hashes = Store(unpacked).records(), regenerated_hashes(unpacked)
         for name in hashes:

@@ -106,6 +106,7 @@ BUDGETS["laptop"] = replace(
     BUDGETS["quick"], datasets={"mlp-small": P_DATASETS, "mlp-medium": ("mnist",)}, effort=Effort(40, 4.0, 9.0),
     large=Effort(3, 20.0), filters_vgg=_WITH_FILTERS, few=False,
 )  # fmt: skip
+BUDGETS["station"] = BUDGETS["laptop"]
 
 
 def settings(profile_name: str, *numbers: str) -> list[CostSetting]:

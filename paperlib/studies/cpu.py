@@ -32,12 +32,11 @@ class CpuBudget:
 
 _FULL = dict.fromkeys(("mlp-medium", "vgg16", "resnet18"), 1.0)
 _QUICK = {"mlp-medium": 1.0, "vgg16": 0.25, "resnet18": 0.25}  # P's at its own size
-_LAPTOP = CpuBudget(_FULL, SPARSITIES, SPARSITIES, (), (0.0, 0.5, 0.8), tuple(CONV_PER_LINEAR), 1.5)
+_LAPTOP = CpuBudget(_FULL, SPARSITIES, SPARSITIES, (0.5, 0.8), (0.0, 0.5, 0.8), tuple(CONV_PER_LINEAR), 1.5)
 BUDGETS = {
     "smoke": CpuBudget({"mlp-medium": 0.1, "resnet18": 0.125}, (0.0, 0.8), (0.8,), (0.8,), SPARSITIES, ("i",), 0.05),
     "quick": CpuBudget(_QUICK, SPARSITIES, (0.8,), (0.5, 0.8, 0.95), SPARSITIES, tuple(CONV_PER_LINEAR), 0.1),
-    "laptop": _LAPTOP,
-    "paper": _LAPTOP,
+    **dict.fromkeys(("laptop", "station", "paper"), _LAPTOP),
 }
 
 

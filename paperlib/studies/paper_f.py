@@ -35,7 +35,7 @@ LIMIT_RECIPE: Fields = {
     "width": 1.0, "epochs": LIMIT_EPOCHS, "lr": 1e-4, "batch_size": 64, "schedule": "constant", "augment": False,
     "options": {},
 }  # fmt: skip
-LIMIT_SEEDS = {"laptop": 1, "paper": 3}
+LIMIT_SEEDS = {"laptop": 1, "station": 3, "paper": 3}
 
 
 def scenario(given: str | tuple[float, float]) -> Scenario:

@@ -85,6 +85,9 @@ _LAPTOP = replace(
     baselines_on=("bloodmnist",), datasets=("bloodmnist", "industrial", "visa"),
     on={"visa": {"epochs": 8}, "industrial": {"epochs": 8}},  # fewer images than BloodMNIST, or harder ones
 )  # fmt: skip
+# The papers' networks at width 1 on small images, as long as they gain: 10 epochs of ResNet18, 20 of VGG16.
+_STATION = replace(_LAPTOP, width=1.0, epochs=10, lr=1e-3, methods=GRID_METHODS[1:], baselines=(), on={},
+                   datasets=("bloodmnist",))  # fmt: skip
 # F states 50 epochs, batch 64 and lr 1e-4, three runs; AdamW, 224 px and no augmentation are unknown there and
 # chosen here (AdamW as Doerrich et al., whose lr and batch F shares).
 _PAPER_F = Budget(
@@ -173,6 +176,23 @@ PROFILES = {
                     on=_LAPTOP.on | {"industrial": {"epochs": 8, "lr": 3e-4}},  # 1e-3 stays at chance there
                 ),
             ),
+        ),
+        Profile(
+            "station",
+            {
+                "mlp-small": replace(_MLP_SMALL, seeds=10),
+                "mlp-medium": Budget(
+                    3, 10, None, None, batch_size=128, optimizer="AdamW", lr=1e-3, schedule="cosine",
+                    options={"weight_decay": 0.05}, datasets=("mnist", "fashionmnist"), scopes=("global", "layerwise"),
+                    methods=("pre-training", "post-training", "set"), baselines=(),
+                ),
+            },
+            replace(
+                _VGG, seeds=3, epochs=20, train_images=None, test_images=None, width=1.0, batch_size=64, lr=3e-4,
+                datasets=("fashionmnist", "cifar10"), methods=("pre-training", "post-training", "set"),
+                published=("pre-training",), sparsities=SPARSITIES, compute="auto",
+            ),
+            _both(_STATION, replace(_STATION, epochs=20, lr=3e-4)),
         ),
         Profile(
             # Defaults of P's published code: 10 epochs, batch 4, lr 1e-3 (what its own runs took is not said).

@@ -55,6 +55,7 @@ SWEEPS = {
     "smoke": (_SMALL,),
     "quick": (replace(_SMALL, settings=(_SGD[1], *_SMALL_MLP[4:6], *_SMALL_MLP[6:8]), seeds=2),),
     "laptop": _ALL,
+    "station": _ALL[:1],
     "paper": tuple(replace(sweep, fixed={}) for sweep in _ALL),
 }
 

@@ -58,9 +58,13 @@ def damage_told(archive: Path) -> Iterator[None]:
 
 
 def archives() -> list[Path]:
-    """The committed archives, in the order of ORDER; other names between laptop and quick."""
+    """The committed archives, in the order of ORDER; other names between laptop and quick.
+
+    One without `kept.json` beside it is of a study that still runs, and speaks for nobody.
+    """
     by_name = sorted((paths.root() / "results").glob(f"*/{ARCHIVE}"))
-    return sorted(by_name, key=lambda p: ORDER.index(p.parent.name) if p.parent.name in ORDER else 1.5)
+    by_name = [path for path in by_name if path.with_name("kept.json").exists()]
+    return sorted(by_name, key=lambda p: ORDER.index(p.parent.name) if p.parent.name in ORDER else 2.5)
 
 
 def find_record(beginning: str) -> Record:

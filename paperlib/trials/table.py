@@ -70,6 +70,7 @@ _COLUMNS = (
     ("test_auc", "share", "test.auc", "mean one-vs-rest area under the ROC curve"),
     ("train_time_s", "s", "train_s", "wall time of the epochs, a remark: costs are in costs.csv"),
     ("val_accuracy", "share", "", "right answers on the validation images after the last epoch"),
+    ("val_gain", "share", "", "what val_accuracy gained over the last third of the epochs: below 0.005 means converged"),
     ("best_train_accuracy", "share", "", "best training accuracy of any epoch"),
     ("first_train_loss", "nats", "", "training loss of the first epoch"),
     ("last_train_loss", "nats", "", "training loss of the last epoch"),
@@ -124,11 +125,14 @@ def _at(record: Record, source: str) -> Any:
 def _computed(record: Record) -> dict[str, Any]:
     losses = [epoch.train.loss for epoch in record.curve]
     falls = [b < a for a, b in pairwise(losses)]
+    val = [epoch.val.accuracy for epoch in record.curve]
+    third = len(val) // 3
     return {
         "options": json.dumps(record.trial.options, sort_keys=True),
         "resolution": record.data.shape[0],
         "quirks": "+".join(record.trial.quirks),
-        "val_accuracy": record.curve[-1].val.accuracy if record.curve else None,
+        "val_accuracy": val[-1] if val else None,
+        "val_gain": val[-1] - val[-1 - third] if third else None,
         "best_train_accuracy": max((epoch.train.accuracy for epoch in record.curve), default=None),
         "first_train_loss": losses[0] if losses else None,
         "last_train_loss": losses[-1] if losses else None,
