@@ -67,7 +67,9 @@ def trials(at_scale: bool = False) -> pd.DataFrame:
     rows = rows[(rows.scope != "random-ratios") & (rows.method != "threshold")]
     rows = rows[rows["source"].isin(["official", "rebuilt", "subset"])]
     rows = rows.assign(loss_change=rows.last_train_loss - rows.first_train_loss)
-    seeds = rows.fillna({"val_gain": 1.0}).groupby([c for c in dict.fromkeys((*ARM, *BUDGET)) if c != "seed"], dropna=False)
+    seeds = rows.fillna({"val_gain": 1.0}).groupby(
+        [c for c in dict.fromkeys((*ARM, *BUDGET)) if c != "seed"], dropna=False
+    )
     return rows[(seeds.val_gain.transform("mean") < 0.005) & (rows.width == 1)] if at_scale else rows
 
 

@@ -35,7 +35,7 @@ _QUICK = {"mlp-medium": 1.0, "vgg16": 0.25, "resnet18": 0.25}  # P's at its own 
 _LAPTOP = CpuBudget(_FULL, SPARSITIES, SPARSITIES, (0.5, 0.8), (0.0, 0.5, 0.8), tuple(CONV_PER_LINEAR), 1.5)
 BUDGETS = {
     "smoke": CpuBudget({"mlp-medium": 0.1, "resnet18": 0.125}, (0.0, 0.8), (0.8,), (0.8,), SPARSITIES, ("i",), 0.05),
-    "quick": CpuBudget(_QUICK, SPARSITIES, (0.8,), (0.5, 0.8, 0.95), SPARSITIES, tuple(CONV_PER_LINEAR), 0.1),
+    "quick": CpuBudget(_QUICK, SPARSITIES, (0.8,), (0.5, 0.8, 0.95), (0.0, 0.5, 0.8), tuple(CONV_PER_LINEAR), 0.1),
     **dict.fromkeys(("laptop", "station", "paper"), _LAPTOP),
 }
 
@@ -59,7 +59,8 @@ def settings(profile: str) -> list[CpuSetting]:
                 changed = {"sparsity": sparsity, "quantised": quantised, "runtimes": runtimes, "trains": trains}
                 networks.append(setting.model_copy(update=changed))
             for sparsity in budget.coupled if scenario == "i" and model in TIED else ():
-                networks.append(setting.model_copy(update={"sparsity": sparsity, "coupled": True, "trains": True}))
+                trains = sparsity in budget.trained
+                networks.append(setting.model_copy(update={"sparsity": sparsity, "coupled": True, "trains": trains}))
     return networks
 
 

@@ -70,7 +70,12 @@ _COLUMNS = (
     ("test_auc", "share", "test.auc", "mean one-vs-rest area under the ROC curve"),
     ("train_time_s", "s", "train_s", "wall time of the epochs, a remark: costs are in costs.csv"),
     ("val_accuracy", "share", "", "right answers on the validation images after the last epoch"),
-    ("val_gain", "share", "", "what val_accuracy gained over the last third of the epochs: below 0.005 means converged"),
+    (
+        "val_gain",
+        "share",
+        "",
+        "what val_accuracy gained over the last third of the epochs: below 0.005 means converged",
+    ),
     ("best_train_accuracy", "share", "", "best training accuracy of any epoch"),
     ("first_train_loss", "nats", "", "training loss of the first epoch"),
     ("last_train_loss", "nats", "", "training loss of the last epoch"),

@@ -260,7 +260,9 @@ def test_a_level_is_decided_at_the_scale_of_the_paper_only(equal: Given) -> None
         assert small.word.startswith(UNSCALED)
         assert small.estimate and small.detail.startswith("at a smaller scale: ")
     assert ask(Given(tidy.assign(val_gain=0.02), costs), "C16", "C52") == [f"{UNSCALED}; not converged)", NO_EFFECT]
-    worse = tidy.assign(epochs=10, val_gain=0.02, test_accuracy=0.86, id="small" + tidy.id)  # alone it would be C5's 86 %
+    worse = tidy.assign(
+        epochs=10, val_gain=0.02, test_accuracy=0.86, id="small" + tidy.id
+    )  # alone it would be C5's 86 %
     assert ask(Given(pd.concat([tidy, worse], ignore_index=True), costs), "C5") == ["contradicted"]
 
 

@@ -46,7 +46,7 @@ def test_profiles_run_what_the_points_say() -> None:
     assert extra["smoke"] == extra["laptop"] == {"bloodmnist"} and extra["quick"] == set()
     assert extra["paper"] == of(networks["paper"], "dataset")
     random = {name: any(t.method == "random" and t.sparsity for t in grid) for name, grid in grids.items()}
-    assert random == {"smoke": False, "quick": True, "laptop": True, "paper": True}
+    assert random == {"smoke": False, "quick": True, "laptop": True, "station": True, "paper": True}
     assert {round(1 / (1 - t.sparsity)) for t in studies.tutorial_trials("smoke") if t.scope == "global"} == {1, 2, 8}
     seeds = {name: (of(studies.vgg(name), "seed"), of(networks[name], "seed")) for name in studies.PROFILES}
     assert [tuple(map(len, seeds[name])) for name in ("smoke", "quick", "laptop", "paper")] == [

@@ -48,7 +48,7 @@ def test_the_main_setting_is_the_one_with_most_trials(layout: Layout, tiny_image
 
 @pytest.mark.usefixtures("tiny_images")
 def test_tables_that_tests_make_up_have_the_columns_and_kinds_of_real_ones(layout: Layout) -> None:
-    common = {"model": "mlp-small", "epochs": 2, "batch_size": 16}
+    common = {"model": "mlp-small", "epochs": 3, "batch_size": 16}
     real = tidy(run_all([make_trial(**common), make_trial(**common, method="random", sparsity=0.5)], layout))
     made = claim_records.table(seeds=1)
     assert sorted(set(made.columns) - set(real.columns)) == []
