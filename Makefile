@@ -25,7 +25,7 @@ $(INSTALLED): requirements.lock pyproject.toml
 images: setup ## Fetch the real images that can be had (MNIST, FashionMNIST, solar cells); no failure without network
 	@$(BIN)/paperlib data fetch mnist fashionmnist elpv || echo "going on with the images that are here" >&2
 
-reproduce: images ## Re-run the papers on PROFILE=quick (smoke, quick, laptop, paper) and build the report
+reproduce: images ## Re-run the papers on PROFILE=quick (smoke, quick, laptop, station, paper) and build the report
 	@$(BIN)/paperlib reproduce --profile $(PROFILE)
 
 lab: setup ## Open JupyterLab on the notebooks (this machine only, token on)

@@ -45,7 +45,8 @@ def _row(arm: Setting, seed: int, truth: dict[str, float], rng: np.random.Genera
     accuracy = truth.get("accuracy", 0.9) + rng.normal(0, noise / 10)
     row: dict[str, Any] = {
         "dataset": arm.dataset, "model": arm.model, "method": arm.method, "conv_sparsity": arm.conv,
-        "sparsity": arm.linear, "scope": arm.scope, "seed": seed, "width": 1.0, "swap": 0.2, "epochs": 50, "val_gain": 0.001,
+        "sparsity": arm.linear, "scope": arm.scope, "seed": seed, "width": 1.0, "swap": 0.2, "epochs": 50,
+        "val_gain": 0.001,
         "batch_size": 64, "optimizer": "SGD", "lr": 0.01, "resolution": 224, "options": "{}", "schedule": "constant",
         "augment": False, "compute": "fp32", "protocol": "corrected", "quirks": "", "status": "done",
         "train_images": COUNTS.get(arm.dataset, 60_000), "test_images": 10_000, "test_majority": 0.2,
