@@ -91,6 +91,7 @@ def _pool() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(os.cpu_count(), "paperlib-sparse")
 
 
+@cache
 def stride(batch: int) -> int:
     """Elements from one feature's activations to the next: padded to widths, and apart in the cache's sets."""
     if batch <= CHUNK:
@@ -106,7 +107,7 @@ def tile_width(batch: int, density: float) -> int:
 
 def _is_ours(x: Tensor) -> bool:
     """Whether the kernels can read it: not on a GPU, nor in another number format."""
-    return x.dtype in ELEMENTS and x.device.type == "cpu"
+    return x.is_cpu and x.dtype in ELEMENTS
 
 
 def lying(x: Tensor, padded_by_zeros: bool = False) -> Tensor:
@@ -133,7 +134,10 @@ def lying(x: Tensor, padded_by_zeros: bool = False) -> Tensor:
 def _run(tiles: Tiles, work: int, call: Callable[[int, int], None]) -> None:
     """`call` with ranges of tiles, whole rows of them, on as many threads as `work` multiply-adds deserve."""
     blocks = -(-tiles.shape[0] // tiles.height)
-    threads = min(blocks, torch.get_num_threads()) if work >= PARALLEL else 1
+    if work < PARALLEL:
+        call(0, blocks * tiles.across)
+        return
+    threads = min(blocks, torch.get_num_threads())
     cuts = [blocks * i // threads * tiles.across for i in range(threads + 1)]
     others = [_pool().submit(call, a, b) for a, b in pairwise(cuts[1:])]
     call(cuts[0], cuts[1])
@@ -156,13 +160,13 @@ def multiply(tiles: Tiles, values: Tensor, bias: Tensor, x: Tensor, relu: bool =
     *arrays, index = tiles.arrays
     pattern = [t.data_ptr() for t in (*arrays, index, values)]
     at_x, at_bias, at_y = x.data_ptr(), bias.data_ptr(), y.data_ptr()
-    kernels = _kernels(x.dtype, n, len(index) > 0)
+    kernels = _kernels(x.dtype, n, index.shape[0] > 0)  # a tensor's len() takes a microsecond
 
     def part(first: int, last: int) -> None:
         for kernel, at in kernels:
             kernel(*pattern, at_x + at, n, at_bias, at_y + at, n, 0, 2 * relu, first, last)
 
-    _run(tiles, len(values) * n, part)
+    _run(tiles, values.shape[0] * n, part)
     return y
 
 
