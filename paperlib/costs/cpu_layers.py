@@ -1,5 +1,6 @@
 """Single layers on this CPU, and its own limits, at one thread."""
 
+import random
 import time
 from collections.abc import Callable, Iterable, Sequence
 
@@ -15,6 +16,8 @@ from paperlib.trials.environment import describe_environment
 from paperlib.trials.resources import exclusive_resources, limit_threads
 
 LAYER_S = 0.1  # for the calls of a single layer, dense or sparse
+# A convolution of ResNet18's second stage at 28 px, with as many channels in as out.
+CHANNELS, SIDE, IMAGES, CHANNEL_ROUNDS = range(64, 129), 14, (1, 8), 12
 
 
 class LayerTime(Frozen):
@@ -36,8 +39,17 @@ class Csr(Frozen):
     ratio: float
 
 
+class ChannelTime(Frozen):
+    """Shortest seconds of a 3 × 3 convolution of so many channels in and out, on images of 14 px."""
+
+    channels: int
+    batch_size: int
+    time_s: float
+
+
 class Machine(Frozen):
-    """What this CPU can do at one thread, and single layers on it. engine: what computed the sparse ones."""
+    """What this CPU can do at one thread, and single layers on it. engine: what computed the sparse ones; channels:
+    convolutions by their number of channels."""
 
     peak_flops: float
     bandwidth: float
@@ -45,6 +57,7 @@ class Machine(Frozen):
     csr: tuple[Csr, ...]
     environment: Environment
     engine: InferenceEngine | None = None
+    channels: tuple[ChannelTime, ...] = ()
 
 
 @exclusive_resources(["cpu"])
@@ -71,6 +84,7 @@ def measure_machine(
             for size in BATCHES
             for s in sparsities
         ]
+        channels = [time for size in IMAGES for time in _channel_times(size)]
     return Machine(
         peak_flops=peak,
         bandwidth=bandwidth,
@@ -78,7 +92,20 @@ def measure_machine(
         csr=tuple(csr),
         environment=describe_environment("cpu"),
         engine="llvm" if sparse_kernel.available() else "torch-csr",
+        channels=tuple(channels),
     )
+
+
+def _channel_times(batch_size: int) -> list[ChannelTime]:
+    """Of every number in CHANNELS, in turn and in random order, so that a drift of the machine favours none."""
+    layers = {n: nn.Conv2d(n, n, 3, padding=1) for n in CHANNELS}
+    images = {n: torch.randn(batch_size, n, SIDE, SIDE) for n in CHANNELS}
+    times: dict[int, list[float]] = {n: [] for n in CHANNELS}
+    order = random.Random(0)
+    for _ in range(CHANNEL_ROUNDS):
+        for n in order.sample(CHANNELS, len(CHANNELS)):
+            times[n].append(best_time(lambda n=n: layers[n](images[n]), 1))  # type: ignore[misc]
+    return [ChannelTime(channels=n, batch_size=batch_size, time_s=min(of)) for n, of in times.items()]
 
 
 def _layer_times(label: str, network: nn.Module, shape: tuple[int, int, int]) -> list[LayerTime]:

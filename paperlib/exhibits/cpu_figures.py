@@ -34,7 +34,7 @@ def write(layout: Layout) -> list[Exhibit | None]:
     table, steps = (pd.DataFrame(cpu_study.rows(records, steps=steps)) for steps in (False, True))
     study = Study(layout, records, machine, table[~table.coupled], _curves(table), _curves(steps))
     made = [ratios(study, threads) for threads in sorted(study.table.threads.unique())]
-    makers = (training, scenarios, roofline, break_even, latency, stored, recommendation, runtime)
+    makers = (training, scenarios, roofline, channels, break_even, latency, stored, recommendation, runtime)
     return [*made, *(make(study) for make in makers)]
 
 
@@ -175,3 +175,30 @@ def roofline(study: Study) -> Exhibit:
         f"and reach less of the limit. {machine.environment.cpu}; images of noise (stand-in)."
     )
     return study.save(figure, "edge_roofline", "Where the time goes", text)
+
+
+def channels(study: Study) -> Exhibit | None:
+    """A convolution's time by its number of channels, and whether a multiple of 8 or 16 is worth keeping more."""
+    times = pd.DataFrame([time.model_dump() for time in study.machine.channels])
+    if times.empty:
+        return None
+    sizes, said = list(times.batch_size.unique()), list[str]()
+    figure, grid = style.panels([f"batch {size}" for size in sizes], xlabel="channels in and out")
+    looks = {"multiple of 16": ("#d55e00", 30), "multiple of 8": ("#0072b2", 14), "other": ("#999999", 5)}
+    for axes, size in zip(grid, sizes, strict=True):
+        ms = times[times.batch_size == size].set_index("channels").time_s * 1e3
+        axes.plot(ms.index, ms, color="#999999", linewidth=0.8)
+        multiples = np.select([ms.index % 16 == 0, ms.index % 8 == 0], list(looks)[:2], "other")
+        for name, (colour, area) in looks.items():
+            axes.scatter(ms.index[multiples == name], ms[multiples == name], s=area, color=colour, zorder=2)
+        odd = ms[ms.index % 8 != 0]
+        faster = sum(ms[-(-n // 8) * 8] < time for n, time in odd.items())
+        said.append(f"at batch {size} the next multiple of 8 is faster for {faster} of the {len(odd)} other numbers")
+    grid[0].set_ylabel("ms")
+    handles = [Line2D([], [], marker="o", linestyle="", color=c, label=name) for name, (c, _) in looks.items()]
+    style.legend_below(figure, handles, 3)
+    text = (
+        "A 3 × 3 convolution on 14 px, one thread; shortest of a dozen calls, n = 1. A few channels more can be "
+        f"faster (option round_to): {'; '.join(said)}. {study.machine.environment.cpu}; images of noise (stand-in)."
+    )
+    return study.save(figure, "edge_channels", "Which numbers of channels are fast", text)

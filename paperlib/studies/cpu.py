@@ -79,7 +79,7 @@ def run_cpu_study(profile: str, layout: Layout) -> list[EdgeRecord]:
             records.append(EdgeRecord.model_validate_json(path.read_bytes()))
             step.advance()
     known = stored(layout)[1]
-    if known is None or known.engine is None:  # one from before it was noted had other layers
+    if known is None or not known.channels:  # one from before these were measured
         path = layout.edge / "machine.json"
         machine = measure_machine(dense_and_compact(BUDGETS[profile].widths), SPARSITIES[1:])
         write_atomically(path, (machine.model_dump_json(indent=1) + "\n").encode())
