@@ -198,8 +198,8 @@ def channels(study: Study) -> Exhibit | None:
     handles = [Line2D([], [], marker="o", linestyle="", color=c, label=name) for name, (c, _) in looks.items()]
     style.legend_below(figure, handles, 3)
     text = (
-        "A 3 × 3 convolution on 14 px, one thread; shortest of a dozen calls, n = 1. Of the numbers between multiples of "
-        f"16 these take as long as the next multiple, to 5 %, so that round_to keeps more for nothing: "
+        "A 3 × 3 convolution on 14 px, one thread; shortest of 12 calls, n = 1. Of the numbers between multiples of "
+        "16 these take as long as the next multiple, to 5 %, so that round_to keeps more for nothing: "
         f"{', '.join(said)}. {study.machine.environment.cpu}; images of noise (stand-in)."
     )
     return study.save(figure, "edge_channels", "Which numbers of channels are fast", text)
