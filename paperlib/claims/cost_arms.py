@@ -5,7 +5,7 @@ from functools import lru_cache
 
 import pandas as pd
 
-from paperlib.claims.cost_evidence import EPOCHS_F, EPOCHS_P, CostMetric, CostTable, ids_of
+from paperlib.claims.cost_evidence import EPOCHS_F, EPOCHS_P, CostMetric, CostTable
 from paperlib.claims.effects import NOT_PUBLISHED, PAPER, Arm, pruned_text
 from paperlib.claims.settings import P_METHODS, Setting
 from paperlib.claims.stats import Estimate, mean_interval
@@ -99,7 +99,7 @@ def _arm(costs: CostTable, study: str) -> CostArm | None:
     shares = float(first.conv_sparsity), float(first.sparsity)
     arm = Setting("", str(first.model), str(first.method), *shares, str(first.scope))
     datasets = F_DATASETS if study == "industrial" else P_DATASETS
-    fitting = tuple(d for d in datasets if first.id in ids_of(arm._replace(dataset=d), float(first.width)))
+    fitting = tuple(d for d in datasets if len(costs.of(arm._replace(dataset=d), float(first.width))))
     if not fitting or not _belongs(arm, study):
         return None
     return CostArm(arm._replace(dataset=fitting[0]), float(first.width), fitting, costs)

@@ -1,7 +1,6 @@
 """Cost records as evidence: what an arm costs beside dense, one value per fresh process."""
 
 from dataclasses import dataclass, field
-from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -75,13 +74,6 @@ class Network(NamedTuple):
     pixels: int
 
 
-@cache
-def ids_of(setting: Setting, width: float) -> tuple[str, ...]:
-    """Of the cost records that can stand for this arm, best first, a GPU's before a CPU's."""
-    settings = cost_settings(*setting, width=width)
-    return tuple(s.id for one in settings for s in (one.model_copy(update={"device": "cuda"}), one))
-
-
 @dataclass(frozen=True, eq=False)
 class CostTable:
     """The table of `costs.records.cost_table`, asked by the settings of claims. An empty one is no evidence."""
@@ -109,7 +101,11 @@ class CostTable:
             trained = _with_training(self.rows, setting.dataset)
             self._by_dataset[setting.dataset] = {str(name): group for name, group in trained.groupby("id")}
         by_id = self._by_dataset[setting.dataset]
-        return next((by_id[name] for name in ids_of(setting, width) if name in by_id), self.rows[:0])
+        for candidate in cost_settings(*setting, width=width):
+            for name in (candidate.model_copy(update={"device": "cuda"}).id, candidate.id):
+                if name in by_id:
+                    return by_id[name]
+        return self.rows[:0]
 
     def network(self, setting: Setting) -> Network | None:
         """The network on which this arm was measured; None where nothing was."""
