@@ -1,6 +1,7 @@
 """Cost records as evidence: what an arm costs beside dense, one value per fresh process."""
 
 from dataclasses import dataclass, field
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -67,6 +68,13 @@ COSTS = {
 }  # fmt: skip
 
 
+@cache
+def _ids(setting: Setting, width: float) -> tuple[str, ...]:
+    """Of the records that stand for an arm, best first: the larger images, and of each a GPU before a CPU."""
+    candidates = cost_settings(*setting, width=width)
+    return tuple(i for c in candidates for i in (c.model_copy(update={"device": "cuda"}).id, c.id))
+
+
 class Network(NamedTuple):
     """A model at one size of images: what has a noise floor of its own. pixels: height of the images."""
 
@@ -101,11 +109,8 @@ class CostTable:
             trained = _with_training(self.rows, setting.dataset)
             self._by_dataset[setting.dataset] = {str(name): group for name, group in trained.groupby("id")}
         by_id = self._by_dataset[setting.dataset]
-        for candidate in cost_settings(*setting, width=width):
-            for name in (candidate.model_copy(update={"device": "cuda"}).id, candidate.id):
-                if name in by_id:
-                    return by_id[name]
-        return self.rows[:0]
+        found = next((name for name in _ids(setting, width) if name in by_id), None)
+        return self.rows[:0] if found is None else by_id[found]
 
     def network(self, setting: Setting) -> Network | None:
         """The network on which this arm was measured; None where nothing was."""
