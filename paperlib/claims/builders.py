@@ -17,7 +17,6 @@ from paperlib.claims.judging import Rule, is_ratio, judge
 from paperlib.claims.settings import Reference, Setting, dense_of, label
 from paperlib.claims.stats.decisions import Outcome
 from paperlib.claims.verdict import Compared, Verdict, deny, flawed, join, strongest
-from paperlib.studies.profiles import F_DATASETS
 
 Test = Callable[[Evidence], Verdict]
 # The smallest differences that matter, ours, since the papers state none: inside them things are "comparable".
@@ -192,14 +191,11 @@ def at_pixels(pixels: int, *tests: Test) -> Test:
 def at_scale(*tests: Test) -> Test:
     """Only on trials of the paper's own scale: a level, or how two models compare, is not that of smaller ones.
 
-    That is the whole network (width 1), trained for the paper's epochs or more (F's 50, the 10 of P's published code).
     Where there are none the estimate of the smaller ones is shown, and decides nothing.
     """
 
     def on_large_trials(evidence: Evidence) -> Verdict:
-        rows, test = evidence.rows, every(*tests)
-        epochs = rows.dataset.isin(F_DATASETS).map({True: EPOCHS_F, False: EPOCHS_P})
-        large = evidence.where((rows.epochs >= epochs) & (rows.width == 1))
+        test, large = every(*tests), evidence.at_scale
         verdict = test(large)
         if large is evidence or verdict.estimate is not None:
             return verdict

@@ -45,13 +45,13 @@ def answer_of_claims(verdicts: Sequence[Verdict], layout: Layout) -> str:
     parts = [f"Of {len(verdicts)} claims the records in results/{layout.name} decide {len(decided)}: {words or OPEN}."]
     archive = reference()
     if archive is not None and archive.parent.name != layout.name:
-        theirs = reference_bases(archive)
+        theirs, name = reference_bases(archive), archive.parent.name
         more: dict[str, list[str]] = {}
         for claim in (v.claim for v in verdicts if v.base not in DECIDED and theirs.get(v.claim) in DECIDED):
             more.setdefault(theirs[claim], []).append(claim)
         told = "; ".join(f"{len(ids)} {word} ({', '.join(ids)})" for word, ids in more.items())
         left = len(verdicts) - len(decided) - sum(map(len, more.values()))
-        parts.append(f"Of the others the committed reference, results/{archive.parent.name}, decides: {told or 'none'}.")
+        parts.append(f"Of the others the committed reference, results/{name}, decides: {told or 'none'}.")
         parts.append(f"{left} stay open in both.")
     return "\n".join(f"- {part}" for part in parts)
 
