@@ -166,11 +166,12 @@ class CostTable:
         """Logarithms of the A/A ratios, each process once; zeros for what is counted and not measured."""
         if self.rows.empty:
             return np.zeros(0)
-        rows = self.rows[(self.rows.model == network.model) & (self.rows.resolution == network.pixels)]
+        chosen = (self.rows.model == network.model) & (self.rows.resolution == network.pixels)
         if metric.control is None:
-            return np.zeros(len(rows))
+            return np.zeros(chosen.sum())
         shape = ["width", "channels", "classes", "batch_size", "process"]
-        return np.log(rows.drop_duplicates(shape)[metric.control].to_numpy(np.float64))
+        rows = self.rows[[*shape, metric.control]][chosen].drop_duplicates(shape)
+        return np.log(rows[metric.control].to_numpy(np.float64))
 
 
 def networks_of(rows: pd.DataFrame) -> list[Network]:
@@ -211,4 +212,4 @@ def _with_training(rows: pd.DataFrame, dataset: str) -> pd.DataFrame:
         new[f"{way}train_energy_ratio"] = energy / (watts * dense_s)
         new[f"{way}train_co2_g"] = energy / 3.6e6 * of("grid_g_per_kwh")
     new["inference_extra_s"] = of("inference_b1_s") * (1 - 1 / of("inference_b1_ratio"))
-    return rows.assign(**new)
+    return pd.concat([rows, pd.DataFrame(new, rows.index)], axis=1)
