@@ -87,8 +87,8 @@ def test_figures_are_not_empty_and_the_same_again(made: Source) -> None:
     kept = {f: (output_root(made.layout) / f).read_bytes() for e in first for f in e.files}
     for name, content in kept.items():
         if name.endswith(".png"):
-            pixels = np.asarray(Image.open(output_root(made.layout) / name).convert("RGB"))
-            assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 5
+            image = Image.open(output_root(made.layout) / name).convert("RGB")
+            assert len(image.getcolors(image.width * image.height)) > 5
         assert content
     collation.write("01", made.layout)
     changed = [f for f, content in kept.items() if (output_root(made.layout) / f).read_bytes() != content]
