@@ -178,8 +178,8 @@ def costs_like(
         is_changed = trains if name in {"time", "energy", "memory"} else rows.method != "dense"
         for column in columns:
             rows[column] = rows[column].astype(float) * np.where(is_changed, factor, 1.0) * noises
+    shape = rows.groupby(["model", "resolution", "classes", "channels", "process"]).ngroup()  # one control of each
     for column in ("step_ratio_again", *(f"inference_b{size}_ratio_again" for size in BATCHES)):
-        shape = rows.groupby(["model", "resolution", "classes", "channels", "process"]).ngroup()  # one control of each
         rows[column] *= np.exp(rng.normal(0, noise, shape.max() + 1))[shape]
     for name, ending in (("level_s", "_s"), ("level_j", "_energy_j")):
         factor = np.array([truths[arm].get(name, 1.0) for arm in arms])

@@ -26,6 +26,15 @@ __all__ = ["layout", "pytest_terminal_summary", "tiny", "tiny_images"]
 
 
 @pytest.fixture(autouse=True, scope="session")
+def _one_thread_a_worker() -> None:
+    """Workers share the cores: two threads of each on two cores take twice the CPU time of one."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        import torch  # after paperlib, which says how its threads wait
+
+        torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True, scope="session")
 def _own_locks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Tests wait for each other's trials only, not for other work on this machine."""
     with pytest.MonkeyPatch.context() as patch:

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from paperlib.claims.cost_evidence import CostMetric
 from paperlib.claims.definitions import equal_by_definition, verdict_on_equals
-from paperlib.claims.effects import Metric, converged
+from paperlib.claims.effects import Metric
 from paperlib.claims.evidence import QUALITIES, QUANTITIES, Evidence
 from paperlib.claims.judging import Rule, is_ratio, judge
 from paperlib.claims.settings import Reference, Setting, dense_of, label
@@ -196,8 +196,7 @@ def at_scale(*tests: Test) -> Test:
     """
 
     def on_large_trials(evidence: Evidence) -> Verdict:
-        rows, test = evidence.rows, every(*tests)
-        large = evidence.where((rows.width == 1) & converged(rows))
+        test, large = every(*tests), evidence.at_scale
         verdict = test(large)
         if large is evidence or verdict.estimate is not None:
             return verdict

@@ -1,6 +1,7 @@
 """Cost records as evidence: what an arm costs beside dense, one value per fresh process."""
 
 from dataclasses import dataclass, field
+from functools import cache, cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -67,6 +68,13 @@ COSTS = {
 }  # fmt: skip
 
 
+@cache
+def _ids(setting: Setting, width: float) -> tuple[str, ...]:
+    """Of the records that stand for an arm, best first: the larger images, and of each a GPU before a CPU."""
+    candidates = cost_settings(*setting, width=width)
+    return tuple(i for c in candidates for i in (c.model_copy(update={"device": "cuda"}).id, c.id))
+
+
 class Network(NamedTuple):
     """A model at one size of images: what has a noise floor of its own. pixels: height of the images."""
 
@@ -74,13 +82,18 @@ class Network(NamedTuple):
     pixels: int
 
 
+_NOWHERE = np.array([], np.intp)
+
+
 @dataclass(frozen=True, eq=False)
 class CostTable:
     """The table of `costs.records.cost_table`, asked by the settings of claims. An empty one is no evidence."""
 
     rows: pd.DataFrame
-    _by_dataset: dict[str, dict[str, pd.DataFrame]] = field(default_factory=dict, repr=False)
-    _floors: dict[tuple[object, ...], Estimate | None] = field(default_factory=dict, repr=False)
+    _trained: dict[str, pd.DataFrame] = field(default_factory=dict, repr=False)
+    _columns: dict[tuple[str, str], NDArray[np.float64]] = field(default_factory=dict, repr=False)
+    _networks: dict[Setting, Network | None] = field(default_factory=dict, repr=False)
+    _floors: dict[tuple[str | None, Network], Estimate | None] = field(default_factory=dict, repr=False)
     _parts: dict[bytes, "CostTable"] = field(default_factory=dict, repr=False)
 
     def where(self, chosen: "pd.Series[bool]") -> "CostTable":
@@ -89,28 +102,42 @@ class CostTable:
             return self
         return self._parts.setdefault(chosen.to_numpy(bool).tobytes(), CostTable(self.rows[chosen]))
 
+    def places(self, setting: Setting, width: float = 1.0) -> NDArray[np.intp]:
+        """Where in `rows` the largest network measured for this arm stands, one row per process; none if none was."""
+        return next((self._places[name] for name in _ids(setting, width) if name in self._places), _NOWHERE)
+
+    @cached_property
+    def _places(self) -> dict[str, NDArray[np.intp]]:
+        grouped = self.rows.groupby("id", sort=False).indices if len(self.rows) else {}
+        return {str(name): np.asarray(places, np.intp) for name, places in grouped.items()}
+
     def of(self, setting: Setting, width: float = 1.0) -> pd.DataFrame:
-        """Rows of the largest network measured for this arm, one per process, with the cost of a whole training.
+        """The rows at `places`, with the cost of a whole training.
 
         `train_s`, `train_energy_j`, `train_co2_g` and their ratios are steps times step plus boundaries times
         boundary, for the official images of the data set and the paper's epochs. Empty where nothing was measured.
         """
-        if self.rows.empty:
-            return self.rows
-        if setting.dataset not in self._by_dataset:
-            trained = _with_training(self.rows, setting.dataset)
-            self._by_dataset[setting.dataset] = {str(name): group for name, group in trained.groupby("id")}
-        by_id = self._by_dataset[setting.dataset]
-        for candidate in cost_settings(*setting, width=width):
-            for name in (candidate.model_copy(update={"device": "cuda"}).id, candidate.id):
-                if name in by_id:
-                    return by_id[name]
-        return self.rows[:0]
+        places = self.places(setting, width)
+        return self._of_dataset(setting.dataset).iloc[places] if len(places) else self.rows[:0]
+
+    def column(self, dataset: str, name: str) -> NDArray[np.float64]:
+        """A column of `of` for the arms of a data set, in the order of `rows`; NaN where it was not measured."""
+        if (dataset, name) not in self._columns:
+            self._columns[dataset, name] = np.asarray(self._of_dataset(dataset)[name], float)
+        return self._columns[dataset, name]
+
+    def _of_dataset(self, dataset: str) -> pd.DataFrame:
+        if dataset not in self._trained:
+            self._trained[dataset] = _with_training(self.rows, dataset)
+        return self._trained[dataset]
 
     def network(self, setting: Setting) -> Network | None:
         """The network on which this arm was measured; None where nothing was."""
-        rows = self.of(setting)
-        return Network(str(rows.model.iloc[0]), int(rows.resolution.iloc[0])) if len(rows) else None
+        if setting not in self._networks:
+            first = self.places(setting)[:1]
+            of_first = [Network(str(self.rows.model.iloc[n]), int(self.rows.resolution.iloc[n])) for n in first]
+            self._networks[setting] = of_first[0] if of_first else None
+        return self._networks[setting]
 
     def effect(
         self, metric: CostMetric, setting: Setting, *, realised: bool = False, width: float = 1.0
@@ -129,7 +156,7 @@ class CostTable:
         Two identical networks differ by more than this in one process of twenty: Student's quantile times the root
         mean square of the log ratios of dense to dense, over all processes and shapes of these networks.
         """
-        key = (metric.name, network)
+        key = (metric.control, network)
         if key not in self._floors:
             logs = self._controls(metric, network)
             self._floors[key] = _floor_of(logs) if len(logs) else None
@@ -139,11 +166,12 @@ class CostTable:
         """Logarithms of the A/A ratios, each process once; zeros for what is counted and not measured."""
         if self.rows.empty:
             return np.zeros(0)
-        rows = self.rows[(self.rows.model == network.model) & (self.rows.resolution == network.pixels)]
+        chosen = (self.rows.model == network.model) & (self.rows.resolution == network.pixels)
         if metric.control is None:
-            return np.zeros(len(rows))
+            return np.zeros(chosen.sum())
         shape = ["width", "channels", "classes", "batch_size", "process"]
-        return np.log(rows.drop_duplicates(shape)[metric.control].to_numpy(np.float64))
+        rows = self.rows[[*shape, metric.control]][chosen].drop_duplicates(shape)
+        return np.log(rows[metric.control].to_numpy(np.float64))
 
 
 def networks_of(rows: pd.DataFrame) -> list[Network]:
@@ -163,21 +191,25 @@ def _floor_of(logs: NDArray[np.float64]) -> Estimate:
 
 def _with_training(rows: pd.DataFrame, dataset: str) -> pd.DataFrame:
     """The rows with what a whole training on this data set costs, masked and in the fastest exact way."""
+
+    def of(name: str) -> NDArray[np.float64]:
+        return rows[name].to_numpy(np.float64)
+
     epochs, images = (EPOCHS_F if dataset in F_DATASETS else EPOCHS_P), parse_name(dataset).info.counts[0]
-    steps, boundaries = epochs * -(-images // rows.batch_size), epochs - 1
-    dense_s = steps * rows.dense_step_s
-    watts = rows.dense_step_energy_j.astype(float) * rows.batch_size / rows.dense_step_s
-    new = {"dense_train_s": dense_s, "memory_ratio": rows.memory_bytes / rows.dense_memory_bytes}
-    new["realised_memory_ratio"] = rows.realised_memory_bytes / rows.dense_memory_bytes
-    needed = rows.inference_memory_bytes.astype(float)
-    new["inference_memory_ratio"] = needed / rows.dense_inference_memory_bytes.astype(float)
+    batch_size, step_s, boundaries = of("batch_size"), of("dense_step_s"), epochs - 1
+    dense_s = epochs * np.ceil(images / batch_size) * step_s
+    watts = of("dense_step_energy_j") * batch_size / step_s
+    new = {"dense_train_s": dense_s}
+    for kind in ("memory", "realised_memory", "inference_memory"):
+        new[f"{kind}_ratio"] = of(f"{kind}_bytes") / of(f"dense_{kind.removeprefix('realised_')}_bytes")
     for way in ("", "realised_"):
-        boundary_s = boundaries * rows[f"{way}boundary_s"]
+        boundary_s = boundaries * of(f"{way}boundary_s")
         # The ratio within rounds, not that of two medians: a drift of the machine cancels in it.
-        new[f"{way}train_ratio"] = rows[f"{way}step_ratio"] + boundary_s / dense_s
+        new[f"{way}train_ratio"] = of(f"{way}step_ratio") + boundary_s / dense_s
         new[f"{way}train_s"] = new[f"{way}train_ratio"] * dense_s
-        energy = rows[f"{way}step_energy_ratio"].astype(float) * watts * dense_s + watts * boundary_s
+        energy = of(f"{way}step_energy_ratio") * watts * dense_s + watts * boundary_s
         new[f"{way}train_energy_j"] = energy
         new[f"{way}train_energy_ratio"] = energy / (watts * dense_s)
-        new[f"{way}train_co2_g"] = energy / 3.6e6 * rows.grid_g_per_kwh
-    return rows.assign(inference_extra_s=rows.inference_b1_s * (1 - 1 / rows.inference_b1_ratio), **new)
+        new[f"{way}train_co2_g"] = energy / 3.6e6 * of("grid_g_per_kwh")
+    new["inference_extra_s"] = of("inference_b1_s") * (1 - 1 / of("inference_b1_ratio"))
+    return pd.concat([rows, pd.DataFrame(new, rows.index)], axis=1)

@@ -106,6 +106,11 @@ def pruned_text(model: str, scope: str, conv: float, linear: float) -> str:
     return f"{prefix}conv {conv:.0%}, linear {linear:.0%}"
 
 
+def only(rows: pd.DataFrame, chosen: "pd.Series[bool]") -> pd.DataFrame:
+    """The rows that are chosen; the table itself, not a copy, where all are."""
+    return rows if chosen.all() else rows[chosen]
+
+
 def main_setting_only(tidy: pd.DataFrame) -> pd.DataFrame:
     """Trials of one training setting for each data set and model: a sweep's others stand in a table of their own."""
     return tidy[tidy.main_setting] if len(tidy) else tidy
@@ -114,7 +119,7 @@ def main_setting_only(tidy: pd.DataFrame) -> pd.DataFrame:
 def corrected_protocol(tidy: pd.DataFrame) -> pd.DataFrame:
     """Finished trials of the corrected protocol that are arms of a comparison (a draw of random ratios is none)."""
     draws = tidy.scope.isin(["random-ratios"]) | tidy.method.isin(["threshold"])
-    return tidy[(tidy.status == "done") & (tidy.protocol == "corrected") & ~draws]
+    return only(tidy, (tidy.status == "done") & (tidy.protocol == "corrected") & ~draws)
 
 
 def drawn(sources: Iterable[str]) -> bool:
@@ -139,8 +144,8 @@ def is_near_chance(accuracy: float, majority: float) -> bool:
 
 def near_chance(tidy: pd.DataFrame) -> set[tuple[str, str]]:
     """Data sets and models whose dense networks hardly beat a constant predictor: pruning has nothing to lose there."""
-    rows = corrected_protocol(tidy)
-    dense = rows[rows.method == "dense"].groupby(["dataset", "model"])[["test_accuracy", "test_majority"]].mean()
+    rows = corrected_protocol(tidy[tidy.method == "dense"])
+    dense = rows.groupby(["dataset", "model"])[["test_accuracy", "test_majority"]].mean()
     return {cast(tuple[str, str], pair) for pair, *levels in dense.itertuples() if is_near_chance(*levels)}
 
 

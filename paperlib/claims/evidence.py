@@ -7,23 +7,15 @@ from typing import Any, cast
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from paperlib.claims.cost_evidence import COSTS, CostMetric, CostTable
-from paperlib.claims.effects import (
-    ACCURACY,
-    PAIR,
-    REAL,
-    Metric,
-    converged,
-    corrected_protocol,
-    main_setting_only,
-    near_chance,
-)
+from paperlib.claims.effects import ACCURACY, PAIR, REAL, Metric, converged, corrected_protocol, near_chance, only
 from paperlib.claims.settings import Setting, label
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.intp]
+_NOTHING, _NOWHERE = np.array([], float), np.array([], np.intp)
 SWAP = 0.2  # both papers; other values are sensitivity arms
 PIXELS = 224  # of paper F's images; its networks for small images cost otherwise
 F_MODELS = ("vgg16", "resnet18")
@@ -83,20 +75,22 @@ class Evidence:
     others: pd.DataFrame = field(default_factory=pd.DataFrame, repr=False)  # of other training settings
     strictness: float = 1.0  # factor on the margins, to see what hangs on them
     asked: Asked = field(default_factory=Asked, repr=False)
+    _budgets: dict[bool, Rows] = field(init=False, default_factory=dict, repr=False)
+    _columns: dict[str, Floats] = field(init=False, default_factory=dict, repr=False)
 
     @classmethod
     def of(cls, tidy: pd.DataFrame, costs: pd.DataFrame | None = None) -> "Evidence":
         """From the tables of `trials.store.tidy` and `costs.records.cost_table`; an empty one is no evidence."""
         rows = corrected_protocol(tidy if len(tidy) else pd.DataFrame(columns=sorted(_COLUMNS)))
-        rows = rows[rows.swap == SWAP].reset_index(drop=True)
+        rows = only(rows, rows.swap == SWAP).reset_index(drop=True)
         stored = rows[["csr_bytes", "compact_bytes"]].astype(float).min(axis=1)
         extra = {
             "loss_change": rows.last_train_loss.astype(float) - rows.first_train_loss.astype(float),
             "stored_change": stored / rows.dense_bytes.astype(float) - 1,
         }
         rows, measured = rows.assign(**extra), CostTable(pd.DataFrame() if costs is None else costs)
-        main = main_setting_only(rows).reset_index(drop=True)
-        return cls(main, measured, rows[~rows.main_setting.astype(bool)] if len(rows) else rows)
+        is_main = rows.main_setting.astype(bool)
+        return cls(only(rows, is_main).reset_index(drop=True), measured, rows[~is_main])
 
     @cached_property
     def of_any_setting(self) -> "Evidence":
@@ -127,6 +121,11 @@ class Evidence:
         return self.where(self.rows["source"].isin(REAL))
 
     @cached_property
+    def at_scale(self) -> "Evidence":
+        """Only trials of the papers' own scale: the whole network (width 1), trained until it converged."""
+        return self.where((self.rows.width == 1) & self._converged)
+
+    @cached_property
     def near_chance(self) -> set[tuple[str, str]]:
         """Data sets and models whose dense networks hardly beat a constant predictor."""
         return near_chance(self.rows)
@@ -141,28 +140,30 @@ class Evidence:
         groups = cast(dict[tuple[str, str, str, float, float, str], Rows], self.rows.groupby(ARM, sort=False).indices)
         return {Setting(*key): rows for key, rows in groups.items()}
 
-    @cached_property
-    def _budgets(self) -> dict[bool, Rows]:
-        # The number of each row's budget, seed and machine; under False across models, which train in their own ways.
-        same = [*(name for name in PAIR if name not in {"dataset", "model"}), *MACHINE]
-        across = [name for name in same if name not in PER_MODEL]
-        return {
-            one_model: np.asarray(self.rows.groupby(names, sort=False, dropna=False).ngroup(), np.intp)
-            for one_model, names in ((True, same), (False, across))
-        }
+    def _budget(self, one_model: bool) -> Rows:
+        """The number of each row's budget, seed and machine; across models (not one) without how each is trained."""
+        if one_model not in self._budgets:
+            apart = {"dataset", "model"} | (set() if one_model else PER_MODEL)
+            names = [*(name for name in PAIR if name not in apart), *MACHINE]
+            numbers = self.rows.groupby(names, sort=False, dropna=False).ngroup()
+            self._budgets[one_model] = np.asarray(numbers, np.intp)
+        return self._budgets[one_model]
 
     def _column(self, name: str) -> Floats:
-        if name not in self.rows:
-            return np.full(len(self.rows), np.nan)
-        return pd.to_numeric(self.rows[name], errors="coerce").to_numpy(float)
+        if name not in self._columns:
+            missing = pd.Series(np.nan, self.rows.index)
+            values = pd.to_numeric(self.rows.get(name, missing), errors="coerce")
+            self._columns[name] = values.to_numpy(float)
+        return self._columns[name]
 
     def level(self, metric: Metric | CostMetric, setting: Setting) -> PairedSample | None:
         """The quantity itself in the unit of its column, one value per repeat; None where it was not measured."""
         self._ask(metric, setting)
         if isinstance(metric, CostMetric):
-            rows = self.costs.of(setting)
-            return _of_costs(str(setting), rows.process, rows[metric.level], rows.index) if len(rows) else None
-        at = self.groups.get(setting, np.array([], np.intp))
+            places = self.costs.places(setting)
+            values = self.costs.column(setting.dataset, metric.level)[places] if len(places) else _NOTHING
+            return self._of_costs(str(setting), places, values, places)
+        at = self.groups.get(setting, _NOWHERE)
         return self._sample(str(setting), at, self._column(metric.column)[at], at)
 
     def compare(self, metric: Metric | CostMetric, left: Setting, right: Setting) -> PairedSample | None:
@@ -176,31 +177,39 @@ class Evidence:
         self._ask(metric, left, *(() if beside else (right,)))
         if isinstance(metric, CostMetric):
             return self._compare_costs(metric, name, left, right)
-        rows, others = (self.groups.get(s, np.array([], np.intp)) for s in (left, right))
+        rows, others = (self.groups.get(s, _NOWHERE) for s in (left, right))
         values = self._column(metric.column)
-        budget = self._budgets[left.model == right.model]
+        budget = self._budget(left.model == right.model)
         partner = dict(zip(budget[others[::-1]], others[::-1], strict=True))  # of several the first
         mine = np.array([row for row in rows if budget[row] in partner], np.intp)
         other = np.array([partner[budget[row]] for row in mine], np.intp)
         return self._sample(name, mine, values[mine] - values[other], np.concatenate([mine, other]))
 
     def _compare_costs(self, metric: CostMetric, label: str, left: Setting, right: Setting) -> PairedSample | None:
-        mine = self.costs.of(left)
+        costs, mine, other = self.costs, self.costs.places(left), self.costs.places(right)
         one_network = (left.dataset, left.model) == (right.dataset, right.model)
         if one_network and right.method == "dense":
-            return (
-                _of_costs(label, mine.process, np.log(mine[metric.ratio].to_numpy(float)), mine.index)
-                if len(mine)
-                else None
-            )
-        other = self.costs.of(right)
-        if mine.empty or other.empty or (mine.resolution.max() < PIXELS) != (other.resolution.max() < PIXELS):
+            ratios = costs.column(left.dataset, metric.ratio)[mine] if len(mine) else _NOTHING
+            return self._of_costs(label, mine, np.log(ratios), mine)
+        if not len(mine) or not len(other):
+            return None
+        pixels, processes = (costs.column(left.dataset, name) for name in ("resolution", "process"))
+        if (pixels[mine].max() < PIXELS) != (pixels[other].max() < PIXELS):
             return None
         column = metric.ratio if one_network else metric.level
-        both, x, y = np.intersect1d(mine.process, other.process, return_indices=True)
-        logs = np.log(mine[column].to_numpy(float)[x] / other[column].to_numpy(float)[y])
-        places = np.concatenate([mine.index.to_numpy()[x], other.index.to_numpy()[y]])
-        return _of_costs(label, both, logs, places)
+        _, x, y = np.intersect1d(processes[mine], processes[other], return_indices=True)
+        mine, other = mine[x], other[y]
+        logs = np.log(costs.column(left.dataset, column)[mine] / costs.column(right.dataset, column)[other])
+        return self._of_costs(label, mine, logs, np.concatenate([mine, other]))
+
+    def _of_costs(self, label: str, places: Rows, values: Floats, all_places: Rows) -> PairedSample | None:
+        """A sample of the rows of costs at `places`; all_places: of the rows that it rests on."""
+        good = np.isfinite(values)
+        if not good.any():
+            return None
+        rows = self.costs.rows
+        processes = rows.process.to_numpy(np.int64)[places[good]]
+        return PairedSample(label, processes, values[good], rows.index.to_numpy(np.intp)[all_places])
 
     def _ask(self, metric: Metric | CostMetric, *settings: Setting) -> None:
         self.asked.quantities.add(metric.name)
@@ -227,26 +236,18 @@ class Evidence:
         places = np.unique(np.concatenate([sample.rows for sample in samples]))
         if isinstance(metric, CostMetric):
             return _support_of_costs(metric, self.costs.rows.loc[places])
-        rows = self.rows.iloc[places]
+        budget = ["dataset", "source", "train_images", "epochs", "device"]
+        rows = self.rows[["id", *budget]].iloc[places]
         caveats = non_official_sources(rows["source"])
         if metric.name in QUALITIES and not self._converged[places].all():
             caveats.append("not converged")
-        budgets = rows[["dataset", "source", "train_images", "epochs", "device"]].drop_duplicates()
         provenance = [
             f"{dataset}: {source} ({images:,} training images, {epochs} epochs; {device})"
-            for dataset, source, images, epochs, device in budgets.itertuples(index=False)
+            for dataset, source, images, epochs, device in dict.fromkeys(zip(*map(rows.get, budget), strict=True))
         ]
         return {
             "caveats": tuple(caveats), "provenance": "; ".join(provenance), "trials": tuple(sorted(set(rows["id"])))
         }  # fmt: skip
-
-
-def _of_costs(label: str, processes: ArrayLike, values: ArrayLike, places: ArrayLike) -> PairedSample | None:
-    numbers = np.asarray(values, float)
-    good = np.isfinite(numbers)
-    if not good.any():
-        return None
-    return PairedSample(label, np.asarray(processes, np.int64)[good], numbers[good], np.asarray(places, np.intp))
 
 
 def _support_of_costs(metric: CostMetric, rows: pd.DataFrame) -> dict[str, Any]:

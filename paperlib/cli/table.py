@@ -1,19 +1,5 @@
-"""`paperlib table NAME [--profile quick]`."""
+"""Write one table: say what it takes, run what is missing of it, name its files."""
 
-from typing import Annotated
+from paperlib.cli.figure import making
 
-import typer
-
-from paperlib.cli.figure import Profile, names, show
-
-
-def _tables(incomplete: str) -> list[str]:
-    return names("table", incomplete)
-
-
-def command(
-    name: Annotated[str, typer.Argument(help="As `paperlib list` says.", autocompletion=_tables)],
-    profile: Profile = "quick",
-) -> None:
-    """Write one table: say what it takes, run what is missing of it, name its files."""
-    show("table", name, profile)
+command = making("table", __doc__)

@@ -1,6 +1,5 @@
 """The short answer that opens a notebook: a few sentences with numbers and n, computed from its records."""
 
-import json
 from collections.abc import Sequence
 from statistics import median
 
@@ -13,10 +12,10 @@ from paperlib.claims.effects import Arm, arms, corrected_protocol, is_near_chanc
 from paperlib.claims.verdict import DECIDED
 from paperlib.core.paths import Layout
 from paperlib.costs.records import cost_table, read_costs
+from paperlib.report.committed import reference, reference_bases
 from paperlib.schema.record import Record
 from paperlib.studies import SCENARIOS
 from paperlib.studies.profiles import GRID_METHODS
-from paperlib.trials.archive import archives
 from paperlib.trials.store import tidy
 
 OPEN = "**The records shown do not decide it.**"
@@ -44,15 +43,15 @@ def answer_of_claims(verdicts: Sequence[Verdict], layout: Layout) -> str:
     decided = [v for v in verdicts if v.base in DECIDED]
     words = "; ".join(f"{n} {word}" for word, n in tally(decided).items())
     parts = [f"Of {len(verdicts)} claims the records in results/{layout.name} decide {len(decided)}: {words or OPEN}."]
-    kept = next((archive.with_name("claims.json") for archive in archives()), None)
-    if kept is not None and kept.exists() and kept.parent.name != layout.name:
-        reference = {claim["id"]: claim["base"] for claim in json.loads(kept.read_bytes())}
+    archive = reference()
+    if archive is not None and archive.parent.name != layout.name:
+        theirs, name = reference_bases(archive), archive.parent.name
         more: dict[str, list[str]] = {}
-        for claim in (v.claim for v in verdicts if v.base not in DECIDED and reference.get(v.claim) in DECIDED):
-            more.setdefault(reference[claim], []).append(claim)
+        for claim in (v.claim for v in verdicts if v.base not in DECIDED and theirs.get(v.claim) in DECIDED):
+            more.setdefault(theirs[claim], []).append(claim)
         told = "; ".join(f"{len(ids)} {word} ({', '.join(ids)})" for word, ids in more.items())
         left = len(verdicts) - len(decided) - sum(map(len, more.values()))
-        parts.append(f"Of the others the committed reference, results/{kept.parent.name}, decides: {told or 'none'}.")
+        parts.append(f"Of the others the committed reference, results/{name}, decides: {told or 'none'}.")
         parts.append(f"{left} stay open in both.")
     return "\n".join(f"- {part}" for part in parts)
 

@@ -20,13 +20,13 @@ from paperlib.exhibits import published as literature
 from paperlib.exhibits.expected import WANTED
 from paperlib.exhibits.manifest import output_root, read_manifest
 from paperlib.exhibits.results import Source
-from paperlib.report import display, pages, section_run
+from paperlib.report import section_run
 from paperlib.report.findings import findings
 from paperlib.schema.trial import make_trial
 from paperlib.studies.sections import all_trials
 from paperlib.trials.runner import checkpoint, run
 from paperlib.trials.store import Store
-from tests import measured_costs, report_links
+from tests import measured_costs
 
 
 def test_effects_equal_a_loop_over_the_records(made: Source) -> None:
@@ -87,8 +87,8 @@ def test_figures_are_not_empty_and_the_same_again(made: Source) -> None:
     kept = {f: (output_root(made.layout) / f).read_bytes() for e in first for f in e.files}
     for name, content in kept.items():
         if name.endswith(".png"):
-            pixels = np.asarray(Image.open(output_root(made.layout) / name).convert("RGB"))
-            assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 5
+            image = Image.open(output_root(made.layout) / name).convert("RGB")
+            assert len(image.getcolors(image.width * image.height)) > 5
         assert content
     collation.write("01", made.layout)
     changed = [f for f, content in kept.items() if (output_root(made.layout) / f).read_bytes() != content]
@@ -238,68 +238,3 @@ def test_one_seed_gets_no_interval(made: Source) -> None:
 def test_tidy_order_is_the_papers(made: Source) -> None:
     assert list(made.table.method)[:2] == ["dense", "dense"]
     assert len(Store(made.layout).records()) == len(made.table)
-
-
-def ids_of(tidy: pd.DataFrame, **wanted: object) -> set[str]:
-    """Finished trials with these values; quirks none unless asked for."""
-    chosen = tidy[tidy.status == "done"]
-    for column, value in ({"quirks": ""} | wanted).items():
-        chosen = chosen[chosen[column] == value]
-    return set(chosen.id)
-
-
-def test_every_number_leads_to_exactly_its_trials(made: Source) -> None:
-    collation.write("01", made.layout)
-    pages.build(made.layout)
-    for page in report_links.pages(made.layout):
-        places = re.findall(r'\sid="([^"]+)"', page.read_text())
-        assert len(places) == len(set(places)), f"an id stands twice in {page.name}"
-    dense = ids_of(made.table, method="dense")
-    assert len(dense) == 2
-    found = report_links.rows(made.layout, "accuracy_mlp")
-    assert {row.texts["pruned"] for row in found} == {"global 50%", "layerwise 50%"}
-    for row in found:
-        own = {
-            method: ids_of(made.table, method=method, sparsity=0.5, scope=row.texts["pruned"].split()[0])
-            for method in ("pre-training", "set")
-        }
-        assert all(len(ids) == 2 for ids in own.values())
-        whole = dense.union(*own.values())
-        assert row.ids == {"pruned": whole, "dense": dense} | {m: ids | dense for m, ids in own.items()}
-    costs = {
-        (r.setting.method, f"{r.setting.scope} {r.setting.sparsity:.0%}"): r.id for r in measured_costs.perceptron()
-    }
-    for row in report_links.rows(made.layout, "costs_mlp"):
-        assert row.ids == {"pruned": {costs[row.texts["method"], row.texts["pruned"]]}}
-    plain = ids_of(made.table, method="set", sparsity=0.5, scope="global")
-    quirks = {row.texts["arm"]: row.ids for row in report_links.rows(made.layout, "quirks_mlp")}
-    swapped = ids_of(made.table, method="set", sparsity=0.5, quirks="swap-first")
-    assert quirks == {"corrected": {"arm": plain}, "swap-first": {"arm": plain | swapped}}
-    for row in report_links.rows(made.layout, "layers_mlp"):
-        arm = {"method": row.texts["method"], "scope": row.texts["scope"], "sparsity": 0.5, "seed": 0}
-        assert row.ids == {"method": ids_of(made.table, **arm)}
-    assert report_links.dead_ends(made.layout) == set() == report_links.dead_links(made.layout)
-
-
-def test_a_pattern_shows_each_exhibit_once_and_says_what_is_missing(
-    made: Source, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    exhibits = collation.write("01", made.layout)
-    displayed = []
-    monkeypatch.setattr(display, "display", displayed.append)
-    display.show(exhibits, "accuracy_mlp", "accuracy_*", "nosuch_*", layout=made.layout)
-    assert {e.name for e in exhibits if e.name.startswith("accuracy_")} == {"accuracy_mlp", "accuracy_mlp-small"}
-    table, picture, caption, missing = displayed
-    assert "accuracy_mlp" in table.data and len(picture.data) > 1000 and "n = " in caption.data
-    assert missing.data == "*`nosuch_*`: no records for it in results/scratch.*"
-
-
-def test_links_stand_in_the_report_alone(made: Source, monkeypatch: pytest.MonkeyPatch) -> None:
-    exhibits = collation.write("01", made.layout)
-    for path in (*made.layout.tables.glob("*.csv"), *made.layout.tables.glob("*.tex")):
-        assert "<" not in path.read_text() and "trials" not in path.read_text()
-    displayed = []
-    monkeypatch.setattr(display, "display", displayed.append)
-    display.show(exhibits, "accuracy_mlp", layout=made.layout)
-    (page,) = (shown.data for shown in displayed)
-    assert "data-trials" not in page and "<a " not in page and ">global 50%</td>" in page

@@ -1,6 +1,5 @@
 """The short answers of the notebooks, on tables whose truth is chosen here; and what they say where it is open."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -83,10 +82,8 @@ def test_the_answer_on_claims_says_what_is_decided_here_and_what_in_the_referenc
     names = list(CLAIMS)
     here = [Verdict("supported" if n < 2 else "inconclusive", needs="x", claim=name) for n, name in enumerate(names)]
     bases = ["contradicted", "contradicted", "no effect", *["too noisy to tell"] * (len(names) - 3)]
-    (tmp_path / "laptop").mkdir()
-    kept = [{"id": name, "base": base} for name, base in zip(names, bases, strict=True)]
-    (tmp_path / "laptop" / "claims.json").write_text(json.dumps(kept))
-    monkeypatch.setattr(short_answers, "archives", lambda: [tmp_path / "laptop" / "records.tar.xz"])
+    monkeypatch.setattr(short_answers, "reference", lambda: tmp_path / "laptop" / "records.tar.xz")
+    monkeypatch.setattr(short_answers, "reference_bases", lambda archive: dict(zip(names, bases, strict=True)))
     said = answer_of_claims(here, layout)
     assert f"Of {len(names)} claims the records in results/scratch decide 2: 2 supported" in said
     assert f"results/laptop, decides: 1 no effect ({names[2]})" in said

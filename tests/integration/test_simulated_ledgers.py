@@ -8,6 +8,8 @@ from paperlib.claims.verdict import Base
 from tests import claim_records as made
 from tests.simulated_ledgers import Truth, by, pruned, scenario, world, worlds
 
+pytestmark = pytest.mark.no_cover  # thousands of verdicts by lines that other tests count: half of the time
+
 DIRECTION: set[Base] = {"supported", "contradicted", "no effect", "too noisy to tell", "inconclusive"}
 # Of a range, of equality and of non-inferiority "no effect" is no other word than "supported" or "contradicted".
 NO_NULL = DIRECTION - {"no effect"}

@@ -22,6 +22,15 @@ def _no_other_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
+def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder in which data sets are looked for first."""
+    folder = tmp_path / "mirror"
+    folder.mkdir()
+    monkeypatch.setenv("PAPERLIB_DATA", str(folder))
+    return folder
+
+
+@pytest.fixture
 def claim() -> Iterator[Callable[..., None]]:
     """claim(name, **fields): a data set says something else of itself until the test ends."""
     with ExitStack() as stack:

@@ -19,14 +19,6 @@ from tests.unit.data.test_readers import write_idx
 CLASSES = DATASETS["industrial"].classes
 
 
-@pytest.fixture(autouse=True)
-def mirror(tmp_path, monkeypatch):
-    folder = tmp_path / "mirror"
-    folder.mkdir()
-    monkeypatch.setenv("PAPERLIB_DATA", str(folder))
-    return folder
-
-
 def picture(path: Path, level: int, mode: str = "RGB", size: tuple[int, int] = (24, 16)) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("L", size, level).convert(mode).save(path)

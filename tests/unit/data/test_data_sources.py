@@ -20,14 +20,6 @@ from tests.unit.data.test_readers import write_idx, write_npz
 SHA = "sha"
 
 
-@pytest.fixture
-def mirror(tmp_path, monkeypatch):
-    folder = tmp_path / "mirror"
-    folder.mkdir()
-    monkeypatch.setenv("PAPERLIB_DATA", str(folder))
-    return folder
-
-
 def test_nothing_here_means_stand_ins_and_packaged_digits():
     states = {s.name: s for s in data.status()}
     assert list(states) == list(DATASETS)

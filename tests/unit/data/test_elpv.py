@@ -10,14 +10,6 @@ from paperlib import data
 from paperlib.core.errors import PaperlibError
 
 
-@pytest.fixture(autouse=True)
-def mirror(tmp_path, monkeypatch):
-    folder = tmp_path / "mirror"
-    folder.mkdir()
-    monkeypatch.setenv("PAPERLIB_DATA", str(folder))
-    return folder
-
-
 def cells(folder: Path, n: int = 16) -> Path:
     """`n` cells as `elpv-dataset` has them: those with probability 2/3 or 1 dark, those with 0 or 1/3 bright."""
     rows = []

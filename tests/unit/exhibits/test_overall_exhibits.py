@@ -12,7 +12,7 @@ from paperlib.claims.settings import Setting
 from paperlib.core.paths import Layout
 from paperlib.exhibits import collation, overall
 from paperlib.exhibits.expected import WANTED
-from paperlib.exhibits.manifest import output_root
+from paperlib.exhibits.manifest import Exhibit, output_root
 from paperlib.exhibits.results import Source
 from tests import claim_records
 
@@ -36,10 +36,23 @@ def source(tidy: pd.DataFrame, layout: Layout) -> Source:
     return Source(layout, [], tidy, CostTable(pd.DataFrame()))
 
 
-def test_numbers_equal_a_loop_over_the_trials(tidy: pd.DataFrame, layout: Layout) -> None:
-    exhibit = overall.table(source(tidy, layout))
-    assert exhibit is not None and exhibit.name == "overall"
-    table = pd.read_csv(layout.tables / "overall.csv")
+@pytest.fixture(scope="module")
+def made(tidy: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Source:
+    """The tables behind `exhibits`, and where these lie."""
+    folder = tmp_path_factory.mktemp("overall")
+    return source(tidy, Layout(folder / "results" / "scratch", folder / "figures" / "scratch"))
+
+
+@pytest.fixture(scope="module")
+def exhibits(made: Source) -> list[Exhibit]:
+    """Those of the collation, written once for all tests."""
+    section = collation.SECTIONS["05"]
+    assert section is not None
+    return [e for make in section.makers for e in make(section.records(made), section.study) if e]
+
+
+def test_numbers_equal_a_loop_over_the_trials(tidy: pd.DataFrame, made: Source, exhibits: list[Exhibit]) -> None:
+    table = pd.read_csv(made.layout.tables / "overall.csv")
     arms: dict[tuple[str, str], dict[tuple[str, str], list[tuple[float, float]]]] = defaultdict(
         lambda: defaultdict(list)
     )
@@ -67,16 +80,16 @@ def test_numbers_equal_a_loop_over_the_trials(tidy: pd.DataFrame, layout: Layout
         assert (row.beats_dense_mean < 0.2) == (row.method == "set") and (row.iqm_mean < 0) == (row.method == "set")
 
 
-def test_captions_say_n_the_definitions_and_what_is_left_out(tidy: pd.DataFrame, layout: Layout) -> None:
-    made = [make(source(tidy, layout)) for make in (overall.table, overall.profile)]
-    for exhibit in made:
-        assert exhibit is not None
+def test_captions_say_n_the_definitions_and_what_is_left_out(
+    tidy: pd.DataFrame, made: Source, exhibits: list[Exhibit]
+) -> None:
+    for exhibit in exhibits:
         for words in ("n = 3 seed(s)", "arXiv 2108.13264", "Real images only, without octmnist: stand-in",
                       "visa vgg16", "95 % bootstrap intervals", "mnist: official"):  # fmt: skip
             assert words in exhibit.caption, (exhibit.name, words)
         learnt = set(tidy[~tidy.dataset.isin(["visa", "octmnist"])].id)
         assert set(exhibit.trials) <= learnt and len(exhibit.trials) > 100
-        assert all((output_root(layout) / name).stat().st_size > 0 for name in exhibit.files)
+        assert all((output_root(made.layout) / name).stat().st_size > 0 for name in exhibit.files)
 
 
 def test_one_seed_has_no_interval_and_an_arm_of_one_task_stands_alone_only(tidy: pd.DataFrame, layout: Layout) -> None:
@@ -95,11 +108,8 @@ def test_drawn_images_alone_give_nothing(tidy: pd.DataFrame, layout: Layout) -> 
     assert overall.table(drawn) is None and overall.profile(drawn) is None
 
 
-def test_both_belong_to_the_collation(tidy: pd.DataFrame, layout: Layout) -> None:
-    section = collation.SECTIONS["05"]
-    assert section is not None
-    made = [e for make in section.makers for e in make(section.records(source(tidy, layout)), section.study) if e]
+def test_both_belong_to_the_collation(exhibits: list[Exhibit]) -> None:
     wanted = [w for w in WANTED if w.section == "05"]
-    assert [(w.kind, w.name) for w in wanted] == [(e.kind, e.name) for e in made] == [
+    assert [(w.kind, w.name) for w in wanted] == [(e.kind, e.name) for e in exhibits] == [
         ("table", "overall"), ("figure", "profile")
     ]  # fmt: skip
