@@ -58,7 +58,7 @@ def imported(folder: str) -> set[str]:
 @pytest.mark.parametrize(
     ("folder", "kinds"),
     [
-        ("paperlib", ["notebooks", "export", "render", "fast", "openvino"]),
+        ("paperlib", ["notebooks", "export", "render", "fast", "openvino", "crate"]),
         *((folder, LOCKED) for folder in ("soak", "tests")),
         ("benchmarks", [*LOCKED, "rivals"]),
     ],
