@@ -1,0 +1,8 @@
+# The README's steps on a bare Debian: `docker build -t paperlib .`, then `docker run --rm -it paperlib`.
+# `.ci/fresh` runs the same steps without Docker.
+FROM debian:bookworm-slim
+RUN apt-get update && apt-get install -y --no-install-recommends python3-venv make git && rm -rf /var/lib/apt/lists/*
+WORKDIR /paperlib
+COPY . .
+RUN make setup
+CMD ["make", "reproduce"]
