@@ -26,7 +26,7 @@ _TITLES = {
     "P": "Inference and training efficiency in pruned multilayer perceptron networks",
     "F": "A comparative study of neural network pruning strategies for industrial applications",
 }
-_WITH_IT = ("LICENSE", "CITATION.cff", "requirements.lock", "paperlib/studies/profiles.py")
+_WITH_IT = ("README.md", "LICENSE", "CITATION.cff", "requirements.lock", "paperlib/studies/profiles.py")
 _TYPES = {".ipynb": "application/x-ipynb+json", ".parquet": "application/vnd.apache.parquet", ".xz": "application/x-xz"}
 
 
@@ -43,7 +43,7 @@ def write(records: Layout, shown: Layout, target: Path) -> Path:
 
     def described(entity: Any, **values: Any) -> Any:
         for name, value in values.items():
-            entity[name] = value
+            entity[name] = value[0] if isinstance(value, list) and len(value) == 1 else value
         return entity
 
     def about(identifier: str, kind: str, /, **values: Any) -> Any:
@@ -85,8 +85,8 @@ def write(records: Layout, shown: Layout, target: Path) -> Path:
     }
     workflow = described(
         crate.add_workflow(paths.root() / "Snakefile", "Snakefile", main=True, lang="snakemake"),
-        name="Trials, notebooks, report", license=mit, author=developers, input=[profile],
-        output=list(outputs.values()),
+        name="Trials, notebooks, report", encodingFormat="text/plain", version=version("paperlib"), license=mit,
+        author=developers, input=[profile], output=list(outputs.values()),
         softwareRequirements=about("#paperlib", "SoftwareApplication", name="paperlib", version=version("paperlib")),
         hasPart=[
             file(notebook, f"notebooks/{notebook.name}", license=mit)
@@ -94,7 +94,7 @@ def write(records: Layout, shown: Layout, target: Path) -> Path:
         ],
     )  # fmt: skip
     for name in _WITH_IT:
-        file(paths.root() / name, name)
+        file(paths.root() / name, name, about=crate.root_dataset)
     images = {(r.trial.dataset, r.data.source): r.data for r in known}
     asked = [about("#profile", "PropertyValue", name="profile", value=records.name, exampleOfWork=profile)]
     asked += [
@@ -127,7 +127,7 @@ def write(records: Layout, shown: Layout, target: Path) -> Path:
             object=asked, result=results, endTime=end, actionStatus="http://schema.org/CompletedActionStatus",
             additionalProperty=machines,
         )  # fmt: skip
-        crate.root_dataset["mentions"] = [action]
+        crate.root_dataset["mentions"] = action
         target.parent.mkdir(parents=True, exist_ok=True)
         crate.write_zip(target)
     return target
