@@ -1,4 +1,7 @@
-"""The crate: what its profile requires, read from its JSON without the library that wrote it."""
+"""The crate: what its profile requires, read from its JSON without the library that wrote it.
+
+By hand, since roc-validator needs an older rich than the lock has, and JSON-LD contexts from the network.
+"""
 
 import json
 import zipfile
@@ -94,15 +97,3 @@ def test_committed_results_give_one_without_a_run(tmp_path: Path) -> None:
     with open_archive(shown.results / ARCHIVE) as records:
         entities = graph(crate.write(records, shown, tmp_path / "crate.zip"))
     assert f"results/quick/{ARCHIVE}" in refs(entities["#run"]["result"])
-
-
-def test_the_validator_of_its_community_finds_no_fault(written: Path) -> None:
-    services = pytest.importorskip(
-        "rocrate_validator.services", reason=f"no roc-validator here{TO_TEST}pip install roc-validator"
-    )
-    models = pytest.importorskip("rocrate_validator.models")
-    settings = services.ValidationSettings(
-        rocrate_uri=str(written), profile_identifier="workflow-run-crate", requirement_severity=models.Severity.REQUIRED
-    )
-    result = services.validate(settings)
-    assert not result.has_issues(), [issue.message for issue in result.get_issues()]
