@@ -127,7 +127,7 @@ def test_container_and_fresh_machine_install_what_the_readme_says(tmp_path: Path
     ]
     container = json.loads((ROOT / ".devcontainer" / "devcontainer.json").read_text())
     assert (ROOT / ".devcontainer" / container["build"]["dockerfile"]).resolve() == ROOT / "Dockerfile"
-    assert container["postCreateCommand"] == "make setup"
+    assert f" AS {container['build']['target']}\n" in docker and container["postCreateCommand"] == "make setup"
 
     def fresh() -> tuple[int, str]:
         command = [shutil.which("bash") or "bash", str(ROOT / ".ci" / "fresh")]
