@@ -7,7 +7,7 @@ INSTALLED := .venv/installed
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup images reproduce lab checks test-fast test notebooks bench soak cluster clean
+.PHONY: help setup images reproduce lab checks test-fast test notebooks bench soak site cluster clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ bench: setup ## Measure speed against its targets, side by side
 	@$(BIN)/python -c 'from paperlib.trials.environment import cores, cpu_name; print(cpu_name(), cores(), "cores")'
 	@for file in benchmarks/[!r]*.py; do $(BIN)/python $$file || exit 1; done
 
+site: setup ## Build results/reference/site, to host: the committed report and the documentation
+	@$(BIN)/paperlib site
+
 cluster: setup ## Add snakemake and its Slurm executor to .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock -r requirements-cluster.lock
 
@@ -58,5 +61,5 @@ soak: setup ## Kill and repeat for about 6 minutes; print the counts
 clean: ## Remove .venv and all results that are not committed
 	rm -rf .venv results/smoke results/scratch results/reference figures/smoke figures/quick figures/scratch
 	rm -rf results/*-tweaked figures/*-tweaked
-	cd results && rm -rf */trials */costs */edge */checkpoints */cache */report */report.zip */.report.zip.stamp
+	cd results && rm -rf */trials */costs */edge */checkpoints */cache */report */report.zip */.report.zip.stamp */crate.zip
 	if [ -d results/quick ]; then find results/quick -mindepth 1 ! -name records.tar.xz ! -name kept.json -delete; fi

@@ -150,6 +150,9 @@ OPTIONS = [
     # committed results
     ("reference nosuch", "laptop"),
     ("reference laptop twice", "paperlib reference --help"),
+    ("site laptop", "paperlib site --help"),
+    ("crate nosuch", "paperlib reproduce"),
+    ("crate ../x", "plain folder name"),
     ("findings --write {here}/nosuch", "README.md"),
     ("findings --write {here}/empty", "README.md"),
     ("findings --write {here}/latin1", "UTF-8"),

@@ -20,7 +20,8 @@ from paperlib.core.errors import FailedError, PaperlibError, one_line_warnings
 # In the order in which `paperlib --help` lists them; each lies in the file of its name beside this one.
 COMMANDS = (
     "reproduce", "run", "list", "figure", "table", "claims", "findings", "report", "plan", "data", "doctor",
-    "calibrate", "export", "explain", "compare", "reference", "trials", "run-batch", "keep-outputs", "keep-results",
+    "calibrate", "export", "explain", "compare", "reference", "site", "crate", "trials", "run-batch", "keep-outputs",
+    "keep-results",
 )  # fmt: skip
 # What torch raises as plain RuntimeError on a CPU, and OutOfMemoryError on a GPU.
 _NO_MEMORY = re.compile("allocate memory|out of memory|not enough memory", re.IGNORECASE)

@@ -18,7 +18,7 @@ def command(
 ) -> None:
     """What own results say, or the committed ones where there are none; --write puts the committed ones in a page.
 
-    --write also writes docs/findings.md and its picture beside that page.
+    --write also writes docs/findings.md and its picture beside that page, and its part of docs/appendix.md.
     """
     from paperlib.report import readme  # with what draws, which the help of this command does not need
 
@@ -27,9 +27,11 @@ def command(
         typer.echo(f"paperlib: these are your own results in {layout.results}", err=True)
         typer.echo(readme.told(layout, complete=True).page, nl=False)
         return
-    page = _read(write) if write else ""
-    if write:
-        readme.written(page, "")  # it says which marker is missing before anything is computed
+    pages = [write, write.parent / "docs" / "appendix.md"] if write else []
+    texts = list[str]()
+    for page in pages:
+        texts.append(_read(page))
+        readme.written(texts[-1], "")  # it says which marker is missing before anything is computed
     if not (largest := next(iter(archives()), None)):
         raise PaperlibError("no results are committed: `paperlib keep-results quick` after a run")
     reason = "" if write else f"no own results in {layout.results}: "
@@ -39,7 +41,8 @@ def command(
     if not write:
         typer.echo(told.page, nl=False)
         return
-    write_atomically(write, readme.written(page, told.front).encode())
+    for page, text, part in zip(pages, texts, (told.front, told.appendix), strict=True):
+        write_atomically(page, readme.written(text, part).encode())
     write_atomically(write.parent / "docs" / "findings.md", told.page.encode())
     if told.picture:
         write_atomically(write.parent / "docs" / "found" / "balance.png", told.picture)

@@ -1,6 +1,7 @@
 """`paperlib reference [PROFILE]`."""
 
 import shutil
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,6 +16,11 @@ def command(
     profile: Annotated[str | None, typer.Argument(help="Whose results; the largest that are committed.")] = None,
 ) -> None:
     """Build the report of the committed results from their records; nothing is trained, own results are left alone."""
+    typer.echo(f"Report: {built(profile) / 'index.html'}")
+
+
+def built(profile: str | None) -> Path:
+    """The folder of that report. PaperlibError where nothing, or nothing of this profile, is committed."""
     from paperlib.core.progress import progress
     from paperlib.report import pages
 
@@ -34,4 +40,4 @@ def command(
         step.advance()
         shutil.rmtree(target, ignore_errors=True)
         shutil.copytree(layout.report, target)
-    typer.echo(f"Report: {target / 'index.html'}")
+    return target

@@ -1,7 +1,7 @@
-"""What was found, as the README and docs/findings.md tell it: written from the committed records."""
+"""What was found, as the README, docs/findings.md and docs/appendix.md tell it: written from the committed records."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import pandas as pd
@@ -10,6 +10,8 @@ from paperlib.claims import CLAIMS, Verdict, tally, verdicts
 from paperlib.claims.verdict import DECIDED
 from paperlib.core.errors import PaperlibError
 from paperlib.core.paths import Layout
+from paperlib.costs.forecast import RECORD_BYTES
+from paperlib.costs.records import read_costs
 from paperlib.exhibits import balance, published
 from paperlib.exhibits.collation import SECTIONS
 from paperlib.exhibits.manifest import output_root
@@ -25,11 +27,12 @@ _HEADLINE = re.compile(r"abstract| 6$")
 
 
 class Told(NamedTuple):
-    """What was found, as Markdown: front: the README's part; page: docs/findings.md; picture: PNG of `balance`, or
-    None where the records give none."""
+    """What was found, as Markdown: front: the README's part; page: docs/findings.md; appendix: the part of
+    docs/appendix.md; picture: PNG of `balance`, or None where the records give none."""
 
     front: str
     page: str
+    appendix: str
     picture: bytes | None
 
 
@@ -53,7 +56,7 @@ def told(layout: Layout, *, complete: bool = False) -> Told:
     if shown:
         picture = (output_root(layout) / next(f for f in shown.files if f.endswith(".png"))).read_bytes()
     made_from = f"{len(source.records)} trials and {source.costs.rows.id.nunique()} cost records"
-    summed_up = ((v, CLAIMS[v.claim]) for v in decided if _HEADLINE.search(CLAIMS[v.claim].section))
+    summed_up = [(v, CLAIMS[v.claim]) for v in decided if _HEADLINE.search(CLAIMS[v.claim].section)]
     whose = dict.fromkeys(borrowed, " (reference)")
     headline_claims = [
         (v.claim, about.section, about.text, f"**{v.word}**{whose.get(v.claim, '')}", _figure(v))
@@ -83,7 +86,42 @@ def told(layout: Layout, *, complete: bool = False) -> Told:
         "records (`paperlib claims ID` says what each would take); images called `stand-in` and energies called "
         "`modelled` say nothing about the papers' own; no number here is from one of the papers' machines.",
     ]
-    return Told("\n\n".join(front), "\n\n".join(page) + "\n", picture)
+    appendix = _appendix([v for v, _ in summed_up], source)
+    return Told("\n\n".join(front), "\n\n".join(page) + "\n", appendix, picture)
+
+
+def _appendix(headline: Sequence[Verdict], source: Source) -> str:
+    """Each headline claim with its command, what that takes where nothing has run yet, and what to expect."""
+    table, name = source.table, source.layout.name
+    measured = {
+        record.id: sum(t.rounds * t.median_s for run in record.runs for t in (*run.step, *run.inference))
+        for record in read_costs(source.layout)
+    }
+
+    def taken(ids: Collection[str]) -> tuple[float, float]:
+        """Seconds of the trainings and measurements of these records, and bytes of all that they leave."""
+        of = table[table.id.isin(ids)]
+        seconds = of[of.shared_training.isna()].train_time_s.sum() + sum(measured.get(i, 0.0) for i in ids)
+        weights = of[of.method == "dense"].get("dense_bytes", pd.Series(dtype=float)).sum()
+        return float(seconds), float(RECORD_BYTES * len(ids) + weights)
+
+    rows = [("claim", "command", "minutes", "MB", "expected result")]
+    for v in headline:
+        about, (seconds, size) = CLAIMS[v.claim], taken(v.trials)
+        again = f" --profile {name} --run" if about.kind != "energy" else ""
+        takes = (f"{max(1, seconds / 60):.0f}", f"{max(1, size / 1e6):.0f}") if again else ("none", "none")
+        expected = f"**{v.word}**" + (f": {_figure(v)}" if v.estimate else "")
+        rows.append((f"{v.claim}: {about.text}", f"`paperlib claims {v.claim}{again}`", *takes, expected))
+    seconds, size = taken([*table.id, *measured])
+    memory = source.costs.rows.dense_memory_bytes.max()
+    cpus = ", ".join(sorted(set(table.cpu)))
+    return (
+        f"{_markdown(rows)}\n\nMinutes and disk are those of the records behind each verdict in `results/{name}/` "
+        f"({cpus}, 2 cores): trainings and rounds of measurements as they ran, without drawing. All of `{name}`, "
+        f"{len(table)} trials and {len(measured)} cost records, is {seconds / 3600:.0f} hours and {size / 1e6:.0f} MB; "
+        f"a training step needs up to {memory / 1e9:.1f} GB of memory. Claims on energy need no run: without a counter "
+        "of energy none decides them."
+    )
 
 
 def _picture(folder: str, title: str) -> list[str]:

@@ -90,9 +90,10 @@ def test_the_committed_records_give_the_committed_files_and_the_readme() -> None
             told = None if place else readme.told(again)
         if told:
             assert told.picture
-            page, docs = (paths.root() / "README.md").read_text(), paths.root() / "docs"
-            written = [readme.written(page, told.front), told.page]
-            assert written == [page, (docs / "findings.md").read_text()], "run `paperlib findings --write README.md`"
+            docs = paths.root() / "docs"
+            texts = [p.read_text() for p in (paths.root() / "README.md", docs / "appendix.md", docs / "findings.md")]
+            written = [readme.written(texts[0], told.front), readme.written(texts[1], told.appendix), told.page]
+            assert written == texts, "run `paperlib findings --write README.md`"
             files = docs / "found" / "balance.png", io.BytesIO(told.picture)
             shown, new = (np.asarray(Image.open(f).convert("L"), float) for f in files)
             assert shown.shape == new.shape and np.abs(shown - new).mean() < 1, (

@@ -12,12 +12,13 @@ import tomllib
 import venv
 import zipfile
 from importlib import import_module
-from importlib.metadata import entry_points, packages_distributions, version
+from importlib.metadata import distributions, entry_points, packages_distributions, version
 from pathlib import Path
 
 import pytest
 import yaml
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 from tests.conftest import ROOT
@@ -58,7 +59,7 @@ def imported(folder: str) -> set[str]:
 @pytest.mark.parametrize(
     ("folder", "kinds"),
     [
-        ("paperlib", ["notebooks", "export", "render", "fast", "openvino"]),
+        ("paperlib", ["notebooks", "export", "render", "fast", "openvino", "crate"]),
         *((folder, LOCKED) for folder in ("soak", "tests")),
         ("benchmarks", [*LOCKED, "rivals"]),
     ],
@@ -84,6 +85,16 @@ def test_a_lock_holds_nothing_but_pins(name: str) -> None:
     lines = [x for x in (ROOT / name).read_text().splitlines() if not x.startswith("#")]
     assert lines == sorted(lines, key=str.lower)
     assert all(re.fullmatch(r"[\w.-]+==[\w.]+", line) for line in lines)
+
+
+def test_the_lock_is_one_for_every_python_that_the_project_takes() -> None:
+    """Debian 12 has Python 3.11.2; what is installed here in another version is not looked at."""
+    oldest = PROJECT["requires-python"].removeprefix(">=") + ".0"
+    installed = {canonicalize_name(d.name): d for d in distributions()}
+    here = [installed[name] for name, pin in LOCK.items() if name in installed and installed[name].version == pin]
+    assert len(here) > len(LOCK) / 2
+    refused = {d.name for d in here if not SpecifierSet(d.metadata.get("Requires-Python") or "").contains(oldest)}
+    assert refused == set()
 
 
 def test_the_installed_command_is_a_function() -> None:

@@ -1,6 +1,7 @@
 """The CI examples run targets and keep folders which exist; `make clean` spares what is committed; what a run did not
 test, it says at its end."""
 
+import json
 import os
 import re
 import shutil
@@ -114,3 +115,38 @@ def test_ci_says_in_one_line_that_no_browser_can_be_had(tmp_path: Path) -> None:
     assert re.fullmatch(r"Browser: NOT TESTED, .*\(no such host\).*\n", browser())
     program("apt-get", f"printf '#!/bin/sh\\n' > {tmp_path}/chromium; /bin/chmod +x {tmp_path}/chromium")
     assert browser() == ""
+
+
+def test_container_and_fresh_machine_install_what_the_readme_says(tmp_path: Path) -> None:
+    readme, docker = ((ROOT / name).read_text() for name in ("README.md", "Dockerfile"))
+    (said,) = re.findall(r"`apt-get install ([^`]+)`", readme)
+    assert re.findall(r"apt-get install -y --no-install-recommends (.+?) &&", docker) == [said]
+    assert re.findall(r"^RUN (?!apt-get)(.+)$|^CMD (.+)$", docker, re.MULTILINE) == [
+        ("make setup", ""),
+        ("", '["make", "reproduce"]'),
+    ]
+    container = json.loads((ROOT / ".devcontainer" / "devcontainer.json").read_text())
+    assert (ROOT / ".devcontainer" / container["build"]["dockerfile"]).resolve() == ROOT / "Dockerfile"
+    assert f" AS {container['build']['target']}\n" in docker and container["postCreateCommand"] == "make setup"
+
+    def fresh() -> tuple[int, str]:
+        command = [shutil.which("bash") or "bash", str(ROOT / ".ci" / "fresh")]
+        environment = {"PATH": str(tmp_path), "HOME": str(tmp_path)}
+        ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        return ran.returncode, ran.stdout
+
+    def program(name: str, line: str) -> None:
+        (tmp_path / name).write_text(f"#!/bin/sh\n{line}\n")
+        (tmp_path / name).chmod(0o755)
+
+    program("dirname", f"echo {ROOT / '.ci'}")
+    for name, line, why in (
+        ("id", "echo 1000", "only root"),
+        ("id", "echo 0", "no apt-get here"),
+        ("apt-get", "echo reading >&2; echo no such host >&2; exit 100", "no such host"),
+    ):
+        program(name, line)
+        program("timeout", 'shift; "$@"')
+        code, told = fresh()
+        assert code == 3 and re.fullmatch("Fresh machine: NOT TESTED, .*; to have it tested, .*\n", told)
+        assert why in told
