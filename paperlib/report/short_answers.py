@@ -82,11 +82,10 @@ def cpu_sentences(inference: pd.DataFrame, steps: pd.DataFrame) -> list[str]:
             f"way with the same answers {exact}."
         )
     by_share: dict[float, list[str]] = {}
-    for (model, scenario, coupled), of in many[many.sparsity > 0].groupby(NETWORK, sort=False):
-        tried = reversed(list(of.groupby("sparsity")))
-        faster = [share for share, _ in takewhile(lambda pair: fastest(pair[1], EXACT)[1], tried)]
-        name = model if model.startswith("mlp") else f"{model} {scenario}{' coupled' * coupled}"
-        by_share.setdefault(faster[-1] if faster else 1.0, []).append(name)
+    for _, of in many[many.sparsity > 0].groupby(NETWORK, sort=False):
+        model, scenario, coupled = of[NETWORK].iloc[0]
+        name = model if model.startswith("mlp") else f"{model} {scenario}{' coupled' if coupled else ''}"
+        by_share.setdefault(_pays_from(of), []).append(name)
     told = [f"{f'from {s:.0%} on' if s < 1 else 'at none'} in {', '.join(n)}" for s, n in sorted(by_share.items())]
     parts.append(f"Of the shares tried, inference at batch 64 is faster beyond the noise {'; '.join(told)}.")
     again = many[many.variant == "dense-again"]
@@ -188,6 +187,12 @@ def _ratios(measured: Sequence[CostArm], realised: bool) -> list[tuple[float, bo
             faster = effect.high is not None and floor is not None and effect.high < 1 / (1 + floor.mean)
             found.append((effect.mean, faster))
     return found
+
+
+def _pays_from(of: pd.DataFrame) -> float:
+    """The share from which on, of those tried, the fastest exact way is faster; 1 for none."""
+    tried = sorted(set(of.sparsity), reverse=True)
+    return min(takewhile(lambda share: fastest(of[of.sparsity == share], EXACT)[1], tried), default=1.0)
 
 
 def _of_networks(table: pd.DataFrame, ways: Sequence[str]) -> str:
