@@ -12,12 +12,11 @@ import argparse
 import math
 import os
 import random
-import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from importlib.metadata import distributions
 from time import perf_counter
 from timeit import timeit
@@ -40,7 +39,6 @@ from paperlib.schema.trial import make_trial
 from paperlib.trials.environment import cpu_name
 
 PACKAGES = ("torch", "llvmlite", "onnxruntime", "openvino", "torch-pruning", "sparselab")
-COMPILER = shutil.which("g++") or shutil.which("clang++")
 SPARSITIES, KEPT, BATCHES = (0.8, 0.9, 0.95), (0.5, 0.2), (1, 64)
 SAMPLE_S, CASE_S = 0.01, 10.0  # shorter calls are repeated for so long; rounds of a case take at least so long
 SIDES: dict[str, tuple[Callable[..., nn.Module], int]] = {"resnet18": (resnet18, 28), "vgg16": (vgg16, 32)}
@@ -93,6 +91,16 @@ class Result:
     difference: float | None
 
 
+@cache
+def no_compiler() -> str:
+    """Why torch.compile cannot make code here (no C++ compiler, no headers of Python), in a line; '' where it can."""
+    try:
+        torch.compile(lambda x: x + 1)(torch.ones(4))
+    except Exception as error:  # which one hangs on what is missing
+        return str(error).partition("\n")[0]
+    return ""
+
+
 def in_faster_format(model: nn.Module, images: Tensor) -> Network:
     """The network in that of torch's two memory formats in which it is faster."""
     last = deepcopy(model).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -102,8 +110,12 @@ def in_faster_format(model: nn.Module, images: Tensor) -> Network:
     def channels_last(x: Tensor) -> Tensor:
         return last(x.contiguous(memory_format=torch.channels_last))
 
-    seconds = {f: min(timeit(partial(f, images), number=1) for _ in range(7)) for f in (model, channels_last)}
-    return min(seconds, key=seconds.__getitem__)
+    forms: tuple[Network, Network] = (model, channels_last)
+    calls = [partial(form, images) for form in forms]
+    number = math.ceil(SAMPLE_S / timeit(calls[0], number=1))  # seven single calls chose wrongly one time in ten
+    rounds = [[timeit(call, number=number) for call in calls] for _ in range(7)]
+    plain, last = map(min, zip(*rounds, strict=True))
+    return forms[last < plain]
 
 
 def engines(
@@ -112,7 +124,7 @@ def engines(
     """The network through every engine that is here; `for_runtimes`, if given, through the runtimes."""
     file = to_onnx(for_runtimes or model, images)
     networks: dict[str, Network] = {"torch": in_faster_format(model, images), "onnxruntime": OnnxModel(file)}
-    if COMPILER and compiles:
+    if compiles and not no_compiler():
         networks["torch.compile"] = torch.compile(deepcopy(model), dynamic=False)
         networks["torch.compile"](images)
     if is_installed("openvino"):
@@ -277,8 +289,10 @@ def main() -> int:
     options = parser.parse_args()
     torch.set_num_threads(1)
     versions = [f"{d.name} {d.version}" for d in distributions() if d.name.lower().replace("_", "-") in PACKAGES]
-    print(f"{cpu_name()}, one thread; {', '.join(sorted(versions))}; C++ compiler: {COMPILER or 'none here'}")
+    print(f"{cpu_name()}, one thread; {', '.join(sorted(versions))}")
     print("not installed, so left out:", ", ".join(p for p in PACKAGES if not is_installed(p.replace("-", "_"))) or "-")
+    if no_compiler():
+        print(f"torch.compile is left out: {no_compiler()}")
     makers = {"mlp": perceptrons} | {name: partial(convolutional, name) for name in SIDES}
     with torch.no_grad():
         cases = [case for name, make in makers.items() if options.only in {None, name} for case in make()]

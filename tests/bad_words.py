@@ -15,6 +15,9 @@ OPTIONS = [
     ("run --seed", "--seed"),
     ("explain", "paperlib explain --help"),
     ("explain nosuch", "no trial begins with 'nosuch'"),
+    ("explain nosuch --method set --sparsity 0.5", "not both"),
+    ("explain --model mlp-medium", "--method set --sparsity"),
+    ("explain --method sett --sparsity 0.5", "'set'"),
     # run
     ("run --dataset mnsit", "'mnist'"),
     ("run --dataset nosuch", "octmnist"),

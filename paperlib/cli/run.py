@@ -23,7 +23,7 @@ def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, option])
 
 
-def _takes_trial(command: Callable[..., None]) -> Callable[..., None]:
+def takes_trial(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command, whose own options are its keywords, the fields of Trial as options before them."""
     own = [p for p in inspect.signature(command).parameters.values() if p.kind is inspect.Parameter.KEYWORD_ONLY]
     fields = [_parameter(name, field) for name, field in Trial.model_fields.items()]
@@ -31,7 +31,23 @@ def _takes_trial(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-@_takes_trial
+def trial_of(fields: dict[str, Any]) -> Trial:
+    """The trial of these options, checked before torch is loaded; PaperlibError for what there is not."""
+    from paperlib.data import FOLDER, parse_name
+    from paperlib.models import MODELS
+    from paperlib.pruners import METHODS
+
+    fields["options"] = dict(_option(text) for text in fields["options"] or ())
+    fields["quirks"] = tuple(sorted(fields["quirks"] or ()))
+    trial = make_trial(cast(Fields, fields))
+    METHODS.check(trial.method)
+    MODELS.check(trial.model)
+    if not trial.dataset.startswith(FOLDER):
+        parse_name(trial.dataset)
+    return trial
+
+
+@takes_trial
 def command(
     *,
     results: Annotated[str, typer.Option(help="Name of the results folder.")] = "scratch",
@@ -45,19 +61,9 @@ def command(
 
     from paperlib.core.paths import Layout
     from paperlib.core.progress import progress, wide_console
-    from paperlib.data import FOLDER, parse_name
-    from paperlib.models import MODELS
-    from paperlib.pruners import METHODS
     from paperlib.trials.store import Store
 
-    fields["options"] = dict(_option(text) for text in fields["options"] or ())
-    fields["quirks"] = tuple(sorted(fields["quirks"] or ()))
-    trial = make_trial(cast(Fields, fields))
-    METHODS.check(trial.method)
-    MODELS.check(trial.model)
-    layout = Layout.of(results)
-    if not trial.dataset.startswith(FOLDER):
-        parse_name(trial.dataset)
+    trial, layout = trial_of(fields), Layout.of(results)
     from paperlib.trials.runner import run  # torch, once it is clear that there is something to run
 
     before = None if fresh else Store(layout).find([trial]).get(trial)

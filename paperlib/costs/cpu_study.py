@@ -5,7 +5,7 @@ Weights are untrained: time and energy depend on shapes and zeros, not on what w
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -215,7 +215,7 @@ def dense_and_compact(widths: Mapping[str, float]) -> Iterator[tuple[str, nn.Mod
         yield f"{model} compact", to_compact(masked, masks), setting.shape
 
 
-def rows(records: list[EdgeRecord], *, steps: bool = False) -> list[dict[str, object]]:
+def rows(records: Sequence[EdgeRecord], *, steps: bool = False) -> list[dict[str, object]]:
     """One row per network, number of threads, batch size and backend: of inference, or of training steps."""
     return [
         {"id": r.id}

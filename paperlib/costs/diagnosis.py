@@ -4,7 +4,7 @@ import math
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
@@ -89,7 +89,8 @@ def explain(record: Record) -> str:
     if record.status == "failed":
         raise PaperlibError(f"trial {record.id} failed, so there is no network to explain: {record.reason}")
     removed = {layer.name: layer.removed for layer in record.layers}
-    return describe(measure(record.trial, record.data.shape, record.data.classes, removed))
+    figures = measure(record.trial, record.data.shape, record.data.classes, removed)
+    return describe(replace(figures, title=f"Trial {record.id}: {figures.title}"))
 
 
 def describe(figures: Figures) -> str:
@@ -149,11 +150,8 @@ def measure(
             networks["half"] = to_compact(*_pruned(dense, trial.model_copy(update=half), {}))
         one = torch.randn(1, shape[2], *shape[:2])
         # A linear layer reads its weights once for all images: 64 take far less than 64 times one.
-        room = (
-            PASS_S
-            * (1 if convolutions else 16)
-            / ((len(networks) + 1) * (ROUNDS + 1) * best_time(lambda: dense(one), 3))
-        )
+        room_s = PASS_S * (1 if convolutions else 16) / ((len(networks) + 1) * (ROUNDS + 1))
+        room = room_s / best_time(lambda: dense(one), 3)
         images = one.repeat(min(64, 2 ** max(0, math.floor(math.log2(room)))), 1, 1, 1)
         way, timed, meters = "", list[tuple[Timing, ...]](), Meters.for_device("cpu")
         for batch in (images, one):
@@ -171,7 +169,7 @@ def measure(
         gone = f"{trial.sparsity:.0%} of linear weights"
         gone += f", {trial.conv_sparsity:.0%} of filters" if convolutions else ""
         return Figures(
-            title=f"Trial {trial.id}: {trial.method} {trial.model} on {trial.dataset}, {gone} removed",
+            title=f"{trial.method} {trial.model} on {trial.dataset}, {gone} removed",
             way=way,
             small=timed[1],
             large=timed[0],

@@ -20,6 +20,7 @@ from paperlib.pruners.methods import SET
 from paperlib.schema.cost import MEASURED, PROCESSES, CostRecord, CostSetting, Effort, make_cost_setting
 from paperlib.schema.trial import Trial
 from paperlib.trials.environment import cores, devices
+from paperlib.trials.images import shape_of
 from paperlib.trials.runner import width_of
 from paperlib.trials.stacks import LARGEST, groups_of
 
@@ -67,10 +68,8 @@ def kind(trial: Trial) -> Kind:
     Where filters go, uniform masks are one kind and Erdős–Rényi's another. Methods that prune in rounds are charged
     as dense, an upper bound; post-training and the constant predictor train nothing.
     """
-    method, info = METHODS[trial.method], parse_name(trial.dataset).info
-    height, width, channels = info.shape
-    shape = trial.resolution or height, trial.resolution or width, channels
-    classes = len(info.classes) if trial.model.startswith("mlp") else 10
+    method, (shape, classes) = METHODS[trial.method], shape_of(trial)
+    classes = classes if trial.model.startswith("mlp") else 10
     pruning = {name: getattr(trial, name) for name in ("model", "width", "scope", "sparsity", "conv_sparsity")}
     fields = {"model": trial.model, "width": _width(trial.model_copy(update={"seed": 0}), shape, classes)}
     if trial.conv_sparsity and trial.execution == "compact" and trial.method in MEASURED and trains(trial):

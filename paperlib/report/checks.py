@@ -1,5 +1,6 @@
 """Facts that hold on every machine and under every profile, one line each: the last cell of a notebook prints them."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -7,12 +8,14 @@ from torch import Tensor, nn
 
 from paperlib.claims import CLAIMS, Verdict
 from paperlib.core.paths import Layout
+from paperlib.costs.cpu_study import EdgeRecord
 from paperlib.execution.backends import to_backend
 from paperlib.exhibits.manifest import Exhibit, output_root
 from paperlib.models import build
 from paperlib.pruners import Masks, layers_of
 from paperlib.schema.record import Record
 from paperlib.schema.trial import Trial, make_trial
+from paperlib.studies.cpu import settings
 
 EXACT = {"pre-training", "post-training", "random"}  # methods that remove the nominal share of each layer
 SOURCES = ("official", "rebuilt", "subset", "stand-in")
@@ -49,6 +52,22 @@ def of_collation(
             any(word in e.caption for word in SOURCES) for e in of_trials
         ),
         "every claim has its verdict": len(verdicts) == len(CLAIMS) == 69,
+    }
+    return "\n".join(_lines(facts))
+
+
+def of_cpu_study(records: Sequence[EdgeRecord], profile: str) -> str:
+    """Of notebook 04 and what it measured or found."""
+    timings = [t for r in records for run in r.runs for t in run.timings]
+    variants = Counter(t.variant for t in timings)
+    facts = {
+        "every network has a record": [r.setting for r in records] == settings(profile),
+        "every comparison has its A/A control": variants["dense-again"] == variants["dense"] > 0,
+        "compact answers as masked does, to one tie": all(r.disagrees["compact"] <= 1 / 64 for r in records),
+        "compact stores no more than dense": all(r.costs.compact_bytes <= r.costs.dense_bytes for r in records),
+        "no figure of energy without its source": all(
+            t.energy_source is not None for t in timings if t.energy_j_per_image is not None
+        ),
     }
     return "\n".join(_lines(facts))
 

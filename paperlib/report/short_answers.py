@@ -1,6 +1,7 @@
 """The short answer that opens a notebook: a few sentences with numbers and n, computed from its records."""
 
 from collections.abc import Sequence
+from itertools import takewhile
 from statistics import median
 
 import pandas as pd
@@ -11,14 +12,17 @@ from paperlib.claims.cost_evidence import COSTS, CostTable, networks_of
 from paperlib.claims.effects import Arm, arms, corrected_protocol, is_near_chance, main_setting_only, near_chance
 from paperlib.claims.verdict import DECIDED
 from paperlib.core.paths import Layout
+from paperlib.costs.cpu_study import EdgeRecord, rows
 from paperlib.costs.records import cost_table, read_costs
 from paperlib.report.committed import reference, reference_bases
+from paperlib.exhibits.cpu_tables import EXACT, fastest
 from paperlib.schema.record import Record
 from paperlib.studies import SCENARIOS
 from paperlib.studies.profiles import GRID_METHODS
 from paperlib.trials.store import tidy
 
 OPEN = "**The records shown do not decide it.**"
+F_SHARE, NETWORK = 0.8, ["model", "scenario", "coupled"]  # of weights, in all scenarios; what names a network
 _SCENARIO_OF = {(s.conv, s.linear): name for name, s in SCENARIOS.items()}
 
 
@@ -54,6 +58,42 @@ def answer_of_claims(verdicts: Sequence[Verdict], layout: Layout) -> str:
         parts.append(f"Of the others the committed reference, results/{name}, decides: {told or 'none'}.")
         parts.append(f"{left} stay open in both.")
     return "\n".join(f"- {part}" for part in parts)
+
+
+def answer_of_cpu_study(records: Sequence[EdgeRecord]) -> str:
+    """When the networks of these records of notebook 04 are faster than dense, as Markdown."""
+    inference, steps = (pd.DataFrame(rows(records, steps=of_steps)) for of_steps in (False, True))
+    return "\n".join(f"- {part}" for part in cpu_sentences(inference, steps))
+
+
+def cpu_sentences(inference: pd.DataFrame, steps: pd.DataFrame) -> list[str]:
+    """Masked and the fastest exact way at F's 80 %, then from which share on each network is faster, and the noise.
+
+    inference, steps: as `cpu_study.rows` makes them; of them those on all threads count.
+    """
+    inference, steps = (table[table.threads == table.threads.max()] for table in (inference, steps))
+    one, many = (inference[inference.batch_size == size] for size in (1, 64))
+    parts = []
+    for what, table in {"Inference, batch 64": many, "Inference, batch 1": one, "A training step": steps}.items():
+        masked, exact = (_of_networks(table[table.sparsity == F_SHARE], ways) for ways in (EXACT[:1], EXACT))
+        parts.append(
+            f"{what}, {F_SHARE:.0%} removed (dense = 1): masked, as in the papers, {masked} networks; in the fastest "
+            f"way with the same answers {exact}."
+        )
+    by_share: dict[float, list[str]] = {}
+    for _, of in many[many.sparsity > 0].groupby(NETWORK, sort=False):
+        model, scenario, coupled = of[NETWORK].iloc[0]
+        name = model if model.startswith("mlp") else f"{model} {scenario}{' coupled' if coupled else ''}"
+        by_share.setdefault(_pays_from(of), []).append(name)
+    told = [f"{f'from {s:.0%} on' if s < 1 else 'at none'} in {', '.join(n)}" for s, n in sorted(by_share.items())]
+    parts.append(f"Of the shares tried, inference at batch 64 is faster beyond the noise {'; '.join(told)}.")
+    again = many[many.variant == "dense-again"]
+    parts.append(
+        f"Noise: dense again takes ×{again.ratio.min():.2f} to ×{again.ratio.max():.2f} of dense's time, its intervals "
+        f"reach down to ×{again.ratio_low.min():.2f}; n = 1 network per point, at least {again.rounds.min()} rounds. "
+        "What is not faster beyond it stays open."
+    )
+    return parts
 
 
 def collapsed_runs(table: pd.DataFrame) -> pd.DataFrame:
@@ -146,6 +186,17 @@ def _ratios(measured: Sequence[CostArm], realised: bool) -> list[tuple[float, bo
             faster = effect.high is not None and floor is not None and effect.high < 1 / (1 + floor.mean)
             found.append((effect.mean, faster))
     return found
+
+
+def _pays_from(of: pd.DataFrame) -> float:
+    """The share from which on, of those tried, the fastest exact way is faster; 1 for none."""
+    tried = sorted(set(of.sparsity), reverse=True)
+    return min(takewhile(lambda share: fastest(of[of.sparsity == share], EXACT)[1], tried), default=1.0)
+
+
+def _of_networks(table: pd.DataFrame, ways: Sequence[str]) -> str:
+    found = [fastest(of, ways) for _, of in table.groupby(NETWORK)]
+    return _median([(best.ratio, is_faster) for best, is_faster in found])
 
 
 def _median(ratios: Sequence[tuple[float, bool]]) -> str:

@@ -88,7 +88,8 @@ def find_record(beginning: str) -> Record:
     if not matches:
         near = get_close_matches(beginning, texts, 3, 0.4)
         hint = f"; near it: {', '.join(near)}" if near else ""
-        raise PaperlibError(f"no trial begins with {beginning!r}{hint}; `paperlib run` prints ids, tidy.csv lists them")
+        known = "`paperlib run` prints ids, tidy.csv lists them; `paperlib explain` takes its options instead, too"
+        raise PaperlibError(f"no trial begins with {beginning!r}{hint}; {known}")
     try:
         return Record.model_validate_json(texts[matches[0]])
     except ValidationError as error:

@@ -32,6 +32,16 @@ def load_images(trial: Trial, content: Content | None = None) -> ImageSet:
     return images
 
 
+def shape_of(trial: Trial) -> tuple[tuple[int, int, int], int]:
+    """Shape (height, width, channels) and number of classes of a trial's images; only an own folder's are read."""
+    if trial.dataset.startswith(data.FOLDER):
+        images = load_images(trial)
+        return images.shape, len(images.classes)
+    info = data.parse_name(trial.dataset).info
+    height, width, channels = info.shape
+    return (trial.resolution or height, trial.resolution or width, channels), len(info.classes)
+
+
 def data_provenance(images: ImageSet) -> Data:
     """The provenance part of a record, with what a constant predictor would reach."""
     train = np.bincount(images.train.labels, minlength=len(images.classes)) / len(images.train)

@@ -20,7 +20,7 @@ from paperlib.exhibits.expected import problems
 from paperlib.exhibits.manifest import output_root, read_manifest
 from paperlib.report import notebooks, pages
 from paperlib.studies import sections
-from paperlib.studies.sections import COLLATION, CPU_STUDY, NOTEBOOKS, Notebook
+from paperlib.studies.sections import COLLATION, NOTEBOOKS, Notebook
 
 SOURCES = [notebook.source for notebook in NOTEBOOKS.values()]
 
@@ -85,7 +85,7 @@ def test_each_notebook_says_what_where_how_long_and_n(source: Path) -> None:
     assert any(c.outputs and "nbval-ignore-output" not in tags for c, tags in code), "no cell is checked word for word"
 
 
-@pytest.mark.parametrize("source", [s for s in SOURCES if CPU_STUDY not in s.stem], ids=lambda p: p.stem)
+@pytest.mark.parametrize("source", SOURCES, ids=lambda p: p.stem)
 def test_a_notebook_asks_answers_shows_pruning_and_says_what_to_see(source: Path) -> None:
     cells = nbformat.read(source, as_version=4).cells
     assert "**Question.**" in cells[0].source and "?" in cells[0].source

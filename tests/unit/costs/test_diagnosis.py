@@ -1,15 +1,18 @@
 """Why a pruned network is not faster: each reason from figures of known truth, and one small network measured."""
 
+import sys
 from dataclasses import replace
 
 import pytest
 
+from paperlib.cli import main
 from paperlib.core.errors import PaperlibError
 from paperlib.core.paths import Layout
 from paperlib.costs.diagnosis import Figures, LayerFigures, describe, explain, measure, reasons
 from paperlib.schema.measurement import Timing
 from paperlib.schema.trial import make_trial
 from paperlib.trials.archive import find_record
+from paperlib.trials.images import shape_of
 from paperlib.trials.runner import run
 from tests.conftest import served, tiny
 
@@ -91,6 +94,26 @@ def test_a_small_network_is_measured() -> None:
     assert measured.zeros == pytest.approx(0.8, abs=0.01)
     assert 0.1 < measured.arithmetic < 0.3 and measured.layers[0].shape == (784, 200)
     assert "Masked" in describe(measured)
+
+
+def test_an_untrained_network_of_options_is_explained_and_says_so(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = {"model": "mlp-medium", "method": "set", "sparsity": "0.8", "width": "0.05", "dataset": "fashionmnist"}
+    options = [word for name, value in asked.items() for word in (f"--{name}", value)]
+    monkeypatch.setattr(sys, "argv", ["paperlib", "explain", *options])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert not end.value.code
+    said = capsys.readouterr().out
+    assert "untrained network of these options" in said and "1. Masked: 80% of the weights are zeros" in said
+    assert "\nset mlp-medium on fashionmnist, 80% of linear weights removed\n" in said
+
+
+def test_shapes_are_told_without_reading_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("paperlib.data.select", lambda *_: pytest.fail("read the images"))
+    assert shape_of(make_trial()) == ((28, 28, 1), 10)
+    assert shape_of(make_trial(dataset="bloodmnist", resolution=64)) == ((64, 64, 3), 8)
 
 
 def test_trials_without_a_pruned_network_and_unknown_ones_are_one_clear_line(layout: Layout) -> None:

@@ -1,6 +1,7 @@
 """Compact networks and compact training against masked ones: same outputs, same curves, same states."""
 
 from collections.abc import Callable
+from copy import deepcopy
 
 import pytest
 import torch
@@ -127,6 +128,30 @@ def test_compact_gives_the_same_outputs(kind: str, sparsity: float, train: bool)
     for name, mask in masks.items():
         layer = small.get_submodule(name)
         assert not isinstance(layer, nn.Conv2d) or layer.out_channels == int(mask.sum())
+
+
+@pytest.mark.parametrize("kind", ["resnet18", "vgg16"])
+def test_a_compact_network_searches_for_no_layer_and_sees_one_that_is_replaced(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, masks = make(kind, 0.07, 0.5, seed=0)
+    small = to_compact(model.eval(), masks)
+    searched, search = list[str](), nn.Module.__getattr__
+
+    def counted(module: nn.Module, name: str) -> object:
+        searched.extend([name] if name in module.__dict__["_modules"] else [])
+        return search(module, name)
+
+    monkeypatch.setattr(nn.Module, "__getattr__", counted)
+    images = torch.randn(2, *SHAPES[kind], dtype=torch.float64)
+    expected = model(images)
+    before = len(searched)
+    torch.testing.assert_close(small(images), expected, rtol=1e-8, atol=1e-9)
+    assert len(searched) == before, "nn.Module finds its children the slow way"
+    copy = deepcopy(small)
+    last = [name for name, layer in copy.named_modules() if isinstance(layer, nn.Linear)][-1]
+    copy.set_submodule(last, nn.Identity())
+    assert copy(images).shape[1] != 5 and small(images).shape[1] == 5
 
 
 def test_compact_shares_nothing_with_its_model() -> None:
