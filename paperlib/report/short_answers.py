@@ -14,8 +14,8 @@ from paperlib.claims.verdict import DECIDED
 from paperlib.core.paths import Layout
 from paperlib.costs.cpu_study import EdgeRecord, rows
 from paperlib.costs.records import cost_table, read_costs
-from paperlib.report.committed import reference, reference_bases
 from paperlib.exhibits.cpu_tables import EXACT, fastest
+from paperlib.report.committed import reference, reference_bases
 from paperlib.schema.record import Record
 from paperlib.studies import SCENARIOS
 from paperlib.studies.profiles import GRID_METHODS
