@@ -54,6 +54,7 @@ def on_times(test: Test, values: np.ndarray) -> Verdict:
 
 
 # Test, mean and spread that were seen, and the word that so many seeds give in four of five cases.
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
     ("test", "mean", "spread", "word"),
     [
@@ -77,6 +78,7 @@ def test_so_many_seeds_decide_it_in_four_of_five_cases(test: Test, mean: float, 
     assert fewer.count(word) / len(fewer) < 0.7
 
 
+@pytest.mark.no_cover
 def test_so_many_processes_decide_a_cost() -> None:
     test = below("inference_time", [ARM])
     undecided = on_times(test, seen(-0.05, 0.04, 3))

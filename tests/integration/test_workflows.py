@@ -73,7 +73,8 @@ def weather(tmp_path: Path) -> Path:
 def last_lines(folder: Path, source: str, *words: str) -> list[str]:
     (folder / "cases" / "test_weather.py").write_text(source)
     command = [sys.executable, "-m", "pytest", "-p", "tests.not_tested", "-p", "no:cacheprovider", *words]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    # Loading every plugin that is installed takes most of the time.
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     ran = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     return ran.stdout.splitlines()[-3:]
 
@@ -82,7 +83,7 @@ def test_a_run_ends_with_what_it_did_not_test_and_how_to_have_it_tested(weather:
     line = "NOT TESTED: 3 tests of cases/test_weather.py: no sun here; to have it tested: wait for the morning"
     *_, said, count = last_lines(weather, CASES.format(rain="pass"))
     assert said == line and count.startswith("1 passed, 3 skipped")
-    *_, said, count = last_lines(weather, CASES.format(rain="assert False"), "-n", "2")
+    *_, said, count = last_lines(weather, CASES.format(rain="assert False"), "-p", "xdist", "-n", "2")
     assert said == line and count.startswith("1 failed, 3 skipped")
     *_, said, part, count = last_lines(weather, CASES.format(rain="pass"), "-k", "rain or sun")
     assert said == line and "make test" in part and count.startswith("1 passed, 3 skipped")
