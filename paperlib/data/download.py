@@ -19,6 +19,7 @@ from typing import IO
 
 from paperlib.core import paths
 from paperlib.core.errors import PaperlibError
+from paperlib.core.io import extract_tar
 from paperlib.data.files import damaged, md5, pixel_hash
 from paperlib.data.readers import arrays
 from paperlib.data.registry import DATASETS, DatasetInfo, RemoteFile, idx_names
@@ -149,7 +150,7 @@ def unpack(archive: Path, members: tuple[str, ...], folder: Path) -> None:
     """The `members` (base names, ('*',) for a whole tar) of a zip or tar into `folder`.
 
     Members are written under their own base names, so no path in the archive can lead elsewhere; a whole
-    tar goes through tarfile's 'data' filter, which refuses links and paths that leave the folder.
+    tar goes through `extract_tar`, which refuses links and paths that leave the folder.
     PaperlibError for a member that the archive lacks.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -161,7 +162,7 @@ def unpack(archive: Path, members: tuple[str, ...], folder: Path) -> None:
         else:
             entries = ((entry.name, partial(opened.extractfile, entry)) for entry in opened if entry.isreg())
             if not missing:
-                opened.extractall(folder, filter="data")
+                extract_tar(opened, folder)
         for path, open_entry in entries if missing else ():
             if (name := Path(path).name) in missing and (content := open_entry()):
                 missing.discard(name)

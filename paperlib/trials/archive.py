@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from paperlib.core import paths
 from paperlib.core.errors import PaperlibError
+from paperlib.core.io import extract_tar
 from paperlib.core.paths import Layout, ProfileName
 from paperlib.schema.record import Record
 
@@ -44,7 +45,7 @@ def open_archive(archive: Path) -> Iterator[Layout]:
         layout = Layout(Path(folder) / "results" / name, Path(folder) / "figures" / name)
         layout.results.mkdir(parents=True)
         with damage_told(archive), tarfile.open(archive, mode="r:xz") as tar:
-            tar.extractall(layout.results, filter="data")
+            extract_tar(tar, layout.results)
         yield layout
 
 

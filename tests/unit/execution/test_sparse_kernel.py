@@ -179,7 +179,7 @@ for at_end in (True, False):
             sparse_kernel.multiply(tiles, values, bias, x, relu=True)
             sparse_kernel.multiply(back, values, none, dy)
         sparse_kernel.gradient(tiles, x, dy)
-print("inside")
+print("inside", flush=True)  # the crash below loses what is buffered
 try:
     ctypes.c_char.from_address(ctypes.addressof(ctypes.c_char.from_buffer(keep[0]))).value
     print("unguarded")
