@@ -114,8 +114,8 @@ def in_faster_format(model: nn.Module, images: Tensor) -> Network:
     calls = [partial(form, images) for form in forms]
     number = math.ceil(SAMPLE_S / timeit(calls[0], number=1))  # seven single calls chose wrongly one time in ten
     rounds = [[timeit(call, number=number) for call in calls] for _ in range(7)]
-    plain, last = map(min, zip(*rounds, strict=True))
-    return forms[last < plain]
+    seconds = [min(times) for times in zip(*rounds, strict=True)]
+    return forms[seconds[1] < seconds[0]]
 
 
 def engines(
