@@ -35,7 +35,9 @@ def command(
         str | None,
         typer.Argument(metavar="[ID]", help="Such as C46; none for the ledger.", autocompletion=_ids),
     ] = None,
-    profile: Annotated[str, typer.Option(help="Which results: smoke, quick, laptop, station, paper or another name.")] = "quick",
+    profile: Annotated[
+        str, typer.Option(help="Which results: smoke, quick, laptop, station, paper or another name.")
+    ] = "quick",
     run: Annotated[bool, typer.Option("--run", help="Run what the claim lacks in this profile, then decide.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Run it without a question.")] = False,
 ) -> None:
