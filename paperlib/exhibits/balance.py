@@ -12,7 +12,7 @@ from matplotlib.ticker import FixedLocator, StrMethodFormatter
 
 from paperlib.claims.cost_arms import SHARES_F, setting_of, width_of
 from paperlib.claims.cost_evidence import COSTS, CostTable
-from paperlib.claims.effects import REAL, Arm, arms, main_setting_only, near_chance
+from paperlib.claims.effects import ARM, REAL, Arm, arms, main_setting_only, near_chance
 from paperlib.exhibits import style
 from paperlib.exhibits.captions import provenance
 from paperlib.exhibits.manifest import Exhibit
@@ -110,11 +110,15 @@ def figure(source: Source) -> Exhibit | None:
     ]
     style.legend_below(picture, [*handles, style.line("dense")], 3)
     used = source.table[source.table.id.isin([i for row in shown.values() for i in row.ids])]
+    costs = source.costs.rows
+    seeds = used.groupby(ARM).seed.nunique()
+    processes = costs.groupby("id").process.nunique() if len(costs) else pd.Series([0])
     text = (
         "What is removed of each network costs accuracy (left; logarithmic beyond one point) and may buy time (middle "
         "and right; to the left of the line: faster than dense). Point: median over methods and data sets, line: their "
-        "range. Times: cost records, batch 64 in inference. Accuracy: trials, "
-        f"{_widths(used)}images: {provenance(used)}; networks whose dense form has not learnt are left out."
+        f"range. Times: cost records, n = {_range(processes)} fresh processes each, batch 64 in inference. Accuracy: "
+        f"trials, n = {_range(seeds)} seed(s) each, {_widths(used)}images: {provenance(used)}; "
+        "networks whose dense form has not learnt are left out."
     )
     ids = (i for row in shown.values() for i in row.ids)
     return style.save(picture, "balance", TITLE, text, ids, source.layout)
@@ -129,6 +133,10 @@ def _draw(axes: Axes, y: float, values: Sequence[float], colour: tuple[float, fl
     if values:
         axes.plot([min(values), max(values)], [y, y], color=colour, linewidth=1.2)
         axes.plot(median(values), y, color=colour, marker=marker, markersize=5)
+
+
+def _range(counts: "pd.Series[int]") -> str:
+    return " to ".join(map(str, dict.fromkeys((counts.min(), counts.max()))))
 
 
 def _widths(used: pd.DataFrame) -> str:

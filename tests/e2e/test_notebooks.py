@@ -94,6 +94,9 @@ def test_a_notebook_asks_answers_shows_pruning_and_says_what_to_see(source: Path
     for before, cell in pairwise(cells):
         if cell.source.startswith("show("):
             assert "**See**" in before.source, cell.source
+    heading = next(i for i, c in enumerate(cells) if c.source.startswith("## Checks"))
+    checked = [o.text for o in cells[heading + 1].outputs]
+    assert checked and not any("False" in text for text in checked)
     worked = [c.source for c in cells if "print(timed(" in c.source]
     assert len(worked) == (COLLATION not in source.stem)
     assert all(len(source.splitlines()) <= 20 for source in worked)
