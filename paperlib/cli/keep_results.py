@@ -15,4 +15,7 @@ def command(
 ) -> None:
     """For maintainers: put a profile's records, and all that is made from them, where they are committed."""
     archive = (keep_records if records_only else keep)(Layout.of(profile), paths.root())
-    typer.echo(f"{archive}: {archive.stat().st_size:,} bytes; commit its folder and figures/{profile}")
+    typer.echo(
+        f"{archive}: {archive.stat().st_size:,} bytes"
+        + f"; commit its folder and figures/{profile}" * (not records_only)
+    )

@@ -43,6 +43,21 @@ def made(layout: Layout, tiny_images: object) -> Layout:
     return layout
 
 
+def test_records_of_a_study_that_still_runs_are_kept_and_speak_for_nobody(
+    made: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = tmp_path / "project"
+    (project / "notebooks").mkdir(parents=True)
+    monkeypatch.setenv("PAPERLIB_ROOT", str(project))
+    where = committed.keep_records(made, project)
+    assert committed.trials_of(where) == {record.id for record in Store(made).records()}
+    assert archive.archives() == [] and committed.reference() is None
+    committed.keep(made, project)
+    assert archive.archives() == [where]
+    with pytest.raises(PaperlibError, match="no records in"):
+        committed.keep_records(Layout.of("station"), project)
+
+
 def test_what_is_kept_comes_again_byte_for_byte(made: Layout, tmp_path: Path) -> None:
     project = tmp_path / "project"
     ran = nbformat.v4.new_notebook(metadata={"papermill": {"input_path": "/home/me/01.ipynb", "duration": 1.5}})

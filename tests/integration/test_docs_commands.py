@@ -38,10 +38,10 @@ ADDED = {
 }
 # Patterns of what no test runs, or another one does.
 NOT_RUN = {
-    r"paperlib reproduce.*": "test_notebooks.py reproduces `smoke` whole, and .ci/run does again",
+    r"paperlib reproduce.*": "test_notebooks.py reproduces `smoke` whole",
     r"paperlib calibrate.*": "a minute of full load, or needs a wall meter; test_calibration.py knows the power",
     r"paperlib claims [AC]\d+ .*--run": "asks, and nobody is there to answer; test_claims_power.py runs claims' trials",
-    r"paperlib keep-(outputs|results laptop)": "writes into this checkout; test_notebooks.py, test_committed.py",
+    r"paperlib keep-(outputs|results .*)": "writes into this checkout; test_notebooks.py, test_committed.py",
     r"paperlib findings --write README.md": "minutes on the committed records; test_committed.py compares",
     r"paperlib re(ference|port)": "draws all figures again; test_committed.py does",
     r"paperlib (figure|table) .*": "trains what is missing; test_one_answer.py makes one of each",
