@@ -5,7 +5,8 @@ from string import Template
 CHUNK = 16  # columns of the batch at a time in the gradient
 GROUP = 8  # weights whose gradients are summed up together
 UNROLLED, SUMS = 4, 8  # weights per turn of the product's loop, and vectors of CHUNK that add up at once
-BLOCK = 4  # rows and columns that are transposed at once
+BLOCK = 8  # rows and columns that are transposed at once
+LANES = 16  # weights of a row at once where activations are gathered
 SIZES = {"float": 4, "double": 8}
 
 _LOOPS = Template("""
@@ -142,6 +143,48 @@ store:
   br label %row.end"""
 
 
+def _gathered(element: str) -> str:
+    """Body of the loops for one image: LANES weights at once, each with the activation that it finds for itself."""
+    vector, size, lanes = f"<{LANES} x {element}>", SIZES[element], f"<{LANES} x"
+    kind, places = f"v{LANES}f{8 * size}", ", ".join(f"i64 {i}" for i in range(LANES))
+    return f"""
+  %b.at = getelementptr {element}, ptr %bias, i64 %m
+  %from = select i1 %begins, ptr %b.at, ptr %y.at
+  %start = load {element}, ptr %from
+  %is.any = icmp slt i64 %k, %k.end
+  br i1 %is.any, label %many, label %store
+many:
+  %k.many = phi i64 [ %k, %row ], [ %k.next, %many ]
+  %sums = phi {vector} [ zeroinitializer, %row ], [ %sums.next, %many ]
+  %left = sub i64 %k.end, %k.many
+  %left.one = insertelement {lanes} i64> poison, i64 %left, i64 0
+  %left.all = shufflevector {lanes} i64> %left.one, {lanes} i64> poison, {lanes} i32> zeroinitializer
+  %is.there = icmp sgt {lanes} i64> %left.all, <{places}>
+  %o.at = getelementptr i16, ptr %offsets, i64 %k.many
+  %o = call {lanes} i16> @llvm.masked.load.v{LANES}i16.p0(ptr %o.at, i32 2, {lanes} i1> %is.there,
+    {lanes} i16> zeroinitializer)
+  %o.32 = zext {lanes} i16> %o to {lanes} i32>
+  %v.at = getelementptr {element}, ptr %values, i64 %k.many
+  %v = call {vector} @llvm.masked.load.{kind}.p0(ptr %v.at, i32 {size}, {lanes} i1> %is.there,
+    {vector} zeroinitializer)
+  %x.at = getelementptr {element}, ptr %xb, {lanes} i32> %o.32
+  %x.of = call {vector} @llvm.masked.gather.{kind}.v{LANES}p0({lanes} ptr> %x.at, i32 {size}, {lanes} i1> %is.there,
+    {vector} zeroinitializer)
+  %sums.next = call {vector} @llvm.fmuladd({vector} %v, {vector} %x.of, {vector} %sums)
+  %k.next = add i64 %k.many, {LANES}
+  %any.left = icmp slt i64 %k.next, %k.end
+  br i1 %any.left, label %many, label %many.end
+many.end:
+  %total = call reassoc {element} @llvm.vector.reduce.fadd({element} %start, {vector} %sums.next)
+  br label %store
+store:
+  %sum = phi {element} [ %start, %row ], [ %total, %many.end ]
+  %low = fcmp olt {element} %sum, %floor
+  %clipped = select i1 %low, {element} %floor, {element} %sum
+  store {element} %clipped, ptr %y.at
+  br label %row.end"""
+
+
 def _gradient(element: str) -> str:
     """Body of the loops: gradients of a row's weights, the sums over the batch of its y times their activations.
 
@@ -215,12 +258,15 @@ one:
   br i1 %ones.left, label %one, label %row.end"""
 
 
-def source(name: str, element: str, width: int, indexed: bool) -> str:
-    """LLVM's text of a kernel: the product with `width` columns of the batch, or for width 0 the gradient."""
+def source(name: str, element: str, width: int, indexed: bool, gathers: bool = False) -> str:
+    """LLVM's text of a kernel: the product with `width` columns of the batch, or for width 0 the gradient.
+
+    gathers: the product of values in order with a batch of one image, by vectors of weights. Equal up to rounding.
+    """
     fields = "".join(f"""
   %field{i}.at = getelementptr i64, ptr %s.at, i64 {i}
   %field{i} = load i64, ptr %field{i}.at""" for i in range(6))  # fmt: skip
-    body = _product(element, width, indexed) if width else _gradient(element)
+    body = _gradient(element) if not width else _gathered(element) if gathers else _product(element, width, indexed)
     return _LOOPS.substitute(name=name, T=element, fields=fields, body=body)
 
 
@@ -231,13 +277,18 @@ def transpose(name: str, element: str) -> str:
     def lines(line: str) -> str:
         return "".join(f"\n  {line.replace('#', str(i))}" for i in range(BLOCK))
 
-    merged = ""
-    for result, a, b, lanes in (
-        ("a", "r0", "r1", "0415"), ("b", "r0", "r1", "2637"), ("d", "r2", "r3", "0415"), ("e", "r2", "r3", "2637"),
-        ("c0", "a", "d", "0145"), ("c1", "a", "d", "2367"), ("c2", "b", "e", "0145"), ("c3", "b", "e", "2367"),
-    ):  # fmt: skip
-        places = ", ".join(f"i32 {i}" for i in lanes)
-        merged += f"\n  %{result} = shufflevector {vector} %{a}, {vector} %{b}, <{BLOCK} x i32> <{places}>"
+    merged, held, distance = "", [f"%r{i}" for i in range(BLOCK)], 1
+    while distance < BLOCK:  # what lies off the diagonal changes places, in ever larger squares
+        for i in (i for i in range(BLOCK) if not i & distance):
+            low = [n if not n & distance else BLOCK + n - distance for n in range(BLOCK)]
+            high = [n + distance if not n & distance else BLOCK + n for n in range(BLOCK)]
+            pair = f"{vector} {held[i]}, {vector} {held[i + distance]}"
+            for row, lanes in ((i, low), (i + distance, high)):
+                held[row] = f"%d{distance}.{row}"
+                places = ", ".join(f"i32 {lane}" for lane in lanes)
+                merged += f"\n  {held[row]} = shufflevector {pair}, <{BLOCK} x i32> <{places}>"
+        distance *= 2
+    stores = "".join(f"\n  store {vector} {row}, ptr %c{i}.at, align {size}" for i, row in enumerate(held))
     return f"""
 define void @{name}(ptr %x, i64 %x.stride, ptr %y, i64 %y.stride, i64 %rows, i64 %columns) {{
 entry:
@@ -250,7 +301,7 @@ row:
   {lines("%xk# = add i64 %x#, %k")}{lines(f"%r#.at = getelementptr {element}, ptr %x, i64 %xk#")}
   {lines(f"%r# = load {vector}, ptr %r#.at, align {size}")}{merged}
   {lines("%k# = add i64 %k, #")}{lines("%y# = mul i64 %k#, %y.stride")}{lines("%yn# = add i64 %y#, %n")}
-  {lines(f"%c#.at = getelementptr {element}, ptr %y, i64 %yn#")}{lines(f"store {vector} %c#, ptr %c#.at, align {size}")}
+  {lines(f"%c#.at = getelementptr {element}, ptr %y, i64 %yn#")}{stores}
   %n.next = add i64 %n, {BLOCK}
   %rows.left = icmp slt i64 %n.next, %rows
   br i1 %rows.left, label %row, label %column.end

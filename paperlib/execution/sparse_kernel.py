@@ -64,15 +64,23 @@ def _compiled(make: Callable[[str], str], *signature: type) -> Callable[..., Non
     return ctypes.CFUNCTYPE(None, *signature)(library[name])
 
 
+def _gathers() -> bool:
+    """Whether this CPU loads 16 activations at once faster than one by one: Intel's with AVX-512, not AMD's."""
+    cpu, features = _host()
+    return "+avx512bw" in features.split(",") and not cpu.startswith("znver")
+
+
 @cache
-def _kernel(dtype: torch.dtype, width: int, indexed: bool) -> Callable[..., None]:
+def _kernel(dtype: torch.dtype, width: int, indexed: bool, gathers: bool = False) -> Callable[..., None]:
     signature = [*[POINTER] * 6, INTEGER, POINTER, POINTER, *[INTEGER] * 5]
-    return _compiled(lambda name: source(name, ELEMENTS[dtype], width, indexed), *signature)
+    return _compiled(lambda name: source(name, ELEMENTS[dtype], width, indexed, gathers), *signature)
 
 
 @cache
 def _kernels(dtype: torch.dtype, batch: int, indexed: bool) -> list[tuple[Callable[..., None], int]]:
     """The kernels for so many columns of the batch, and the byte at which each begins."""
+    if batch == 1 and not indexed and _gathers():
+        return [(_kernel(dtype, 1, False, True), 0)]
     kernels, done = list[tuple[Callable[..., None], int]](), 0
     for width in WIDTHS:
         while batch - done >= width:

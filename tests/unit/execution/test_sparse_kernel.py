@@ -127,14 +127,42 @@ def test_one_source_serves_other_cpus(cpu: str, monkeypatch: pytest.MonkeyPatch)
     forget()
 
 
+@pytest.mark.parametrize("dtype", list(CLOSE))
+def test_one_image_by_gathered_activations(dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
+    for columns, sparsity in ((1, 0.0), (15, 0.5), (300, 0.0), (300, 0.8), (300, 1.0), (5000, 0.9)):
+        weight = matrix(90, columns, sparsity, 0, dtype)
+        x, bias, tiles = torch.randn(1, columns).to(dtype), torch.randn(90).to(dtype), Tiles(weight != 0, 32, 2000)
+        results = []
+        for gathers in (True, False):
+            monkeypatch.setattr(sparse_kernel, "_gathers", lambda gathers=gathers: gathers)
+            sparse_kernel._kernels.cache_clear()
+            values = weight.flatten()[tiles.places()]
+            results.append(sparse_kernel.multiply(tiles, values, bias, sparse_kernel.lying(x), relu=True))
+        torch.testing.assert_close(results[0][:, 0], (weight @ x[0] + bias).relu(), **CLOSE[dtype])
+        torch.testing.assert_close(*results, **CLOSE[dtype])
+    sparse_kernel._kernels.cache_clear()
+
+
+def test_activations_are_gathered_where_that_is_faster(monkeypatch: pytest.MonkeyPatch) -> None:
+    hosts = {
+        ("emeraldrapids", "+avx2,+avx512bw"): True,
+        ("znver4", "+avx2,+avx512bw"): False,
+        ("haswell", "+avx2"): False,
+    }
+    for host, expected in hosts.items():
+        monkeypatch.setattr(sparse_kernel, "_host", lambda host=host: host)
+        assert sparse_kernel._gathers() == expected
+
+
 def test_one_source_is_code_for_arm() -> None:
     from llvmlite import binding
 
     binding.initialize_all_targets()
     binding.initialize_all_asmprinters()
     machine = binding.Target.from_triple("arm64-apple-macosx").create_target_machine(cpu="apple-m1", opt=3)
-    for width in (*sparse_kernel.WIDTHS, 0):
-        text = machine.emit_assembly(binding.parse_assembly(source("kernel", "float", width, False)))
+    kernels = [(width, False) for width in (*sparse_kernel.WIDTHS, 0)]
+    for width, gathers in (*kernels, (1, True)):
+        text = machine.emit_assembly(binding.parse_assembly(source("kernel", "float", width, False, gathers)))
         assert "fmla" in text or "fmadd" in text
 
 
@@ -160,11 +188,14 @@ def guarded(like, at_end):
     return torch.frombuffer(buffer, dtype=like.dtype).view(like.shape)
 
 ordinary = torch.Tensor.new_empty
-for at_end in (True, False):
+for at_end, gathers in ((True, True), (False, True), (True, False), (False, False)):
     torch.Tensor.new_empty = lambda self, *shape, end=at_end: guarded(ordinary(self, *shape), end)
+    sparse_kernel._gathers = lambda: gathers
+    sparse_kernel._kernels.cache_clear()
     for case in range(60):
         torch.manual_seed(case)
         m, k, n = (int(torch.randint(1, 90, ())) for _ in range(3))
+        n = n if case % 4 else 1
         kept = torch.rand(m, k) < (0.05, 0.3, 1.0)[case % 3]
         tiles = Tiles(kept, 32, 32)
         back = tiles.transposed(kept)
