@@ -5,7 +5,6 @@ from string import Template
 CHUNK = 16  # columns of the batch at a time in the gradient
 GROUP = 8  # weights whose gradients are summed up together
 UNROLLED, SUMS = 4, 8  # weights per turn of the product's loop, and vectors of CHUNK that add up at once
-BLOCK = 8  # rows and columns that are transposed at once
 LANES = 16  # weights of a row at once where activations are gathered
 SIZES = {"float": 4, "double": 8}
 
@@ -268,48 +267,3 @@ def source(name: str, element: str, width: int, indexed: bool, gathers: bool = F
   %field{i} = load i64, ptr %field{i}.at""" for i in range(6))  # fmt: skip
     body = _gradient(element) if not width else _gathered(element) if gathers else _product(element, width, indexed)
     return _LOOPS.substitute(name=name, T=element, fields=fields, body=body)
-
-
-def transpose(name: str, element: str) -> str:
-    """LLVM's text of y (columns, rows) = x (rows, columns) transposed, in squares of BLOCK: multiples of it both."""
-    vector, size = f"<{BLOCK} x {element}>", SIZES[element]
-
-    def lines(line: str) -> str:
-        return "".join(f"\n  {line.replace('#', str(i))}" for i in range(BLOCK))
-
-    merged, held, distance = "", [f"%r{i}" for i in range(BLOCK)], 1
-    while distance < BLOCK:  # what lies off the diagonal changes places, in ever larger squares
-        for i in (i for i in range(BLOCK) if not i & distance):
-            low = [n if not n & distance else BLOCK + n - distance for n in range(BLOCK)]
-            high = [n + distance if not n & distance else BLOCK + n for n in range(BLOCK)]
-            pair = f"{vector} {held[i]}, {vector} {held[i + distance]}"
-            for row, lanes in ((i, low), (i + distance, high)):
-                held[row] = f"%d{distance}.{row}"
-                places = ", ".join(f"i32 {lane}" for lane in lanes)
-                merged += f"\n  {held[row]} = shufflevector {pair}, <{BLOCK} x i32> <{places}>"
-        distance *= 2
-    stores = "".join(f"\n  store {vector} {row}, ptr %c{i}.at, align {size}" for i, row in enumerate(held))
-    return f"""
-define void @{name}(ptr %x, i64 %x.stride, ptr %y, i64 %y.stride, i64 %rows, i64 %columns) {{
-entry:
-  br label %column
-column:
-  %k = phi i64 [ 0, %entry ], [ %k.next, %column.end ]
-  br label %row
-row:
-  %n = phi i64 [ 0, %column ], [ %n.next, %row ]{lines("%n# = add i64 %n, #")}{lines("%x# = mul i64 %n#, %x.stride")}
-  {lines("%xk# = add i64 %x#, %k")}{lines(f"%r#.at = getelementptr {element}, ptr %x, i64 %xk#")}
-  {lines(f"%r# = load {vector}, ptr %r#.at, align {size}")}{merged}
-  {lines("%k# = add i64 %k, #")}{lines("%y# = mul i64 %k#, %y.stride")}{lines("%yn# = add i64 %y#, %n")}
-  {lines(f"%c#.at = getelementptr {element}, ptr %y, i64 %yn#")}{stores}
-  %n.next = add i64 %n, {BLOCK}
-  %rows.left = icmp slt i64 %n.next, %rows
-  br i1 %rows.left, label %row, label %column.end
-column.end:
-  %k.next = add i64 %k, {BLOCK}
-  %columns.left = icmp slt i64 %k.next, %columns
-  br i1 %columns.left, label %column, label %end
-end:
-  ret void
-}}
-"""

@@ -18,8 +18,9 @@ import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor
 
-from paperlib.execution.sparse_code import BLOCK, CHUNK, source, transpose
+from paperlib.execution.sparse_code import CHUNK, source
 from paperlib.execution.sparse_tiles import Tiles
+from paperlib.execution.transposition import BLOCK, transpose
 
 WIDTHS = (64, 32, 16, 8, 4, 1)
 """Columns of the batch that are computed at once; a batch is cut into these."""
